@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compares two sets of answers, keeps recorded ones in files, and knows the list of deliberate differences."""
+import difflib
+import pathlib
+
+HEAD = """# What Consul 1.8.7 answered to the cases of %s.case, normalised. Written by `run --record`; not edited by hand.
+"""
+
+
+def write_golden(directory, titles, answers):
+    """titles: {case: [step titles]}, answers: {case: [[line]]}; one file for each case file, in the order of titles."""
+    files = {}
+    for case in titles:
+        if case in answers:
+            stem = case.split(":")[0]
+            text = files.setdefault(stem, [HEAD % stem])
+            text.append("=== %s\n" % case)
+            for title, lines in zip(titles[case], answers[case]):
+                text.append("--- %s\n" % title)
+                text += ["  %s\n" % line for line in lines]
+    for stem, text in files.items():
+        (pathlib.Path(directory) / (stem + ".txt")).write_text("".join(text), encoding="utf-8")
+
+
+def read_golden(directory):
+    """(titles, answers) of all recorded files."""
+    titles, answers = {}, {}
+    for path in sorted(pathlib.Path(directory).glob("*.txt")):
+        case = None
+        for line in path.read_text(encoding="utf-8").split("\n"):
+            if line.startswith("=== "):
+                case = line[4:]
+                titles[case], answers[case] = [], []
+            elif line.startswith("--- "):
+                titles[case].append(line[4:])
+                answers[case].append([])
+            elif line.startswith("  ") and case:
+                answers[case][-1].append(line[2:])
+    return titles, answers
+
+
+def read_differences(path):
+    """{case: (entry, reason)}: lines of `case entry reason`, where entry is a heading number of COMPATIBILITY.md."""
+    listed = {}
+    for line in pathlib.Path(path).read_text(encoding="utf-8").split("\n"):
+        if line.strip() and not line.startswith("#"):
+            case, entry, reason = line.split(None, 2)
+            listed[case] = (entry, reason)
+    return listed
+
+
+def differing_steps(expected, got):
+    """The numbers of the steps whose answers differ; a missing answer differs."""
+    count = max(len(expected), len(got))
+    return [n for n in range(count)
+            if n >= len(expected) or n >= len(got) or expected[n] != got[n]]
+
+
+def explain(titles, expected, got, names):
+    """A diff for each step that differs, as text."""
+    out = []
+    for number in differing_steps(expected, got):
+        title = titles[number] if number < len(titles) else "?"
+        one = expected[number] if number < len(expected) else ["(no answer recorded)"]
+        two = got[number] if number < len(got) else ["(not reached)"]
+        out.append("    step %d: %s" % (number + 1, title))
+        diff = list(difflib.unified_diff(one, two, names[0], names[1], lineterm="", n=2))
+        out += ["      " + line for line in diff[:60]]
+        if len(diff) > 60:
+            out.append("      ... and %d lines more" % (len(diff) - 60))
+    return "\n".join(out)
+
+
+class Verdict:
+    """The outcome of a run: lists of (case, text)."""
+
+    def __init__(self):
+        self.passed = []
+        self.failed = []
+        self.listed = []
+
+    def summary(self):
+        return "%d passed, %d failed, %d listed differences" % (
+            len(self.passed), len(self.failed), len(self.listed))
+
+
+def judge(titles, expected, got, differences, names):
+    """Compares case by case. A listed difference which does not differ is a failure of its own."""
+    verdict = Verdict()
+    for case in titles:
+        if case not in expected:
+            verdict.failed.append((case, "    no answer of %s to compare with" % names[0]))
+            continue
+        text = explain(titles[case], expected[case], got.get(case, []), names)
+        if case in differences:
+            if text:
+                verdict.listed.append((case, "    %s %s\n%s" % (*differences[case], text)))
+            else:
+                verdict.failed.append((case, "    is listed as a difference, but does not differ any more"))
+        elif text:
+            verdict.failed.append((case, text))
+        else:
+            verdict.passed.append((case, ""))
+    return verdict

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starts one server (Consul or muster, with the same command line), waits for it, empties it, stops it."""
+import json
+import os
+import pathlib
+import signal
+import string
+import subprocess
+import time
+
+from . import wire_http
+
+PORTS = {"http": 8500, "dns": 8600, "server": 8300, "serf_lan": 8301, "serf_wan": 8302}
+NODE_ID = "5a7c1a4e-93f3-4d0e-8fd5-2d1a7f3c9b10"
+START_LIMIT_S = 40
+STOP_LIMIT_S = 10
+
+
+class ServerError(Exception):
+    """The server did not start, or could not be emptied."""
+
+
+def places(address):
+    """(text, name) for each way in which a server's own address shows in its answers."""
+    octets = address.split(".")
+    return ((".".join(reversed(octets)) + ".in-addr", "<reversed addr>.in-addr"), (address, "<addr>"),
+            ("%02x%02x%02x%02x" % tuple(map(int, octets)), "<hex addr>"))
+
+
+class Server:
+    def __init__(self, binary, address, config, directory, variables):
+        self.binary = binary
+        self.address = address
+        self.config = config
+        self.directory = pathlib.Path(directory)
+        self.variables = dict(variables, addr=address, dir=str(self.directory),
+                              revaddr=".".join(reversed(address.split("."))),
+                              hexaddr="%02x%02x%02x%02x" % tuple(map(int, address.split("."))))
+        self.process = None
+        self.http = wire_http.Connection((address, PORTS["http"]))
+
+    def write_config(self, source):
+        base = {"datacenter": "dc1", "node_id": NODE_ID, "ports": PORTS, "bind_addr": self.address,
+                "client_addr": self.address, "performance": {"raft_multiplier": 1},
+                "session_ttl_min": "1s", "disable_update_check": True, "log_level": "DEBUG"}
+        text = string.Template(pathlib.Path(source).read_text(encoding="utf-8")).safe_substitute(self.variables)
+        own = json.loads(text)
+        for key, value in base.items():
+            own.setdefault(key, value)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        path = self.directory / "config.json"
+        path.write_text(json.dumps(own, indent=1), encoding="utf-8")
+        return path
+
+    def start(self, source):
+        path = self.write_config(source)
+        command = [self.binary, "agent", "-server", "-bootstrap", "-node=n1", "-bind=" + self.address,
+                   "-client=" + self.address, "-data-dir=" + str(self.directory / "data"),
+                   "-config-file=" + str(path)]
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("CONSUL_", "MUSTER_"))}
+        with open(self.directory / "log", "wb") as log:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            start_new_session=True, env=environment)
+
+    def get(self, path):
+        return self.http.request("GET", path)
+
+    def json(self, path):
+        return json.loads(self.get(path).body or b"null")
+
+    def ready(self):
+        """The node leads, is in the catalog with its check, and its anti-entropy has run once."""
+        try:
+            if len(self.get("/v1/status/leader").body) < 5:
+                return False
+            node = self.json("/v1/catalog/node/n1")
+            checks = self.json("/v1/health/node/n1")
+            local = self.json("/v1/agent/checks")
+        except (OSError, wire_http.HttpError, ValueError):
+            self.http.close()
+            return False
+        return bool(node and node["Node"]["Meta"] and "consul" in node["Services"] and checks
+                    and len(checks) == len(local) + 1)
+
+    def wait_ready(self):
+        deadline = time.monotonic() + START_LIMIT_S
+        while not self.ready():
+            if self.process.poll() is not None:
+                raise ServerError("%s ended with status %d:\n%s" % (self.binary, self.process.returncode, self.log()))
+            if time.monotonic() > deadline:
+                raise ServerError("%s was not ready after %d s:\n%s" % (self.binary, START_LIMIT_S, self.log()))
+            time.sleep(0.03)
+        self.own_services = set(self.json("/v1/agent/services"))
+        self.own_checks = set(self.json("/v1/agent/checks"))
+        if not self.config.startswith("fresh"):
+            self.warm_up()
+
+    def warm_up(self):
+        """Writes to and deletes from every table once, so that indexes do not tell which cases ran before."""
+        self.put("/v1/kv/warm-up")
+        self.put("/v1/session/create")
+        self.put("/v1/catalog/register", {"Node": "warm-up", "Address": "192.0.2.9", "Service": {"Service": "warm-up"},
+                                          "Check": {"Name": "warm-up", "ServiceID": "warm-up", "Status": "passing"}})
+        self.empty()
+
+    def log(self, lines=15):
+        return "\n".join((self.directory / "log").read_text(errors="replace").split("\n")[-lines:])
+
+    def put(self, path, value=None):
+        body = b"" if value is None else json.dumps(value).encode()
+        return self.http.request("PUT", path, body=body)
+
+    def empty(self):
+        """Removes whatever a group left behind, and waits until the agent and the catalog agree about it."""
+        for service in set(self.json("/v1/agent/services")) - self.own_services:
+            self.put("/v1/agent/service/deregister/" + service.replace(" ", "%20"))
+        for check in set(self.json("/v1/agent/checks")) - self.own_checks:
+            self.put("/v1/agent/check/deregister/" + check.replace(" ", "%20"))
+        for session in self.json("/v1/session/list"):
+            self.put("/v1/session/destroy/" + session["ID"])
+        self.http.request("DELETE", "/v1/kv/?recurse")
+        for node in self.json("/v1/catalog/nodes"):
+            if node["Node"] != "n1":
+                self.put("/v1/catalog/deregister", {"Node": node["Node"]})
+        deadline = time.monotonic() + 15
+        while True:
+            services = set(self.json("/v1/catalog/node/n1")["Services"]) - self.own_services - {"consul"}
+            checks = {c["CheckID"] for c in self.json("/v1/health/node/n1")} - self.own_checks - {"serfHealth"}
+            if not services and not checks:
+                return
+            for service in services - set(self.json("/v1/agent/services")):
+                self.put("/v1/catalog/deregister", {"Node": "n1", "ServiceID": service})
+            for check in checks - set(self.json("/v1/agent/checks")):
+                self.put("/v1/catalog/deregister", {"Node": "n1", "CheckID": check})
+            if time.monotonic() > deadline:
+                raise ServerError("cannot be emptied: %s %s" % (services, checks))
+
+    def alive(self):
+        return self.process is not None and self.process.poll() is None
+
+    def stop(self):
+        self.http.close()
+        if self.process is None:
+            return
+        if self.alive():
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(STOP_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
