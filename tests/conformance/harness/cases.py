@@ -98,6 +98,8 @@ class FileParser:
 
     def line(self, text, where):
         word, _, rest = text.partition(" ")
+        if text[0] == "|":
+            word, rest = "|", text[2:] if text[1:2] == " " else text[1:]
         if word == "config":
             self.config = rest.strip()
             self.inside, self.steps = False, None
@@ -123,9 +125,7 @@ def read_file(path):
         text = raw.lstrip(" \t")
         if text.startswith("#") or not text.strip():
             continue
-        if text.rstrip() in ("|", ">", "?"):
-            text = text.rstrip() + " "
-        elif text[0] not in "|":
+        if text[0] not in "|?":
             text = text.rstrip()
         parser.line(text, "%s:%d" % (path.name, number))
     return parser.groups

@@ -14,6 +14,7 @@ UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{1
 MARK = re.compile("\x01([IULH])([^\x02]*)\x02")
 INDEX_IN_TEXT = re.compile(r"(current modify index )(\d+)")
 HIDDEN_HEADERS = {"date", "content-length", "transfer-encoding"}
+HASH_MIN = 1 << 40      # an index from here on is a hash (of the last event): only its equality means something
 INDEX_MEMBERS = {"CreateIndex", "ModifyIndex"}
 VERSION_MEMBERS = {"version", "Version", "build"}
 
@@ -134,7 +135,7 @@ class Normaliser:
 
     def header(self, name, value):
         if name.lower() == "x-consul-index" and value.isdigit() and int(value) > 1:
-            return mark("I", value)
+            return mark("I" if int(value) < HASH_MIN else "H", value)
         if name.lower() == "x-consul-contenthash":
             return mark("H", value)
         if name.lower() == "age":

@@ -37,6 +37,7 @@ class Server:
                               revaddr=".".join(reversed(address.split("."))),
                               hexaddr="%02x%02x%02x%02x" % tuple(map(int, address.split("."))))
         self.process = None
+        self.seconds = {}               # how long each case took, for --times
         self.http = wire_http.Connection((address, PORTS["http"]))
 
     def write_config(self, source):

@@ -125,7 +125,7 @@ class Runner:
         data = b""
         for line in step.body:
             line = self.expand(line)
-            data += unescape(line[1:]) if line.startswith("=") else unescape(line) + b"\r\n"
+            data += unescape(line[2:]) if line.startswith("= ") else unescape(line) + b"\r\n"
         connection = wire_http.Connection((self.target.address, server.PORTS["http"]), timeout=SILENCE_S * 4)
         lines = []
         try:
@@ -278,7 +278,9 @@ def run_group(group, target):
             if not lines or not re.match(r"status 200|started|slept|NOERROR", lines[0]):
                 broken.append("setup failed: %s: %s" % (step.title(), " / ".join(lines[:6])))
         for case in group.cases:
+            started = time.monotonic()
             results = [runner.run(step) for step in case.steps]
+            target.seconds[case.name] = time.monotonic() - started
             answers[case.name] = runner.normal.finish([broken + results[0]] + results[1:] if broken else results)
     finally:
         runner.close()
