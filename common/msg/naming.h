@@ -3,7 +3,9 @@
  * The naming environment: only what DNS answers need, derived from the state by catalogd, mapped by dnsd. Records are laid out so
  * that an answer touches only the instances it returns, however many there are.
  *
- * The writer hands over plain instances; the encoder sorts and groups them; the reader picks by number.
+ * The writer hands over plain instances; the encoder groups them by health and by tag, and removes duplicates (naming.c draws the
+ * layout). The reader (naming_read.c) picks by number; it checks every offset, so that wrong bytes give a refusal, not a crash.
+ * Host names are held in DNS form: length-prefixed labels without the root, spelled as registered.
  */
 #ifndef MUSTER_COMMON_MSG_NAMING_H
 #define MUSTER_COMMON_MSG_NAMING_H
@@ -13,12 +15,14 @@
 
 enum naming_table {
 	NAMING_META,      /* "applied" -> u64 index */
-	NAMING_SERVICES,  /* lower(service) -> encoded instances */
-	NAMING_NODES,     /* lower(node) -> encoded node */
-	NAMING_ADDRESSES, /* address as text -> encoded names for PTR */
+	NAMING_SERVICES,  /* lower(service) -> naming_service_encode; no key when there is no instance */
+	NAMING_NODES,     /* lower(node) -> naming_node_encode */
+	NAMING_ADDRESSES, /* naming_address_key -> name of the node or service as written, for PTR */
 	NAMING_TABLES_COUNT
 };
 extern const char *const naming_table_names[NAMING_TABLES_COUNT];
+
+/* ---- the writer's half ---- */
 
 /* One instance as the catalogue knows it; borrowed. */
 struct naming_instance {
@@ -34,7 +38,81 @@ struct naming_instance {
 	enum health status;      /* worst of the instance's and its node's checks */
 };
 
+/* Appends to *out. Critical instances and those whose node cannot be named in DNS are left out. */
 void naming_service_encode(struct buf *out, const struct naming_instance *items, uint32_t count);
 void naming_node_encode(struct buf *out, const struct node_def *node);
+
+/*
+ * The key in NAMING_ADDRESSES of one owner of an address; false when the address is not an IP (then there is nothing to store). Put and
+ * deleted together with its owner. id: lower(node) for a node; lower(node) 0 lower(service id) (state_key2) for a service instance that
+ * has an address of its own. The first key of an address, in order, is what a PTR query answers: nodes before services.
+ */
+enum naming_owner { NAMING_OWNER_NODE = 'n', NAMING_OWNER_SERVICE = 's' };
+bool naming_address_key(struct state_key *room, struct str address, enum naming_owner owner, struct str id, struct str *key_out);
+
+/* ---- the reader's half ---- */
+
+enum naming_address_kind { NAMING_NONE = 0, NAMING_V4 = 4, NAMING_V6 = 6, NAMING_HOST = 7 };
+
+struct naming_address {
+	enum naming_address_kind kind;
+	struct str bytes; /* 4, 16, or a name in DNS form */
+};
+
+struct naming_node {
+	struct naming_address address;
+	struct str name; /* DNS form; empty when it cannot be written so */
+	bool plain;      /* one label of letters, digits and hyphens */
+	uint16_t texts_count;
+	struct str texts; /* naming_text_next */
+};
+
+enum naming_list_kind { NAMING_LIST_V4, NAMING_LIST_V6, NAMING_LIST_HOSTS, NAMING_LIST_TARGETS, NAMING_LISTS_COUNT };
+
+/* Elements without duplicates, healthiest first: the first `passing` of `count` are passing. */
+struct naming_list {
+	uint32_t offset, passing, count;
+};
+
+struct naming_service {
+	struct str record;
+	uint32_t views_count, nodes_count, nodes_offset, targets_count, targets_offset;
+};
+
+/* The instances that carry a tag, or all. */
+struct naming_view {
+	struct naming_list lists[NAMING_LISTS_COUNT];
+};
+
+/* What a SRV record says of an instance. */
+struct naming_target {
+	struct naming_node node;
+	struct naming_address address; /* NAMING_NONE: the node's */
+	uint16_t port, weight;
+};
+
+int naming_node_open(struct str record, struct naming_node *out); /* ST_CORRUPT */
+/* Takes the next text from *texts as the data of a TXT record (character strings). false at the end. */
+bool naming_text_next(struct str *texts, struct str *rdata_out);
+
+int naming_service_open(struct str record, struct naming_service *out); /* ST_CORRUPT */
+/* tag in lower case, "" for all. ST_NOT_FOUND; ST_CORRUPT */
+int naming_service_view(const struct naming_service *s, struct str tag, struct naming_view *out);
+/* i below the list's count. ST_CORRUPT */
+int naming_list_address(const struct naming_service *s, const struct naming_list *l, enum naming_list_kind kind, uint32_t i,
+	struct naming_address *out);
+int naming_list_target(const struct naming_service *s, const struct naming_list *l, uint32_t i, struct naming_target *out);
+
+/* The first owner of an address (bytes of an IPv4 or IPv6 address). name_out is borrowed from the transaction. */
+bool naming_address_find(struct kv_txn *t, const void *ip, size_t ip_size, enum naming_owner *owner_out, struct str *name_out);
+
+/* ---- both ---- */
+
+enum { DNS_NAME_MAX = 255, DNS_LABEL_MAX = 63, NAMING_RECORD_MAX = 1 << 30 };
+
+/* Text ("a.b" or "a.b.") into DNS form without the root. ST_INVALID: an empty or too long label, a too long name, or nothing. */
+int naming_name_encode(struct str text, char out[DNS_NAME_MAX], size_t *n_out);
+/* An IP in text (IPv4-mapped IPv6 counts as IPv4), else a host name, else NAMING_NONE. Bytes are put into *room. */
+struct naming_address naming_address_parse(struct str text, char room[DNS_NAME_MAX]);
 
 #endif
