@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The state of httpd: one struct, passed along. Handlers use what stands above the line.
+ */
+#ifndef MUSTER_HTTPD_HTTPD_H
+#define MUSTER_HTTPD_HTTPD_H
+
+#include "common/client/state.h"
+#include "common/sys/daemon.h"
+#include "httpd/exchange.h"
+
+struct httpd {
+	struct daemon *daemon;
+	struct loop *loop;
+	const struct conf *conf;
+	struct uuid node_id;
+	struct state_reader *reader;
+	struct ipc_client *catalog_read, *catalog_write, *check_read, *check_write, *gossip_read, *gossip_write, *raft_read;
+	/* ---- the engine's ---- */
+	struct engine *engine;
+};
+
+#endif
