@@ -4,8 +4,8 @@
  * daemon is the run directory, so endpoints are the relative paths <daemon>/read and <daemon>/write.
  *
  * Raw REQ/REP; a frame carries all that one turn of the loop has for the peer, each part with our own 64-bit request id. Answers can be
- * lost without notice, so a client repeats what is unanswered when its server was restarted (seen by its boot id or by the
- * connection count), until the call's deadline; handlers must therefore be safe to repeat. At most calls_max calls wait at once: more
+ * lost without notice, so a client repeats what is unanswered when the connection was made anew (the server was restarted), until the
+ * call's deadline; handlers must therefore be safe to repeat. At most calls_max calls wait at once: more
  * are refused with ST_FULL at once. Messages that do not decode are logged, counted and refused with ST_INVALID.
  */
 #ifndef MUSTER_COMMON_SYS_IPC_H
@@ -49,7 +49,7 @@ struct ipc_handler {
 /* Serves one endpoint (<daemon>/read or <daemon>/write). The rows must outlive the server. -errno */
 int ipc_server_new(struct loop *loop, const char *endpoint, enum role role, const struct ipc_handler *rows, size_t rows_count,
 	void *owner, struct ipc_server **out);
-void ipc_server_free(struct ipc_server *s); /* calls that are still open become invalid: end them first (ipc_server_close) */
+void ipc_server_free(struct ipc_server *s); /* sends what was answered; calls still open are freed without an answer */
 DEFINE_OWN(struct ipc_server, ipc_server_free)
 
 struct arena *ipc_call_arena(struct ipc_call *call); /* lives as long as the handler runs, not longer */

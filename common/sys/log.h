@@ -3,7 +3,7 @@
  * One line per event: a name and key=value pairs, on stderr and in a ring of the newest lines (for `monitor`).
  *     2026-11-20T08:51:24.236Z [INFO]  checkd: check-registered id=web interval=10s
  * error: someone must act; warning: degraded, coping; notice: rare change of state; info: per minute; debug: per message.
- * Values with spaces are to be quoted by the caller (log_quote). Secrets never go into a line.
+ * Control characters in values become spaces. Secrets never go into a line. The one global of the suite: there is one stderr.
  */
 #ifndef MUSTER_COMMON_SYS_LOG_H
 #define MUSTER_COMMON_SYS_LOG_H

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The life of a daemon, from arguments to exit status. See daemon.h.
+ */
+#include "common/sys/daemon.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "common/sys/clock.h"
+#include "common/sys/daemon_private.h"
+
+enum { DRAIN_MAX_MS = 5000, SOCKET_FIRST = 3 };
+
+static int arguments_read(struct daemon *d, int argc, char **argv)
+{
+	struct daemon_private *p = d->private;
+
+	for (int i = 1; i < argc; i++) {
+		bool directory = strcmp(argv[i], "-config-dir") == 0;
+		bool file = strcmp(argv[i], "-config-file") == 0;
+		bool run = strcmp(argv[i], "-run-dir") == 0;
+
+		if ((!directory && !file && !run) || i + 1 == argc || p->sources_count == SOURCES_MAX) {
+			fprintf(stderr, "usage: muster-%s -run-dir DIR [-config-file FILE | -config-dir DIR]...\n",
+				d->spec->name);
+			return ST_INVALID;
+		}
+		i++;
+		if (run) {
+			p->run_dir = argv[i];
+		} else {
+			p->sources[p->sources_count++] = (struct conf_source) { argv[i], directory };
+		}
+	}
+	return p->run_dir ? 0 : ST_INVALID;
+}
+
+/* In agent mode nobody may outlive the agent, however it ends. */
+static int parent_watch(void)
+{
+	const char *parent = getenv("MUSTER_PARENT");
+
+	if (!parent) {
+		return 0;
+	}
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL)) {
+		return err_errno("PR_SET_PDEATHSIG");
+	}
+	if (getppid() != (pid_t)atol(parent)) { /* it died before we asked */
+		return err_new(-ESRCH, "parent %s", parent);
+	}
+	return 0;
+}
+
+static int configuration_read(struct daemon *d, struct conf **out, struct buf *why)
+{
+	return conf_load(d->private->sources, d->private->sources_count, out, NULL, why);
+}
+
+static void log_level_apply(const struct conf *c)
+{
+	enum log_level level = LOG_LEVEL_INFO;
+
+	if (log_level_parse(c->log_level, &level) == 0) { /* conf_load has refused what is none */
+		log_level_set(level);
+	}
+}
+
+const char *daemon_reload(struct daemon *d)
+{
+	static struct buf why;
+	struct conf *fresh;
+
+	buf_clear(&why);
+	if (configuration_read(d, &fresh, &why)) {
+		log_error("reload-refused", "error=\"%s\"", buf_cstr(&why));
+		return buf_cstr(&why);
+	}
+	log_notice("reload", "%s", "");
+	d->conf_before = d->conf;
+	d->conf = fresh;
+	log_level_apply(fresh);
+	if (d->spec->reload) {
+		d->spec->reload(d);
+	}
+	conf_free(take(d->conf_before));
+	return NULL;
+}
+
+void daemon_drained(struct daemon *d)
+{
+	loop_stop(d->loop);
+}
+
+static void on_drain_limit(void *arg)
+{
+	struct daemon *d = arg;
+
+	log_warning("drain-cut-short", "after_ms=%d", DRAIN_MAX_MS);
+	daemon_drained(d);
+}
+
+void daemon_drain(struct daemon *d)
+{
+	if (d->draining) {
+		return;
+	}
+	d->draining = true;
+	log_notice("stopping", "%s", "");
+	sd_notify(0, "STOPPING=1");
+	if (!d->spec->drain) {
+		daemon_drained(d);
+		return;
+	}
+	loop_timer_in(&d->private->drain_limit, DRAIN_MAX_MS);
+	d->spec->drain(d);
+}
+
+static void on_hangup(void *arg)
+{
+	daemon_reload(arg);
+}
+
+static void on_terminate(void *arg)
+{
+	daemon_drain(arg);
+}
+
+static void on_interrupt(void *arg)
+{
+	/* Ctrl-C on a terminal reaches the whole group; in agent mode the agent decides when we stop. */
+	if (!getenv("MUSTER_PARENT")) {
+		daemon_drain(arg);
+	}
+}
+
+static void on_second(void *arg)
+{
+	struct daemon *d = arg;
+
+	metrics_tick(d->metrics, clock_wall());
+	if (d->private->watchdog_usec) {
+		sd_notify(0, "WATCHDOG=1");
+	}
+	loop_timer_in(&d->private->second, 1000);
+}
+
+static void signals_watch(struct daemon *d)
+{
+	struct daemon_private *p = d->private;
+
+	signal(SIGPIPE, SIG_IGN);
+	loop_signal_start(&p->on_term, d->loop, SIGTERM, on_terminate, d);
+	loop_signal_start(&p->on_interrupt, d->loop, SIGINT, on_interrupt, d);
+	loop_signal_start(&p->on_hangup, d->loop, SIGHUP, on_hangup, d);
+}
+
+int daemon_socket(struct daemon *d, const char *name, int number)
+{
+	struct daemon_private *p = d->private;
+
+	for (int i = 0; i < p->sockets_count; i++) {
+		if (strcmp(p->socket_names[i], name) == 0 && number-- == 0) {
+			return SOCKET_FIRST + i;
+		}
+	}
+	return -1;
+}
+
+static int surroundings_enter(struct daemon *d)
+{
+	struct daemon_private *p = d->private;
+
+	/* One arena: nanomsg's thread would otherwise cost another; give back early what bursts needed. */
+	mallopt(M_ARENA_MAX, 1);
+	mallopt(M_TRIM_THRESHOLD, 256 * 1024);
+	mallopt(M_MMAP_THRESHOLD, 256 * 1024);
+	umask(0027);
+	if (chdir(p->run_dir)) {
+		return err_errno("chdir %s", p->run_dir);
+	}
+	if (mkdir(d->spec->name, 0750) && errno != EEXIST) {
+		return err_errno("mkdir %s/%s", p->run_dir, d->spec->name);
+	}
+	p->sockets_count = sd_listen_fds_with_names(1, &p->socket_names);
+	p->sockets_count = max_of(p->sockets_count, 0);
+	if (sd_watchdog_enabled(0, &p->watchdog_usec) <= 0) {
+		p->watchdog_usec = 0;
+	}
+	return 0;
+}
+
+static int work_begin(struct daemon *d)
+{
+	struct daemon_private *p = d->private;
+	int r = daemon_control_open(d);
+
+	r = r ? r : d->spec->open ? d->spec->open(d) : 0;
+	r = r ? r : d->spec->start ? d->spec->start(d) : 0;
+	if (r) {
+		return r;
+	}
+	loop_timer_init(&p->drain_limit, d->loop, on_drain_limit, d);
+	loop_timer_init(&p->second, d->loop, on_second, d);
+	on_second(d);
+	p->ready = true;
+	log_info("started", "pid=%d after_ms=%lld", getpid(), (long long)mono_diff_ms(clock_mono(), p->started));
+	sd_notify(0, "READY=1");
+	return 0;
+}
+
+static int life(struct daemon *d, int argc, char **argv)
+{
+	OWN_EMBEDDED(buf_fini) struct buf why = { 0 };
+	int r = arguments_read(d, argc, argv);
+
+	r = r ? r : parent_watch();
+	r = r ? r : configuration_read(d, &d->conf, &why);
+	if (why.n) {
+		log_error("configuration", "error=\"%s\"", buf_cstr(&why));
+	}
+	r = r ? r : surroundings_enter(d);
+	if (r) {
+		return r;
+	}
+	log_level_apply(d->conf);
+	d->metrics = metrics_new(d->spec->metrics, d->spec->metrics_count);
+	signals_watch(d);
+	r = work_begin(d);
+	if (!r) {
+		loop_run(d->loop);
+		log_info("stopped", "%s", "");
+	}
+	if (d->spec->stop) {
+		d->spec->stop(d);
+	}
+	return r;
+}
+
+static void remains_free(struct daemon *d)
+{
+	struct daemon_private *p = d->private;
+
+	loop_timer_stop(&p->second);
+	loop_timer_stop(&p->drain_limit);
+	loop_signal_stop(&p->on_term);
+	loop_signal_stop(&p->on_interrupt);
+	loop_signal_stop(&p->on_hangup);
+	if (p->control) {
+		control_server_free(p->control);
+	}
+	for (int i = 0; i < p->sockets_count; i++) {
+		free(p->socket_names[i]);
+	}
+	free(p->socket_names);
+	if (d->metrics) {
+		metrics_free(d->metrics);
+	}
+	if (d->conf) {
+		conf_free(d->conf);
+	}
+	loop_free(d->loop);
+}
+
+int daemon_main(const struct daemon_spec *spec, int argc, char **argv)
+{
+	struct daemon_private private = { .started = clock_mono(), .started_at = clock_wall() };
+	struct daemon d = { .spec = spec, .private = &private };
+	int r;
+
+	log_init(spec->name, LOG_LEVEL_INFO);
+	d.loop = loop_new();
+	r = life(&d, argc, argv);
+	if (r) {
+		log_error("failed", "error=\"%s\"", r < 0 ? err_text() : status_name(r));
+	}
+	remains_free(&d);
+	return r ? 1 : 0;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What daemon.c and daemon_control.c share.
+ */
+#ifndef MUSTER_COMMON_SYS_DAEMON_PRIVATE_H
+#define MUSTER_COMMON_SYS_DAEMON_PRIVATE_H
+
+#include "common/sys/control.h"
+#include "common/sys/daemon.h"
+
+enum { SOURCES_MAX = 64 };
+
+struct daemon_private {
+	struct conf_source sources[SOURCES_MAX];
+	size_t sources_count;
+	const char *run_dir;
+	struct control_server *control;
+	struct loop_signal on_term, on_interrupt, on_hangup;
+	struct loop_timer second, drain_limit;
+	struct mono started;
+	struct wall started_at;
+	char **socket_names; /* of descriptors 3, 4 ...; NULL-terminated */
+	int sockets_count;
+	uint64_t watchdog_usec;
+	bool ready;
+};
+
+/* Reads the configuration again. NULL, or the reason it was refused (then nothing changed); borrowed until the next call. */
+const char *daemon_reload(struct daemon *d);
+void daemon_drain(struct daemon *d);
+int daemon_control_open(struct daemon *d);
+
+#endif

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Serving an endpoint. All answers that one turn has for a peer leave in one frame. A peer is known by nanomsg's routing header,
+ * the same bytes in every frame from one connection.
+ */
+#include "common/sys/ipc.h"
+#include "common/sys/ipc_frame.h"
+#include "common/sys/ipc_socket.h"
+#include "common/sys/log.h"
+
+enum { HEADER_MAX = 128, FRAMES_PER_TURN = 64, SEND_RETRY_MS = 5, SEND_RETRIES_MAX = 400 };
+
+struct peer {
+	struct list link;
+	char header[HEADER_MAX];
+	size_t header_size;
+	size_t calls_count;
+	struct buf out; /* the frame being filled */
+	int retries;
+};
+
+struct ipc_server {
+	struct ipc_socket socket;
+	struct loop *loop;
+	struct loop_flush flush;
+	struct loop_timer retry;
+	const struct ipc_handler *rows;
+	size_t rows_count;
+	enum role role;
+	void *owner;
+	struct list peers;
+	struct list calls;
+	size_t calls_count;
+	struct arena arena;
+	struct log_limit malformed;
+};
+
+struct ipc_call {
+	struct list link;
+	struct ipc_server *server;
+	struct peer *peer;
+	uint64_t id;
+	uint16_t message;
+};
+
+static struct peer *peer_find(struct ipc_server *s, struct str header)
+{
+	struct peer *p;
+
+	list_for_each(p, &s->peers, link) {
+		if (str_eq(str_n(p->header, p->header_size), header)) {
+			return p;
+		}
+	}
+	if (header.n > HEADER_MAX) {
+		return NULL;
+	}
+	p = xcalloc(1, sizeof(*p));
+	memcpy(p->header, header.p, header.n);
+	p->header_size = header.n;
+	list_add_tail(&s->peers, &p->link);
+	return p;
+}
+
+static void peer_free(struct peer *p)
+{
+	list_del(&p->link);
+	buf_fini(&p->out);
+	free(p);
+}
+
+/* Sends what there is; keeps it when the way is full. A peer that does not read for two seconds loses its answers and will ask again. */
+static bool peer_flush(struct ipc_server *s, struct peer *p)
+{
+	int r;
+
+	if (p->out.n == 0) {
+		return true;
+	}
+	r = ipc_socket_send(&s->socket, str_n(p->header, p->header_size), buf_str(&p->out));
+	if (r == ST_AGAIN && p->retries++ < SEND_RETRIES_MAX) {
+		return false;
+	}
+	if (r) {
+		log_warning("ipc-answers-dropped", "bytes=%zu", p->out.n);
+	}
+	p->retries = 0;
+	buf_trim(&p->out, FRAME_SEND_SOFT);
+	return true;
+}
+
+static void server_flush(void *arg)
+{
+	struct ipc_server *s = arg;
+	struct peer *p, *following;
+
+	list_for_each_safe(p, following, &s->peers, link) {
+		if (!peer_flush(s, p)) {
+			loop_timer_in(&s->retry, SEND_RETRY_MS);
+		} else if (p->calls_count == 0) {
+			peer_free(p);
+		}
+	}
+}
+
+static void on_retry(void *arg)
+{
+	/* the flush at the end of this turn tries again */
+}
+
+static void call_end(struct ipc_call *call, int status, struct str payload)
+{
+	struct peer *p = call->peer;
+	struct frame_part part = { call->id, call->message, (uint16_t)status, payload };
+
+	if (p->out.n == 0) {
+		frame_begin(&p->out);
+	}
+	frame_put(&p->out, &part);
+	p->calls_count--;
+	call->server->calls_count--;
+	list_del(&call->link);
+	free(call);
+}
+
+void ipc_reply(struct ipc_call *call, struct str encoded)
+{
+	call_end(call, 0, encoded);
+}
+
+void ipc_refuse(struct ipc_call *call, int status)
+{
+	must(status > 0);
+	call_end(call, status, STR_NONE);
+}
+
+void ipc_refuse_malformed(struct ipc_call *call)
+{
+	const struct message_info *info = message_find(call->message);
+
+	if (log_allow(&call->server->malformed)) {
+		log_error("ipc-malformed", "message=%s number=%u", info ? info->name : "unknown", call->message);
+	}
+	ipc_refuse(call, ST_INVALID);
+}
+
+struct arena *ipc_call_arena(struct ipc_call *call)
+{
+	return &call->server->arena;
+}
+
+static const struct ipc_handler *row_find(const struct ipc_server *s, uint16_t message)
+{
+	for (size_t i = 0; i < s->rows_count; i++) {
+		if (s->rows[i].message == message) {
+			return &s->rows[i];
+		}
+	}
+	return NULL;
+}
+
+static void part_handle(struct ipc_server *s, struct peer *p, const struct frame_part *part)
+{
+	const struct ipc_handler *row = row_find(s, part->message);
+	struct ipc_call *call = xcalloc(1, sizeof(*call));
+
+	*call = (struct ipc_call) { .server = s, .peer = p, .id = part->id, .message = part->message };
+	list_add_tail(&s->calls, &call->link);
+	p->calls_count++;
+	s->calls_count++;
+	if (!row) {
+		ipc_refuse(call, ST_UNSUPPORTED);
+	} else if (row->role != s->role) {
+		ipc_refuse(call, ST_DENIED);
+	} else if (s->calls_count > IPC_CALLS_MAX) {
+		ipc_refuse(call, ST_FULL);
+	} else {
+		row->handle(s->owner, call, part->payload);
+		arena_reset(&s->arena);
+	}
+}
+
+static void frame_handle(struct ipc_server *s, const struct ipc_message *m)
+{
+	struct peer *p = peer_find(s, m->header);
+	struct cursor c = cursor_of(m->body);
+	struct frame_part part;
+	int r = p ? frame_open(&c) : ST_INVALID;
+
+	while (!r) {
+		r = frame_next(&c, &part);
+		if (!r) {
+			part_handle(s, p, &part);
+		}
+	}
+	if (r != ST_AGAIN && log_allow(&s->malformed)) {
+		log_error("ipc-foreign-frame", "bytes=%zu", m->body.n);
+	}
+}
+
+static void on_readable(void *arg)
+{
+	struct ipc_server *s = arg;
+
+	for (int i = 0; i < FRAMES_PER_TURN; i++) {
+		struct ipc_message m;
+		int r = ipc_socket_receive(&s->socket, &m);
+
+		if (r < 0) {
+			log_error("ipc-receive", "error=\"%s\"", err_text());
+		}
+		if (r) {
+			return;
+		}
+		frame_handle(s, &m);
+		ipc_message_fini(&m);
+	}
+}
+
+int ipc_server_new(struct loop *loop, const char *endpoint, enum role role, const struct ipc_handler *rows, size_t rows_count,
+	void *owner, struct ipc_server **out)
+{
+	struct ipc_server *s = xcalloc(1, sizeof(*s));
+	int r;
+
+	*s = (struct ipc_server) { .loop = loop, .rows = rows, .rows_count = rows_count, .role = role, .owner = owner };
+	list_init(&s->peers);
+	list_init(&s->calls);
+	r = ipc_socket_open(&s->socket, IPC_SOCKET_SERVER, loop, endpoint, on_readable, s);
+	if (r) {
+		free(s);
+		return err_pass(r);
+	}
+	loop_timer_init(&s->retry, loop, on_retry, s);
+	loop_flush_add(&s->flush, loop, server_flush, s);
+	*out = s;
+	return 0;
+}
+
+void ipc_server_free(struct ipc_server *s)
+{
+	struct ipc_call *call, *next_call;
+	struct peer *p, *next_peer;
+
+	server_flush(s);
+	list_for_each_safe(call, next_call, &s->calls, link) {
+		free(call);
+	}
+	list_for_each_safe(p, next_peer, &s->peers, link) {
+		peer_free(p);
+	}
+	loop_flush_del(&s->flush);
+	loop_timer_stop(&s->retry);
+	ipc_socket_close(&s->socket);
+	arena_fini(&s->arena);
+	free(s);
+}

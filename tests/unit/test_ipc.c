@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * common/sys/ipc: calls, refusals, deadlines, and a server that goes away and comes back.
+ */
+#include "tests/unit/unit.h"
+
+#include <unistd.h>
+
+#include "common/sys/control.h"
+#include "common/sys/ipc.h"
+
+struct world {
+	struct loop *loop;
+	struct ipc_server *server;
+	struct ipc_client *client;
+	struct loop_timer limit;
+	struct ipc_call *held;
+	int answers, wanted;
+	int last_status;
+	uint64_t sum;
+	char dir[64];
+};
+
+static void handle_watch(struct world *w, struct ipc_call *call, const struct catalog_watch *m)
+{
+	struct catalog_watch_reply reply = { .index = m->after + 1 };
+
+	if (m->wait_ms) {
+		w->held = call;
+		return;
+	}
+	IPC_REPLY(call, catalog_watch, &reply);
+}
+
+IPC_DECODER(struct world, catalog_watch, handle_watch)
+
+static const struct ipc_handler rows[] = {
+	IPC_HANDLER(catalog_watch, ROLE_READ, handle_watch),
+	{ MSG_catalog_propose, ROLE_WRITE, handle_watch_decoded },
+};
+
+static void on_limit(void *arg)
+{
+	struct world *w = arg;
+
+	loop_stop(w->loop);
+}
+
+static void server_start(struct world *w)
+{
+	ck_assert_int_eq(ipc_server_new(w->loop, "endpoint", ROLE_READ, rows, ARRAY_SIZE(rows), w, &w->server), 0);
+}
+
+static void world_init(struct world *w)
+{
+	*w = (struct world) { .loop = loop_new(), .wanted = 1 };
+	strcpy(w->dir, "/tmp/muster-ipc-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(w->dir));
+	ck_assert_int_eq(chdir(w->dir), 0);
+	loop_timer_init(&w->limit, w->loop, on_limit, w);
+	loop_timer_in(&w->limit, 20000);
+	ck_assert_int_eq(ipc_client_new(w->loop, "endpoint", &w->client), 0);
+}
+
+static void world_fini(struct world *w)
+{
+	ipc_client_free(w->client);
+	if (w->server) {
+		ipc_server_free(w->server);
+	}
+	loop_timer_stop(&w->limit);
+	loop_free(w->loop);
+	ck_assert_int_eq(chdir("/"), 0);
+	ck_assert_int_eq(rmdir(w->dir), 0);
+}
+
+static void on_answer(void *arg, int status, struct str payload)
+{
+	struct world *w = arg;
+	struct catalog_watch_reply reply = { 0 };
+
+	w->last_status = status;
+	if (!status) {
+		ck_assert_int_eq(catalog_watch_reply_decode(payload, NULL, &reply), 0);
+		w->sum += reply.index;
+	}
+	if (++w->answers == w->wanted) {
+		loop_stop(w->loop);
+	}
+}
+
+static void ask(struct world *w, uint64_t after, uint32_t wait_ms, int64_t timeout_ms)
+{
+	struct catalog_watch m = { .after = after, .wait_ms = wait_ms };
+
+	IPC_CALL(w->client, catalog_watch, &m, timeout_ms, on_answer, w);
+}
+
+TEST(test_many_calls)
+{
+	struct world w;
+
+	world_init(&w);
+	server_start(&w);
+	w.wanted = 10000;
+	for (uint64_t i = 0; i < 10000; i++) {
+		ask(&w, i, 0, 10000);
+	}
+	loop_run(w.loop);
+	ck_assert_int_eq(w.answers, 10000);
+	ck_assert_uint_eq(w.sum, 10000ull * 10001 / 2);
+	world_fini(&w);
+}
+END_TEST
+
+TEST(test_refusals)
+{
+	struct world w;
+
+	world_init(&w);
+	server_start(&w);
+	ipc_call(w.client, MSG_catalog_watch, STR("short"), 5000, on_answer, &w);
+	loop_run(w.loop);
+	ck_assert_int_eq(w.last_status, ST_INVALID);
+	w.wanted = 2;
+	ipc_call(w.client, MSG_catalog_propose, STR(""), 5000, on_answer, &w);
+	loop_run(w.loop);
+	ck_assert_int_eq(w.last_status, ST_DENIED);
+	w.wanted = 3;
+	ipc_call(w.client, 0x7777, STR(""), 5000, on_answer, &w);
+	loop_run(w.loop);
+	ck_assert_int_eq(w.last_status, ST_UNSUPPORTED);
+	world_fini(&w);
+}
+END_TEST
+
+TEST(test_deadline_without_server)
+{
+	struct world w;
+
+	world_init(&w);
+	ask(&w, 1, 0, 50);
+	loop_run(w.loop);
+	ck_assert_int_eq(w.last_status, ST_TIMEOUT);
+	world_fini(&w);
+}
+END_TEST
+
+TEST(test_server_that_comes_later)
+{
+	struct world w;
+
+	world_init(&w);
+	ask(&w, 41, 0, 10000);
+	for (int i = 0; i < 5; i++) {
+		loop_run_once(w.loop);
+	}
+	server_start(&w);
+	loop_run(w.loop);
+	ck_assert_int_eq(w.last_status, 0);
+	ck_assert_uint_eq(w.sum, 42);
+	world_fini(&w);
+}
+END_TEST
+
+TEST(test_unanswered_is_asked_again_after_restart)
+{
+	struct world w;
+
+	world_init(&w);
+	server_start(&w);
+	ask(&w, 1, 1000, 60000); /* a long call: held */
+	while (!w.held) {
+		loop_run_once(w.loop);
+	}
+	ipc_server_free(w.server);
+	w.held = NULL;
+	server_start(&w);
+	while (!w.held) {
+		loop_run_once(w.loop);
+	}
+	struct catalog_watch_reply reply = { .index = 7 };
+
+	IPC_REPLY(w.held, catalog_watch, &reply);
+	loop_run(w.loop);
+	ck_assert_uint_eq(w.sum, 7);
+	world_fini(&w);
+}
+END_TEST
+
+static const char *cmd_echo(void *owner, const struct json *request, struct jsonw *w)
+{
+	struct str text = json_find_text(request, "text");
+
+	if (!text.p) {
+		return "no text";
+	}
+	jsonw_keyc(w, "text");
+	jsonw_str(w, text);
+	return NULL;
+}
+
+static const struct control_command commands[] = { { "echo", cmd_echo } };
+
+static void on_control(void *arg, int status, struct str answer)
+{
+	struct world *w = arg;
+
+	w->last_status = status;
+	if (w->answers++ == 0) {
+		ck_str_is(answer, "{\"ok\":true,\"text\":\"hi\"}");
+	} else {
+		ck_str_is(answer, "{\"ok\":false,\"error\":\"no text\"}");
+		loop_stop(w->loop);
+	}
+}
+
+TEST(test_control)
+{
+	struct control_server *server;
+	struct control_client *client;
+	struct world w;
+
+	world_init(&w);
+	ck_assert_int_eq(control_server_new(w.loop, "control", commands, 1, &w, &server), 0);
+	ck_assert_int_eq(control_client_new(w.loop, "control", &client), 0);
+	control_call(client, STR("{\"cmd\":\"echo\",\"text\":\"hi\"}"), 5000, on_control, &w);
+	control_call(client, STR("{\"cmd\":\"echo\"}"), 5000, on_control, &w);
+	loop_run(w.loop);
+	ck_assert_int_eq(w.answers, 2);
+	control_client_free(client);
+	control_server_free(server);
+	world_fini(&w);
+}
+END_TEST
+
+UNIT_MAIN("ipc", test_many_calls, test_refusals, test_deadline_without_server, test_server_that_comes_later,
+	test_unanswered_is_asked_again_after_restart, test_control)
