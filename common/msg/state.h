@@ -18,26 +18,27 @@
 	TABLE(META, false)            /* "applied" -> u64 index, u64 term; "format" -> u32 */      \
 	TABLE(NODES, true)            /* lower(node) -> node_record */                             \
 	TABLE(NODE_IDS, false)        /* uuid16 -> lower(node) */                                  \
-	TABLE(SERVICES, true)         /* lower(node) 0 id -> service_record */                     \
-	TABLE(CHECKS, true)           /* lower(node) 0 check id -> check_record */                 \
-	TABLE(HEALTH, false)          /* lower(service) 0 lower(node) 0 id -> health_record */     \
-	TABLE(INSTANCES, false)       /* lower(service) 0 lower(node) 0 id -> instance_record */   \
+	TABLE(SERVICES, true)         /* lower(node) 0 lower(id) -> service_record */              \
+	TABLE(CHECKS, true)           /* lower(node) 0 lower(check id) -> check_record */          \
+	TABLE(HEALTH, false)          /* lower(service) 0 lower(node) 0 lower(id) -> health_record */ \
+	TABLE(INSTANCES, false)       /* lower(service) 0 lower(node) 0 lower(id) -> instance_record */ \
 	TABLE(SERVICE_NAMES, false)   /* service name as written -> service_name_record */         \
-	TABLE(SERVICE_CHECKS, false)  /* lower(service) 0 lower(node) 0 check id -> key in CHECKS */ \
-	TABLE(CHECK_STATES, false)    /* status 0 lower(node) 0 check id -> key in CHECKS */       \
+	TABLE(SERVICE_CHECKS, false)  /* lower(service) 0 lower(node) 0 lower(check id) -> key in CHECKS */ \
+	TABLE(CHECK_STATES, false)    /* status 0 lower(node) 0 lower(check id) -> key in CHECKS */ \
 	TABLE(KVS, true)              /* key -> kv_record */                                       \
 	TABLE(TOMBSTONES, true)       /* key -> u64 index of its deletion */                       \
 	TABLE(TOMBSTONE_ORDER, false) /* be64 index + key -> "" */                                 \
 	TABLE(SESSIONS, true)         /* uuid16 -> session_record */                               \
 	TABLE(SESSION_NODES, false)   /* lower(node) 0 uuid16 -> "" */                             \
-	TABLE(SESSION_CHECKS, false)  /* lower(node) 0 check id 0 uuid16 -> "" */                  \
+	TABLE(SESSION_CHECKS, false)  /* lower(node) 0 lower(check id) 0 uuid16 -> "" */           \
 	TABLE(SESSION_KEYS, false)    /* uuid16 + key -> "" : the keys a session holds */          \
 	TABLE(LOCK_DELAYS, true)      /* key -> i64 Unix ms until which it cannot be locked */     \
 	TABLE(THINGS, true)           /* thing kind byte + name -> u64 index of its last change */ \
 	TABLE(COORDINATES, true)      /* lower(node) 0 segment -> coordinate_record */             \
-	TABLE(REQUESTS, true)         /* uuid16 -> request_record */                               \
-	TABLE(REQUEST_ORDER, false)   /* be64 index -> uuid16 */                                   \
-	TABLE(RESTORE, false)         /* be32 chunk number -> records; key "id" -> uuid16 */
+	TABLE(REQUESTS, true)         /* be64 index -> request_record: the newest ones */          \
+	TABLE(RESTORE, false)         /* be32 chunk number -> records; key "id" -> uuid16 */       \
+	TABLE(THING_GRAVES, true)     /* be64 index + key in THINGS -> "": things that have gone */ \
+	TABLE(INSTANCE_CHECKS, false) /* lower(node) 0 lower(service id, "" of the node) 0 lower(check id) -> "" */
 
 enum state_table {
 #define TABLE(name, primary) STATE_##name,
