@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The code behind the rows of command.def.
+ */
 #include "common/msg/command.h"
 
 #include "common/msg/wire_code.h"

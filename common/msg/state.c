@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The code behind the rows of record.def; keys and indexes of things.
+ */
 #include "common/msg/state.h"
 
 #include "common/msg/wire_code.h"

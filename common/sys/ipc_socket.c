@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Raw nanomsg sockets with routing headers, non-blocking, watched through NN_RCVFD.
+ */
 #include "common/sys/ipc_socket.h"
 
 #include <errno.h>
