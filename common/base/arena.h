@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * struct arena: memory with the lifetime of one request. Everything is freed at once by arena_fini, or reused after
- * arena_reset, which keeps the first block. Zero-initialised is empty and valid.
+ * struct arena: memory with the lifetime of one request. Everything is freed at once by arena_fini,
+ * or reused after arena_reset, which keeps the first block. Zero-initialised is empty and valid.
  */
 #ifndef MUSTER_COMMON_BASE_ARENA_H
 #define MUSTER_COMMON_BASE_ARENA_H
@@ -34,7 +34,7 @@ static inline void *arena_alloc(struct arena *a, size_t size)
 	return memset(p, 0, rounded);
 }
 
-#define arena_new(a, type)          ((type *)arena_alloc((a), sizeof(type)))
+#define arena_new(a, type)	    ((type *)arena_alloc((a), sizeof(type)))
 #define arena_array(a, type, count) ((type *)arena_alloc_array((a), (count), sizeof(type)))
 
 void *arena_alloc_array(struct arena *a, size_t count, size_t size);

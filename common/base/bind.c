@@ -105,7 +105,7 @@ static int bind_strs(const struct binding *b, const struct json *v, struct strs 
 		return wrong_type(b, v, "[]string");
 	}
 	*out = (struct strs) { arena_array(b->arena, struct str, v->count), v->count, true };
-	json_for_each(item, v) {
+	json_for_each (item, v) {
 		int r = item->type == JSON_NULL ? 0 : bind_str(b, item, &out->items[at]);
 
 		if (r) {
@@ -159,7 +159,7 @@ static int bind_pairs(const struct binding *b, const struct json *v, struct pair
 		return wrong_type(b, v, "map[string]string");
 	}
 	*out = (struct pairs) { arena_array(b->arena, struct pair, v->count), v->count, true };
-	json_for_each(item, v) {
+	json_for_each (item, v) {
 		int r = item->type == JSON_NULL ? 0 : bind_str(b, item, &out->items[at].value);
 
 		if (r) {
@@ -179,11 +179,11 @@ static int bind_multi(const struct binding *b, const struct json *v, const struc
 	if (v->type != JSON_OBJECT) {
 		return wrong_type(b, v, "map[string][]string");
 	}
-	json_for_each(list, v) {
+	json_for_each (list, v) {
 		if (list->type != JSON_ARRAY) {
 			return wrong_type(b, list, "[]string");
 		}
-		json_for_each(item, list) {
+		json_for_each (item, list) {
 			int r = bind_str(b, item, &ignored);
 
 			if (r) {
@@ -223,7 +223,7 @@ static int bind_objects(const struct binding *b, const struct json *v, struct bi
 	}
 	at = arena_alloc_array(b->arena, v->count, b->field->object->size);
 	*out = (struct bind_list) { at, v->count, true };
-	json_for_each(item, v) {
+	json_for_each (item, v) {
 		int r = bind_object(b->field->object, item, b->arena, at, b->why);
 
 		if (r) {
@@ -266,8 +266,8 @@ static int bind_field(const struct binding *b, const struct json *v, void *at)
 		return bind_base64(b, v, at);
 	case BIND_OBJECT:
 		return v->type == JSON_OBJECT
-			? bind_object(b->field->object, v, b->arena, at, b->why)
-			: wrong_type(b, v, go_type_of(b->field));
+			       ? bind_object(b->field->object, v, b->arena, at, b->why)
+			       : wrong_type(b, v, go_type_of(b->field));
 	case BIND_POINTER:
 		return bind_pointer(b, v, at);
 	case BIND_OBJECTS:
@@ -292,7 +292,8 @@ static const struct bind_field *field_find(const struct bind_object *object, str
 	return NULL;
 }
 
-int bind_object(const struct bind_object *object, const struct json *v, struct arena *arena, void *out, struct buf *why)
+int bind_object(const struct bind_object *object, const struct json *v, struct arena *arena,
+	void *out, struct buf *why)
 {
 	struct binding b = { .object = object, .arena = arena, .why = why };
 	const struct json *member;
@@ -307,7 +308,7 @@ int bind_object(const struct bind_object *object, const struct json *v, struct a
 		}
 		return ST_INVALID;
 	}
-	json_for_each(member, v) {
+	json_for_each (member, v) {
 		int r;
 
 		b.field = field_find(object, member->key);
@@ -316,7 +317,8 @@ int bind_object(const struct bind_object *object, const struct json *v, struct a
 				continue;
 			}
 			if (why) {
-				buf_printf(why, "json: unknown field \"" STR_FMT "\"", STR_ARG(member->key));
+				buf_printf(why, "json: unknown field \"" STR_FMT "\"",
+					STR_ARG(member->key));
 			}
 			return ST_INVALID;
 		}

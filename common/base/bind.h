@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Binding JSON to C structs by table: one row per field. Keys match without regard to ASCII case (as Go's decoder),
- * unknown keys are errors, and the error texts are Go's:
- *     json: unknown field "Bogus"
- *     json: cannot unmarshal number into Go struct field RegisterRequest.Node of type string
- * Strings in the result are borrowed from the JSON tree (its arena). JSON null leaves a field as it is.
+ * Binding JSON to C structs by table: one row per field. Keys match without regard to ASCII case
+ * (as Go's decoder), unknown keys are errors, and the error texts are Go's: json: unknown field
+ * "Bogus" json: cannot unmarshal number into Go struct field RegisterRequest.Node of type string
+ * Strings in the result are borrowed from the JSON tree (its arena). JSON null leaves a field as it
+ * is.
  */
 #ifndef MUSTER_COMMON_BASE_BIND_H
 #define MUSTER_COMMON_BASE_BIND_H
@@ -71,9 +71,11 @@ struct bind_object {
 #define BIND_FIELDS(array) .fields = (array), .fields_count = ARRAY_SIZE(array)
 
 /*
- * Fills *out (already holding the defaults) from v. ST_INVALID with the text in *why. A JSON null or an absent value binds nothing.
+ * Fills *out (already holding the defaults) from v. ST_INVALID with the text in *why. A JSON null
+ * or an absent value binds nothing.
  */
-int bind_object(const struct bind_object *object, const struct json *v, struct arena *arena, void *out, struct buf *why);
+int bind_object(const struct bind_object *object, const struct json *v, struct arena *arena,
+	void *out, struct buf *why);
 
 struct str pairs_find(const struct pairs *pairs, struct str key); /* value or STR_NONE (p NULL) */
 void pairs_sort(struct pairs *pairs);

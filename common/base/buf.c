@@ -6,7 +6,8 @@
 
 #include <stdio.h>
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "stored integers are written in host order");
+_Static_assert(
+	__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "stored integers are written in host order");
 
 void buf_fini(struct buf *b)
 {

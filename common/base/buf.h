@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * struct buf: a growable run of bytes. Zero-initialised is empty and valid. Embedded: buf_init/buf_fini; declare locals as
- *     OWN_EMBEDDED(buf_fini) struct buf b = { 0 };
- * Fixed-width integers are written little-endian (the order of every stored or local message); _be for the network's.
+ * struct buf: a growable run of bytes. Zero-initialised is empty and valid. Embedded:
+ * buf_init/buf_fini; declare locals as OWN_EMBEDDED(buf_fini) struct buf b = { 0 }; Fixed-width
+ * integers are written little-endian (the order of every stored or local message); _be for the
+ * network's.
  */
 #ifndef MUSTER_COMMON_BASE_BUF_H
 #define MUSTER_COMMON_BASE_BUF_H
@@ -24,8 +25,10 @@ static inline void buf_init(struct buf *b)
 }
 
 void buf_fini(struct buf *b);
-void buf_grow(struct buf *b, size_t more); /* makes room for more bytes behind n, without adding them */
-void buf_trim(struct buf *b, size_t keep); /* empties it; gives the memory back where it is over keep bytes */
+void buf_grow(
+	struct buf *b, size_t more); /* makes room for more bytes behind n, without adding them */
+void buf_trim(struct buf *b,
+	size_t keep); /* empties it; gives the memory back where it is over keep bytes */
 
 static inline void buf_clear(struct buf *b)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * struct cursor: reads a borrowed run of bytes front to back with a sticky error: after the first short or wrong read every
- * read gives zero, and cursor_done() says so once at the end. Integers little-endian unless _be.
+ * struct cursor: reads a borrowed run of bytes front to back with a sticky error: after the first
+ * short or wrong read every read gives zero, and cursor_done() says so once at the end. Integers
+ * little-endian unless _be.
  */
 #ifndef MUSTER_COMMON_BASE_CURSOR_H
 #define MUSTER_COMMON_BASE_CURSOR_H
@@ -48,13 +49,13 @@ static inline void cursor_read(struct cursor *c, void *out, size_t n)
 	}
 }
 
-#define CURSOR_GETTER(name, type, convert)                                                         \
-	static inline type cursor_##name(struct cursor *c)                                         \
-	{                                                                                          \
-		type v;                                                                            \
-                                                                                                   \
-		cursor_read(c, &v, sizeof(v));                                                     \
-		return convert(v);                                                                 \
+#define CURSOR_GETTER(name, type, convert)                 \
+	static inline type cursor_##name(struct cursor *c) \
+	{                                                  \
+		type v;                                    \
+                                                           \
+		cursor_read(c, &v, sizeof(v));             \
+		return convert(v);                         \
 	}
 CURSOR_GETTER(u8, uint8_t, )
 CURSOR_GETTER(u16, uint16_t, )
@@ -70,7 +71,8 @@ static inline struct str cursor_rest(struct cursor *c)
 	return cursor_take(c, cursor_left(c));
 }
 
-/* 0 when everything was read and nothing was wrong; ST_TRUNCATED after a short read; ST_INVALID with bytes left over. */
+/* 0 when everything was read and nothing was wrong; ST_TRUNCATED after a short read; ST_INVALID
+ * with bytes left over. */
 static inline int cursor_done(const struct cursor *c)
 {
 	if (c->bad) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Durations in Go's syntax (declared in str.h), with Go's error texts, because Consul's clients see them.
+ * Durations in Go's syntax (declared in str.h), with Go's error texts, because Consul's clients see
+ * them.
  */
 #include "common/base/buf.h"
 #include "common/base/err.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Origin of the newest environment error, kept per thread so that the place that decides can log it.
+ * Origin of the newest environment error, kept per thread so that the place that decides can log
+ * it.
  */
 #include "common/base/err.h"
 

@@ -2,8 +2,8 @@
 /*
  * Error convention. Functions that can fail return int:
  *   0            done
- *   negative     -errno: the environment failed; traced at its origin with err_new(), passed up with err_pass(), never matched
- *   positive     enum status: an outcome that the caller handles
+ *   negative     -errno: the environment failed; traced at its origin with err_new(), passed up
+ * with err_pass(), never matched positive     enum status: an outcome that the caller handles
  */
 #ifndef MUSTER_COMMON_BASE_ERR_H
 #define MUSTER_COMMON_BASE_ERR_H
@@ -28,15 +28,17 @@ enum status {
 
 const char *status_name(int status);
 
-/* Notes where an environment error was born (kept for the log line that decides about it). Takes and returns -errno. */
+/* Notes where an environment error was born (kept for the log line that decides about it). Takes
+ * and returns -errno. */
 #define err_new(e, ...) err_new_at(__FILE__, __LINE__, (e), __VA_ARGS__)
-#define err_errno(...)  err_new_at(__FILE__, __LINE__, -errno, __VA_ARGS__)
-#define err_pass(e)     (e)
+#define err_errno(...)	err_new_at(__FILE__, __LINE__, -errno, __VA_ARGS__)
+#define err_pass(e)	(e)
 
 int err_new_at(const char *file, int line, int error, const char *what, ...)
 	__attribute__((format(printf, 4, 5)));
 
-/* The text of the newest environment error of this thread: "open /x: Permission denied (conf.c:12)". Never NULL. */
+/* The text of the newest environment error of this thread: "open /x: Permission denied
+ * (conf.c:12)". Never NULL. */
 const char *err_text(void);
 
 #endif

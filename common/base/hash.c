@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * SipHash-1-3 (Aumasson, Bernstein: SipHash, a fast short-input PRF) and CRC-32C by the processor's instruction where it has one.
+ * SipHash-1-3 (Aumasson, Bernstein: SipHash, a fast short-input PRF) and CRC-32C by the processor's
+ * instruction where it has one.
  */
 #include "common/base/hash.h"
 
@@ -76,7 +77,8 @@ static uint32_t crc32c_plain(uint32_t crc, const uint8_t *p, size_t n)
 }
 
 #if defined(__x86_64__)
-__attribute__((target("sse4.2"))) static uint32_t crc32c_sse(uint32_t seed, const uint8_t *p, size_t n)
+__attribute__((target("sse4.2"))) static uint32_t crc32c_sse(
+	uint32_t seed, const uint8_t *p, size_t n)
 {
 	uint64_t crc = seed, word;
 

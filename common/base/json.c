@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading JSON: yajl's events become a tree in an arena. When yajl refuses, json_why.c finds the words.
+ * Reading JSON: yajl's events become a tree in an arena. When yajl refuses, json_why.c finds the
+ * words.
  */
 #include "common/base/json.h"
 
@@ -128,7 +129,8 @@ int json_parse(struct arena *arena, struct str input, struct json **out, struct 
 	yajl_status status;
 
 	must(parser);
-	yajl_config(parser, yajl_dont_validate_strings, 1); /* Go replaces bad UTF-8 rather than refusing it */
+	yajl_config(parser, yajl_dont_validate_strings,
+		1); /* Go replaces bad UTF-8 rather than refusing it */
 	status = yajl_parse(parser, (const unsigned char *)input.p, input.n);
 	if (status == yajl_status_ok) {
 		status = yajl_complete_parse(parser);
@@ -151,7 +153,7 @@ const struct json *json_find(const struct json *object, const char *key)
 	if (!object || object->type != JSON_OBJECT) {
 		return NULL;
 	}
-	json_for_each(member, object) {
+	json_for_each (member, object) {
 		if (str_is(member->key, key)) {
 			return member;
 		}
@@ -166,7 +168,7 @@ const struct json *json_find_fold(const struct json *object, const char *key)
 	if (!object || object->type != JSON_OBJECT) {
 		return NULL;
 	}
-	json_for_each(member, object) {
+	json_for_each (member, object) {
 		if (str_ieq(member->key, str_of(key))) {
 			found = member;
 		}
@@ -183,7 +185,8 @@ struct str json_find_text(const struct json *object, const char *key)
 
 const char *json_go_type(const struct json *v)
 {
-	static const char *const names[] = { "null", "bool", "number", "string", "array", "object" };
+	static const char *const names[] = { "null", "bool", "number", "string", "array",
+		"object" };
 
 	return names[v->type];
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A small strict JSON checker (RFC 8259) that stops at the first wrong byte and names it as Go does.
+ * A small strict JSON checker (RFC 8259) that stops at the first wrong byte and names it as Go
+ * does.
  */
 #include "common/base/json_why.h"
 
@@ -10,7 +11,7 @@ struct checker {
 	struct str input;
 	size_t at;
 	const char *expectation; /* set at the first error */
-	bool ended;              /* the input stopped too early */
+	bool ended;		 /* the input stopped too early */
 	int depth;
 };
 
@@ -163,7 +164,8 @@ static bool members_check(struct checker *c, bool object)
 			return true;
 		}
 		if (peek(c) != ',') {
-			return fail(c, object ? "after object key:value pair" : "after array element");
+			return fail(
+				c, object ? "after object key:value pair" : "after array element");
 		}
 		c->at++;
 	}
@@ -227,8 +229,9 @@ static void byte_render(struct buf *why, unsigned char ch)
 	static const struct {
 		unsigned char ch;
 		const char *text;
-	} names[] = { { '\'', "\\'" }, { '"', "\"" }, { '\n', "\\n" }, { '\r', "\\r" }, { '\t', "\\t" },
-		{ '\b', "\\b" }, { '\f', "\\f" }, { '\a', "\\a" }, { '\v', "\\v" }, { '\\', "\\\\" } };
+	} names[] = { { '\'', "\\'" }, { '"', "\"" }, { '\n', "\\n" }, { '\r', "\\r" },
+		{ '\t', "\\t" }, { '\b', "\\b" }, { '\f', "\\f" }, { '\a', "\\a" }, { '\v', "\\v" },
+		{ '\\', "\\\\" } };
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		if (names[i].ch == ch) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Why a text is not JSON, in the words of Go's encoding/json. Only called after a parser has refused the text.
+ * Why a text is not JSON, in the words of Go's encoding/json. Only called after a parser has
+ * refused the text.
  */
 #ifndef MUSTER_COMMON_BASE_JSON_WHY_H
 #define MUSTER_COMMON_BASE_JSON_WHY_H

@@ -73,7 +73,8 @@ void jsonw_double(struct jsonw *w, double v)
 		}
 	}
 	if (strchr(text, 'e') && magnitude >= 1e-6 && magnitude < 1e21) {
-		/* Go keeps plain notation in this range: as many decimals as the shortest form has digits. */
+		/* Go keeps plain notation in this range: as many decimals as the shortest form has
+		 * digits. */
 		for (int decimals = 0; decimals <= 24; decimals++) {
 			snprintf(text, sizeof(text), "%.*f", decimals, v);
 			if (strtod(text, NULL) == v) {
@@ -143,7 +144,8 @@ static void control_put(struct buf *out, unsigned char c)
 	}
 }
 
-/* The length of the UTF-8 sequence at the front of s (at most 4), or 0 where it is not well formed. */
+/* The length of the UTF-8 sequence at the front of s (at most 4), or 0 where it is not well formed.
+ */
 static size_t sequence_length(struct str s)
 {
 	for (size_t n = 2; n <= 4 && n <= s.n; n++) {
@@ -270,14 +272,14 @@ static void value_render(struct jsonw *w, const struct json *v)
 		break;
 	case JSON_ARRAY:
 		jsonw_open(w, '[');
-		json_for_each(item, v) {
+		json_for_each (item, v) {
 			value_render(w, item);
 		}
 		jsonw_close(w, ']');
 		break;
 	case JSON_OBJECT:
 		jsonw_open(w, '{');
-		json_for_each(item, v) {
+		json_for_each (item, v) {
 			jsonw_key(w, item->key);
 			value_render(w, item);
 		}

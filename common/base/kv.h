@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Ordered key/value storage with tables and transactions, seen through one interface with two backends: kv_mem (a tree in
- * memory, for tests and simulation) and db (LMDB, common/sys/db.h). The pure apply of catalogd is written against this and
- * must give equal digests on both.
+ * Ordered key/value storage with tables and transactions, seen through one interface with two
+ * backends: kv_mem (a tree in memory, for tests and simulation) and db (LMDB, common/sys/db.h). The
+ * pure apply of catalogd is written against this and must give equal digests on both.
  *
- * Tables are numbered 0..tables-1. Keys are 1..KV_KEY_MAX bytes, ordered bytewise. Values returned are borrowed until the next write in
- * the same transaction (or its end).
+ * Tables are numbered 0..tables-1. Keys are 1..KV_KEY_MAX bytes, ordered bytewise. Values returned
+ * are borrowed until the next write in the same transaction (or its end).
  *
- * Errors are sticky: after the first environment error every call is harmless and kv_commit returns it. So callers check
- * only for "found" while working, and once at the end.
+ * Errors are sticky: after the first environment error every call is harmless and kv_commit returns
+ * it. So callers check only for "found" while working, and once at the end.
  */
 #ifndef MUSTER_COMMON_BASE_KV_H
 #define MUSTER_COMMON_BASE_KV_H
@@ -23,12 +23,14 @@ struct kv_txn;
 struct kv_ops {
 	bool (*get)(struct kv_txn *t, unsigned table, struct str key, struct str *value_out);
 	void (*put)(struct kv_txn *t, unsigned table, struct str key, struct str value);
-	/* Makes room for n bytes under key and returns where to write them (valid until the next call). */
+	/* Makes room for n bytes under key and returns where to write them (valid until the next
+	 * call). */
 	void *(*put_reserve)(struct kv_txn *t, unsigned table, struct str key, size_t n);
 	bool (*del)(struct kv_txn *t, unsigned table, struct str key);
 	void (*clear)(struct kv_txn *t, unsigned table);
 	/* First entry with a key >= key (or > key when after is set); last entry for from_end. */
-	bool (*seek)(struct kv_txn *t, unsigned table, struct str key, bool after, struct str *key_out, struct str *value_out);
+	bool (*seek)(struct kv_txn *t, unsigned table, struct str key, bool after,
+		struct str *key_out, struct str *value_out);
 	bool (*last)(struct kv_txn *t, unsigned table, struct str *key_out, struct str *value_out);
 	uint64_t (*count)(struct kv_txn *t, unsigned table);
 	int (*commit)(struct kv_txn *t); /* frees t */
@@ -72,7 +74,8 @@ static inline void kv_clear(struct kv_txn *t, unsigned table)
 	t->ops->clear(t, table);
 }
 
-static inline bool kv_last(struct kv_txn *t, unsigned table, struct str *key_out, struct str *value_out)
+static inline bool kv_last(
+	struct kv_txn *t, unsigned table, struct str *key_out, struct str *value_out)
 {
 	return t->ops->last(t, table, key_out, value_out);
 }
@@ -93,10 +96,9 @@ static inline void kv_abort(struct kv_txn *t)
 }
 
 /*
- * Walks the entries whose keys start with a prefix, in order; the table may be changed inside the loop (the walk goes on
- * behind the last key it gave; values stay borrowed as above).
- *     struct kv_walk w = kv_walk(t, TABLE, prefix);
- *     while (kv_walk_next(&w)) { use w.key, w.value }
+ * Walks the entries whose keys start with a prefix, in order; the table may be changed inside the
+ * loop (the walk goes on behind the last key it gave; values stay borrowed as above). struct
+ * kv_walk w = kv_walk(t, TABLE, prefix); while (kv_walk_next(&w)) { use w.key, w.value }
  */
 struct kv_walk {
 	struct kv_txn *t;
@@ -112,7 +114,8 @@ struct kv_walk {
 void kv_walk_init(struct kv_walk *w, struct kv_txn *t, unsigned table, struct str prefix);
 bool kv_walk_next(struct kv_walk *w);
 
-/* The in-memory backend: one writer at a time, readers see the writer's changes (enough for tests). Owned by the caller. */
+/* The in-memory backend: one writer at a time, readers see the writer's changes (enough for tests).
+ * Owned by the caller. */
 struct kv_mem;
 struct kv_mem *kv_mem_new(unsigned tables);
 void kv_mem_free(struct kv_mem *m);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The in-memory backend of kv.h: one sorted array of entries per table, an undo list per transaction. Insertion moves
- * pointers, so it is meant for tests and simulations of some ten thousand entries, not for production.
+ * The in-memory backend of kv.h: one sorted array of entries per table, an undo list per
+ * transaction. Insertion moves pointers, so it is meant for tests and simulations of some ten
+ * thousand entries, not for production.
  */
 #include "common/base/kv.h"
 
@@ -25,7 +26,7 @@ struct undo {
 	struct undo *older;
 	unsigned table;
 	struct entry *before; /* NULL: there was none */
-	struct str key;       /* borrowed from key_copy */
+	struct str key;	      /* borrowed from key_copy */
 	char key_copy[];
 };
 
@@ -184,8 +185,8 @@ static bool mem_at(struct table *tb, size_t at, struct str *key_out, struct str 
 	return true;
 }
 
-static bool mem_seek(struct kv_txn *t, unsigned table, struct str key, bool after, struct str *key_out,
-	struct str *value_out)
+static bool mem_seek(struct kv_txn *t, unsigned table, struct str key, bool after,
+	struct str *key_out, struct str *value_out)
 {
 	struct table *tb = table_of(t, table);
 	bool found;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Intrusive doubly linked list. A head is initialised with list_init; a link that is zero or list_init'ed is in no list.
- * The list owns nothing.
+ * Intrusive doubly linked list. A head is initialised with list_init; a link that is zero or
+ * list_init'ed is in no list. The list owns nothing.
  */
 #ifndef MUSTER_COMMON_BASE_LIST_H
 #define MUSTER_COMMON_BASE_LIST_H
@@ -51,16 +51,16 @@ static inline void list_del(struct list *link)
 }
 
 #define list_entry(link, type, member) container_of(link, type, member)
-#define list_first(head, type, member)                                                             \
+#define list_first(head, type, member) \
 	(list_empty(head) ? NULL : list_entry((head)->next, type, member))
-#define list_for_each(item, head, member)                                                          \
-	for (item = list_entry((head)->next, __typeof__(*item), member); &item->member != (head);  \
+#define list_for_each(item, head, member)                                                         \
+	for (item = list_entry((head)->next, __typeof__(*item), member); &item->member != (head); \
 		item = list_entry(item->member.next, __typeof__(*item), member))
 /* Allows the loop body to remove item. */
-#define list_for_each_safe(item, following, head, member)                                          \
-	for (item = list_entry((head)->next, __typeof__(*item), member),                           \
-	    following = list_entry(item->member.next, __typeof__(*item), member);                  \
-		&item->member != (head); item = following,                                         \
+#define list_for_each_safe(item, following, head, member)                         \
+	for (item = list_entry((head)->next, __typeof__(*item), member),          \
+	    following = list_entry(item->member.next, __typeof__(*item), member); \
+		&item->member != (head); item = following,                        \
 	    following = list_entry(item->member.next, __typeof__(*item), member))
 
 #endif

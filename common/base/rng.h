@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * struct rng: a seeded stream of chance (xoshiro256**). Cores get one at init, so that a seed repeats a run.
- * Not for secrets: those come from common/sys/random.h.
+ * struct rng: a seeded stream of chance (xoshiro256**). Cores get one at init, so that a seed
+ * repeats a run. Not for secrets: those come from common/sys/random.h.
  */
 #ifndef MUSTER_COMMON_BASE_RNG_H
 #define MUSTER_COMMON_BASE_RNG_H

@@ -2,12 +2,15 @@
 /*
  * The few words every file of muster uses: must(), OWN(), take(), container_of().
  *
- * must(x) states what we rely on (arguments, invariants, impossible branches) and stays on in production: a broken
- * invariant stops the process. Never must() something a peer, a file or an operator can cause.
+ * must(x) states what we rely on (arguments, invariants, impossible branches) and stays on in
+ * production: a broken invariant stops the process. Never must() something a peer, a file or an
+ * operator can cause.
  *
- * Every owning local is declared OWN(x_free) or OWN_FD and initialised; ownership leaves it by take(p).
+ * Every owning local is declared OWN(x_free) or OWN_FD and initialised; ownership leaves it by
+ * take(p).
  *
- * Allocation does not fail: xmalloc and friends end the process. Sizes that come from outside are checked before.
+ * Allocation does not fail: xmalloc and friends end the process. Sizes that come from outside are
+ * checked before.
  */
 #ifndef MUSTER_COMMON_BASE_STD_H
 #define MUSTER_COMMON_BASE_STD_H
@@ -19,40 +22,40 @@
 #include <string.h>
 #include <sys/types.h>
 
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#define ARRAY_SIZE(a)	       (sizeof(a) / sizeof((a)[0]))
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
-#define UNUSED __attribute__((unused))
+#define UNUSED		       __attribute__((unused))
 
-#define container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
-#define must(x)                                                                                    \
-	do {                                                                                       \
-		if (__builtin_expect(!(x), 0)) {                                                   \
-			must_failed(#x, __FILE__, __LINE__);                                       \
-		}                                                                                  \
+#define must(x)                                              \
+	do {                                                 \
+		if (__builtin_expect(!(x), 0)) {             \
+			must_failed(#x, __FILE__, __LINE__); \
+		}                                            \
 	} while (0)
 
 _Noreturn void must_failed(const char *what, const char *file, int line);
 
 /* Runs the destructor of an owning pointer at the end of its scope. */
 #define OWN(free_function) __attribute__((cleanup(free_function##_own)))
-#define DEFINE_OWN(type, free_function)                                                            \
-	static inline UNUSED void free_function##_own(type **p)                                    \
-	{                                                                                          \
-		if (*p) {                                                                          \
-			free_function(*p);                                                         \
-		}                                                                                  \
+#define DEFINE_OWN(type, free_function)                         \
+	static inline UNUSED void free_function##_own(type **p) \
+	{                                                       \
+		if (*p) {                                       \
+			free_function(*p);                      \
+		}                                               \
 	}
 
 /* Runs x_fini(&x) on an embedded object at the end of its scope. */
 #define OWN_EMBEDDED(fini_function) __attribute__((cleanup(fini_function)))
 
 /* Moves ownership out of a pointer, which is left NULL. */
-#define take(p)                                                                                    \
-	({                                                                                         \
-		__typeof__(p) taken_ = (p);                                                        \
-		(p) = NULL;                                                                        \
-		taken_;                                                                            \
+#define take(p)                             \
+	({                                  \
+		__typeof__(p) taken_ = (p); \
+		(p) = NULL;                 \
+		taken_;                     \
 	})
 
 static inline void free_own(void *p)

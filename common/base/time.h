@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Two kinds of instants that cannot be mixed up by accident. struct mono: boot-time clock, for deadlines and durations;
- * struct wall: Unix time, only for what is shown or stored as a date. Durations are plain int64_t with _ms or _ns in the name.
- * Clocks are read in common/sys/clock.h; cores get time in their events.
+ * Two kinds of instants that cannot be mixed up by accident. struct mono: boot-time clock, for
+ * deadlines and durations; struct wall: Unix time, only for what is shown or stored as a date.
+ * Durations are plain int64_t with _ms or _ns in the name. Clocks are read in common/sys/clock.h;
+ * cores get time in their events.
  */
 #ifndef MUSTER_COMMON_BASE_TIME_H
 #define MUSTER_COMMON_BASE_TIME_H
@@ -19,8 +20,8 @@ struct wall {
 	int64_t ns;
 };
 
-#define NS_PER_MS 1000000LL
-#define NS_PER_S  1000000000LL
+#define NS_PER_MS  1000000LL
+#define NS_PER_S   1000000000LL
 #define MONO_NEVER ((struct mono) { INT64_MAX })
 
 static inline struct mono mono_add_ms(struct mono t, int64_t ms)

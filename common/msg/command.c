@@ -16,8 +16,8 @@ const char *command_name(uint16_t type)
 {
 	switch (type) {
 #define TYPE(type)
-#define COMMAND(number, name)                                                                      \
-	case number:                                                                               \
+#define COMMAND(number, name) \
+	case number:          \
 		return #name;
 #include "common/msg/command.def"
 #undef COMMAND
@@ -27,16 +27,16 @@ const char *command_name(uint16_t type)
 }
 
 #define TYPE(type)
-#define COMMAND(number, name)                                                                      \
-	static int dump_##name(struct jsonw *w, struct str payload, struct arena *arena)           \
-	{                                                                                          \
-		struct name v;                                                                     \
-		int r = name##_decode(payload, arena, &v);                                         \
-                                                                                                   \
-		if (!r) {                                                                          \
-			name##_dump(w, &v);                                                        \
-		}                                                                                  \
-		return r;                                                                          \
+#define COMMAND(number, name)                                                            \
+	static int dump_##name(struct jsonw *w, struct str payload, struct arena *arena) \
+	{                                                                                \
+		struct name v;                                                           \
+		int r = name##_decode(payload, arena, &v);                               \
+                                                                                         \
+		if (!r) {                                                                \
+			name##_dump(w, &v);                                              \
+		}                                                                        \
+		return r;                                                                \
 	}
 #include "common/msg/command.def"
 #undef COMMAND
@@ -50,8 +50,8 @@ int command_explain(struct jsonw *w, struct str encoded, struct arena *arena)
 		return r;
 	}
 	switch (c.type) {
-#define COMMAND(number, name)                                                                      \
-	case number:                                                                               \
+#define COMMAND(number, name) \
+	case number:          \
 		return dump_##name(w, c.payload, arena);
 #include "common/msg/command.def"
 #undef COMMAND

@@ -43,7 +43,8 @@ enum command_type {
 
 const char *command_name(uint16_t type); /* "cmd_register"; "unknown" */
 
-/* Renders an encoded struct command with its payload as JSON, for dumps and traces; ST_INVALID when it does not decode. */
+/* Renders an encoded struct command with its payload as JSON, for dumps and traces; ST_INVALID when
+ * it does not decode. */
 int command_explain(struct jsonw *w, struct str encoded, struct arena *arena);
 
 #endif

@@ -4,8 +4,8 @@
 #include "common/msg/wire_code.h"
 
 #define TYPE(type) WIRE_DEFINE(type)
-#define MESSAGE(number, role, name)                                                                \
-	WIRE_DEFINE(name)                                                                          \
+#define MESSAGE(number, role, name) \
+	WIRE_DEFINE(name)           \
 	WIRE_DEFINE(name##_reply)
 #include "common/msg/message.def"
 #undef MESSAGE

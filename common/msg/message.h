@@ -10,8 +10,8 @@
 enum role { ROLE_READ = 1, ROLE_WRITE = 2 };
 
 #define TYPE(type) WIRE_DECLARE(type)
-#define MESSAGE(number, role, name)                                                                \
-	WIRE_DECLARE(name)                                                                         \
+#define MESSAGE(number, role, name) \
+	WIRE_DECLARE(name)          \
 	WIRE_DECLARE(name##_reply)
 #include "common/msg/message.def"
 #undef MESSAGE

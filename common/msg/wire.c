@@ -63,7 +63,8 @@ uint32_t wire_get_count(struct cursor *c)
 	return c->bad ? 0 : count;
 }
 
-void *wire_list_room(struct arena *arena, void *items, uint32_t at, uint32_t *room, size_t item_size)
+void *wire_list_room(
+	struct arena *arena, void *items, uint32_t at, uint32_t *room, size_t item_size)
 {
 	void *larger;
 

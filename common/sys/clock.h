@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The clocks and the secret chance of the machine. mono is CLOCK_BOOTTIME: it goes on while the machine sleeps and is the same
- * for all processes of one boot, so deadlines may be stored and compared across a restart of a daemon.
+ * The clocks and the secret chance of the machine. mono is CLOCK_BOOTTIME: it goes on while the
+ * machine sleeps and is the same for all processes of one boot, so deadlines may be stored and
+ * compared across a restart of a daemon.
  */
 #ifndef MUSTER_COMMON_SYS_CLOCK_H
 #define MUSTER_COMMON_SYS_CLOCK_H

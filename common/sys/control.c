@@ -17,7 +17,8 @@ struct control_server {
 	void *owner;
 };
 
-static const char *request_run(struct control_server *s, struct str body, struct arena *arena, struct jsonw *w)
+static const char *request_run(
+	struct control_server *s, struct str body, struct arena *arena, struct jsonw *w)
 {
 	struct json *request;
 	struct str name;
@@ -58,7 +59,8 @@ static void request_answer(struct control_server *s, const struct ipc_message *m
 		jsonw_cstr(&w, error);
 	}
 	jsonw_close(&w, '}');
-	ipc_socket_send(&s->socket, m->header, buf_str(&answer)); /* an asker that went away is no error */
+	ipc_socket_send(
+		&s->socket, m->header, buf_str(&answer)); /* an asker that went away is no error */
 }
 
 static void on_request(void *arg)
@@ -72,8 +74,8 @@ static void on_request(void *arg)
 	}
 }
 
-int control_server_new(struct loop *loop, const char *endpoint, const struct control_command *rows, size_t rows_count, void *owner,
-	struct control_server **out)
+int control_server_new(struct loop *loop, const char *endpoint, const struct control_command *rows,
+	size_t rows_count, void *owner, struct control_server **out)
 {
 	struct control_server *s = xcalloc(1, sizeof(*s));
 	int r;
@@ -128,7 +130,8 @@ static void call_end(struct control_client *c, struct call *call, int status, st
 static void call_try(struct control_client *c, struct call *call)
 {
 	call->sent = ipc_socket_connections(&c->socket) > 0 &&
-		ipc_socket_send(&c->socket, ipc_client_header(call->id), buf_str(&call->request)) == 0;
+		     ipc_socket_send(
+			     &c->socket, ipc_client_header(call->id), buf_str(&call->request)) == 0;
 }
 
 static void on_tick(void *arg)
@@ -137,7 +140,7 @@ static void on_tick(void *arg)
 	struct mono now = clock_mono();
 	struct call *call, *following;
 
-	list_for_each_safe(call, following, &c->calls, link) {
+	list_for_each_safe (call, following, &c->calls, link) {
 		if (!call->sent) {
 			call_try(c, call);
 		}
@@ -163,7 +166,7 @@ static void on_answers(void *arg)
 	while (ipc_socket_receive(&c->socket, &m) == 0) {
 		uint32_t id = ipc_header_id(m.header);
 
-		list_for_each_safe(call, following, &c->calls, link) {
+		list_for_each_safe (call, following, &c->calls, link) {
 			if (call->id == id) {
 				call_end(c, call, 0, m.body);
 				break;
@@ -194,7 +197,7 @@ void control_client_free(struct control_client *c)
 {
 	struct call *call, *following;
 
-	list_for_each_safe(call, following, &c->calls, link) {
+	list_for_each_safe (call, following, &c->calls, link) {
 		buf_fini(&call->request);
 		free(call);
 	}
@@ -203,7 +206,8 @@ void control_client_free(struct control_client *c)
 	free(c);
 }
 
-void control_call(struct control_client *c, struct str request, int64_t timeout_ms, control_fn on_answer, void *arg)
+void control_call(struct control_client *c, struct str request, int64_t timeout_ms,
+	control_fn on_answer, void *arg)
 {
 	struct call *call;
 
@@ -212,7 +216,9 @@ void control_call(struct control_client *c, struct str request, int64_t timeout_
 		return;
 	}
 	call = xcalloc(1, sizeof(*call));
-	*call = (struct call) { .id = ++c->next_id & 0x7fffffff, .on_answer = on_answer, .arg = arg };
+	*call = (struct call) {
+		.id = ++c->next_id & 0x7fffffff, .on_answer = on_answer, .arg = arg
+	};
 	call->deadline = mono_add_ms(clock_mono(), timeout_ms);
 	buf_put_str(&call->request, request);
 	list_add_tail(&c->calls, &call->link);

@@ -27,8 +27,11 @@ static int arguments_read(struct daemon *d, int argc, char **argv)
 		bool file = strcmp(argv[i], "-config-file") == 0;
 		bool run = strcmp(argv[i], "-run-dir") == 0;
 
-		if ((!directory && !file && !run) || i + 1 == argc || p->sources_count == SOURCES_MAX) {
-			fprintf(stderr, "usage: muster-%s -run-dir DIR [-config-file FILE | -config-dir DIR]...\n",
+		if ((!directory && !file && !run) || i + 1 == argc ||
+			p->sources_count == SOURCES_MAX) {
+			fprintf(stderr,
+				"usage: muster-%s -run-dir DIR [-config-file FILE | -config-dir "
+				"DIR]...\n",
 				d->spec->name);
 			return ST_INVALID;
 		}
@@ -36,7 +39,8 @@ static int arguments_read(struct daemon *d, int argc, char **argv)
 		if (run) {
 			p->run_dir = argv[i];
 		} else {
-			p->sources[p->sources_count++] = (struct conf_source) { argv[i], directory };
+			p->sources[p->sources_count++] =
+				(struct conf_source) { argv[i], directory };
 		}
 	}
 	return p->run_dir ? 0 : ST_INVALID;
@@ -135,7 +139,8 @@ static void on_terminate(void *arg)
 
 static void on_interrupt(void *arg)
 {
-	/* Ctrl-C on a terminal reaches the whole group; in agent mode the agent decides when we stop. */
+	/* Ctrl-C on a terminal reaches the whole group; in agent mode the agent decides when we
+	 * stop. */
 	if (!getenv("MUSTER_PARENT")) {
 		daemon_drain(arg);
 	}
@@ -178,7 +183,8 @@ static int surroundings_enter(struct daemon *d)
 {
 	struct daemon_private *p = d->private;
 
-	/* One arena: nanomsg's thread would otherwise cost another; give back early what bursts needed. */
+	/* One arena: nanomsg's thread would otherwise cost another; give back early what bursts
+	 * needed. */
 	mallopt(M_ARENA_MAX, 1);
 	mallopt(M_TRIM_THRESHOLD, 256 * 1024);
 	mallopt(M_MMAP_THRESHOLD, 256 * 1024);
@@ -211,7 +217,8 @@ static int work_begin(struct daemon *d)
 	loop_timer_init(&p->second, d->loop, on_second, d);
 	on_second(d);
 	p->ready = true;
-	log_info("started", "pid=%d after_ms=%lld", getpid(), (long long)mono_diff_ms(clock_mono(), p->started));
+	log_info("started", "pid=%d after_ms=%lld", getpid(),
+		(long long)mono_diff_ms(clock_mono(), p->started));
 	sd_notify(0, "READY=1");
 	return 0;
 }

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The skeleton that all six daemons share: arguments, configuration, logging, run directory, control socket, readiness, watchdog,
- * signals, drain. main.c of a daemon is one struct daemon_spec and a call of daemon_main.
+ * The skeleton that all six daemons share: arguments, configuration, logging, run directory,
+ * control socket, readiness, watchdog, signals, drain. main.c of a daemon is one struct daemon_spec
+ * and a call of daemon_main.
  *
- *     open(d)   files and sockets may still be opened; configuration is loaded; working directory is the run directory
- *     start(d)  begin work (endpoints, timers); READY=1 is sent after it
- *     reload(d) the configuration was read again and is valid (d->conf is the new one, d->conf_before the old)
- *     drain(d)  stop accepting, finish what is held; call daemon_drained(d) when done. At the latest after drain_max_ms the process ends.
- *     stop(d)   free everything
- * SIGTERM and control "drain" start the drain; SIGHUP and control "reload" the reload. Exit status 0 after a clean end.
+ *     open(d)   files and sockets may still be opened; configuration is loaded; working directory
+ * is the run directory start(d)  begin work (endpoints, timers); READY=1 is sent after it reload(d)
+ * the configuration was read again and is valid (d->conf is the new one, d->conf_before the old)
+ *     drain(d)  stop accepting, finish what is held; call daemon_drained(d) when done. At the
+ * latest after drain_max_ms the process ends. stop(d)   free everything SIGTERM and control "drain"
+ * start the drain; SIGHUP and control "reload" the reload. Exit status 0 after a clean end.
  *
- * Arguments: -config-file F, -config-dir D (repeatable, in order), -run-dir D. Environment: LISTEN_FDS/LISTEN_FDNAMES, NOTIFY_SOCKET,
- * WATCHDOG_USEC as systemd sets them; MUSTER_PARENT=pid: die with that parent (agent mode).
+ * Arguments: -config-file F, -config-dir D (repeatable, in order), -run-dir D. Environment:
+ * LISTEN_FDS/LISTEN_FDNAMES, NOTIFY_SOCKET, WATCHDOG_USEC as systemd sets them; MUSTER_PARENT=pid:
+ * die with that parent (agent mode).
  */
 #ifndef MUSTER_COMMON_SYS_DAEMON_H
 #define MUSTER_COMMON_SYS_DAEMON_H
@@ -29,11 +31,13 @@ struct daemon_spec {
 	int (*open)(struct daemon *d);
 	int (*start)(struct daemon *d);
 	void (*reload)(struct daemon *d);
-	void (*drain)(struct daemon *d);                       /* NULL: nothing is held, end at once */
+	void (*drain)(struct daemon *d); /* NULL: nothing is held, end at once */
 	void (*stop)(struct daemon *d);
-	void (*status)(struct daemon *d, struct jsonw *w);     /* members of the control answer's "detail" object */
-	void (*dump)(struct daemon *d, struct jsonw *w);       /* members of the "dump" object */
-	const char *(*waits_for)(struct daemon *d);            /* e.g. "catalogd", NULL when nothing is missing */
+	void (*status)(struct daemon *d,
+		struct jsonw *w); /* members of the control answer's "detail" object */
+	void (*dump)(struct daemon *d, struct jsonw *w); /* members of the "dump" object */
+	const char *(*waits_for)(
+		struct daemon *d); /* e.g. "catalogd", NULL when nothing is missing */
 	const struct metric_row *metrics;
 	size_t metrics_count;
 };
@@ -44,7 +48,7 @@ struct daemon {
 	struct conf *conf;
 	struct conf *conf_before; /* during reload only */
 	struct metrics *metrics;
-	void *self;               /* the daemon's own struct */
+	void *self; /* the daemon's own struct */
 	bool draining;
 	struct daemon_private *private;
 };
@@ -52,7 +56,8 @@ struct daemon {
 int daemon_main(const struct daemon_spec *spec, int argc, char **argv);
 void daemon_drained(struct daemon *d); /* ends the loop */
 
-/* A listening or datagram socket passed by the supervisor under this name (LISTEN_FDNAMES), in order of `number`; -1: none. Owned by the daemon's process. */
+/* A listening or datagram socket passed by the supervisor under this name (LISTEN_FDNAMES), in
+ * order of `number`; -1: none. Owned by the daemon's process. */
 int daemon_socket(struct daemon *d, const char *name, int number);
 
 #endif

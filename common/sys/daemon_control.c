@@ -188,5 +188,6 @@ int daemon_control_open(struct daemon *d)
 	char endpoint[64];
 
 	snprintf(endpoint, sizeof(endpoint), "%s/control", d->spec->name);
-	return control_server_new(d->loop, endpoint, commands, ARRAY_SIZE(commands), d, &d->private->control);
+	return control_server_new(
+		d->loop, endpoint, commands, ARRAY_SIZE(commands), d, &d->private->control);
 }

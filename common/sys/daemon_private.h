@@ -25,7 +25,8 @@ struct daemon_private {
 	bool ready;
 };
 
-/* Reads the configuration again. NULL, or the reason it was refused (then nothing changed); borrowed until the next call. */
+/* Reads the configuration again. NULL, or the reason it was refused (then nothing changed);
+ * borrowed until the next call. */
 const char *daemon_reload(struct daemon *d);
 void daemon_drain(struct daemon *d);
 int daemon_control_open(struct daemon *d);

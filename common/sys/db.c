@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * LMDB behind kv.h. A transaction keeps one cursor per table, so that walking on from the key just seen is one step.
+ * LMDB behind kv.h. A transaction keeps one cursor per table, so that walking on from the key just
+ * seen is one step.
  */
 #include "common/sys/db.h"
 
@@ -20,7 +21,7 @@ struct db_txn {
 	bool busy; /* the reader's one transaction is in use */
 	MDB_cursor *cursors[TABLES_MAX];
 	bool cursor_stale[TABLES_MAX]; /* reader: to be renewed in this transaction */
-	void *scratch;                 /* where reserved bytes go after an error */
+	void *scratch;		       /* where reserved bytes go after an error */
 };
 
 struct db {
@@ -172,7 +173,8 @@ static int seek_after(MDB_cursor *c, struct str key, MDB_val *k, MDB_val *v)
 	return r;
 }
 
-static bool db_seek(struct kv_txn *kt, unsigned table, struct str key, bool after, struct str *key_out, struct str *value_out)
+static bool db_seek(struct kv_txn *kt, unsigned table, struct str key, bool after,
+	struct str *key_out, struct str *value_out)
 {
 	struct db_txn *t = txn_of(kt);
 	MDB_cursor *c = kt->error ? NULL : cursor_of_table(t, table);
@@ -306,7 +308,8 @@ static int tables_open(struct db *d, const struct db_options *o)
 		return lmdb_error(r, "mdb_txn_begin");
 	}
 	for (unsigned i = 0; i < o->tables; i++) {
-		r = mdb_dbi_open(txn, o->table_names[i], o->mode & DB_WRITE ? MDB_CREATE : 0, &d->dbis[i]);
+		r = mdb_dbi_open(
+			txn, o->table_names[i], o->mode & DB_WRITE ? MDB_CREATE : 0, &d->dbis[i]);
 		if (r) {
 			mdb_txn_abort(txn);
 			return r == MDB_NOTFOUND ? ST_NOT_FOUND : lmdb_error(r, "mdb_dbi_open");

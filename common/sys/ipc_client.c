@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Calling an endpoint. nanomsg has no event for a peer that went away, so the number of connections ever established is
- * polled while calls wait: when it grows, the server is another one (or has lost our frames), and everything unanswered is sent again.
+ * Calling an endpoint. nanomsg has no event for a peer that went away, so the number of connections
+ * ever established is polled while calls wait: when it grows, the server is another one (or has
+ * lost our frames), and everything unanswered is sent again.
  */
 #include "common/sys/ipc.h"
 
@@ -34,10 +35,10 @@ struct ipc_client {
 	struct loop_timer tick;
 	struct map pendings;
 	struct list expired;
-	size_t short_count;      /* pendings that are not long */
+	size_t short_count; /* pendings that are not long */
 	uint64_t next_id;
-	uint64_t established;    /* connections, when we last sent everything */
-	bool resend;             /* something was not sent: all again when there is a connection */
+	uint64_t established; /* connections, when we last sent everything */
+	bool resend;	      /* something was not sent: all again when there is a connection */
 	struct mono next_deadline;
 	struct buf out;
 	struct log_limit malformed;
@@ -102,7 +103,8 @@ static void all_send_again(struct ipc_client *c)
 
 	c->resend = false;
 	buf_clear(&c->out);
-	map_for_each(p, following, &c->pendings, node) {
+	map_for_each(p, following, &c->pendings, node)
+	{
 		out_put(c, p);
 		if (c->out.n > FRAME_SEND_SOFT) {
 			out_send(c);
@@ -121,7 +123,8 @@ static void deadlines_check(struct ipc_client *c)
 		return;
 	}
 	c->next_deadline = MONO_NEVER;
-	map_for_each(p, following, &c->pendings, node) {
+	map_for_each(p, following, &c->pendings, node)
+	{
 		if (mono_before(now, p->deadline)) {
 			c->next_deadline = mono_min(c->next_deadline, p->deadline);
 		} else {
@@ -130,7 +133,8 @@ static void deadlines_check(struct ipc_client *c)
 		}
 	}
 	while (!list_empty(&c->expired)) { /* a callback may cancel others */
-		pending_end(list_first(&c->expired, struct ipc_pending, expired), ST_TIMEOUT, STR_NONE);
+		pending_end(
+			list_first(&c->expired, struct ipc_pending, expired), ST_TIMEOUT, STR_NONE);
 	}
 }
 
@@ -149,7 +153,8 @@ static void on_tick(void *arg)
 
 static void part_handle(struct ipc_client *c, const struct frame_part *part)
 {
-	struct ipc_pending *p = map_find(&c->pendings, str_n(&part->id, sizeof(part->id)), struct ipc_pending, node);
+	struct ipc_pending *p = map_find(
+		&c->pendings, str_n(&part->id, sizeof(part->id)), struct ipc_pending, node);
 
 	if (p && p->message == part->message) { /* else: late, cancelled, or answered twice */
 		pending_end(p, part->status, part->payload);
@@ -217,7 +222,8 @@ void ipc_client_free(struct ipc_client *c)
 {
 	struct ipc_pending *p, *following;
 
-	map_for_each(p, following, &c->pendings, node) {
+	map_for_each(p, following, &c->pendings, node)
+	{
 		free(pending_unlink(p));
 	}
 	map_fini(&c->pendings);
@@ -228,7 +234,8 @@ void ipc_client_free(struct ipc_client *c)
 	free(c);
 }
 
-struct ipc_pending *ipc_call(struct ipc_client *c, uint16_t message, struct str encoded, int64_t timeout_ms, ipc_reply_fn on_reply, void *arg)
+struct ipc_pending *ipc_call(struct ipc_client *c, uint16_t message, struct str encoded,
+	int64_t timeout_ms, ipc_reply_fn on_reply, void *arg)
 {
 	struct ipc_pending *p;
 
@@ -237,8 +244,13 @@ struct ipc_pending *ipc_call(struct ipc_client *c, uint16_t message, struct str 
 		return NULL;
 	}
 	p = xmalloc(sizeof(*p) + encoded.n);
-	*p = (struct ipc_pending) { .client = c, .id = c->next_id++, .message = message, .on_reply = on_reply, .arg = arg,
-		.is_long = timeout_ms >= LONG_CALL_MS, .payload_size = encoded.n };
+	*p = (struct ipc_pending) { .client = c,
+		.id = c->next_id++,
+		.message = message,
+		.on_reply = on_reply,
+		.arg = arg,
+		.is_long = timeout_ms >= LONG_CALL_MS,
+		.payload_size = encoded.n };
 	p->deadline = mono_add_ms(loop_now(c->loop), timeout_ms);
 	if (encoded.n) {
 		memcpy(p->payload, encoded.p, encoded.n);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Frames: what one nanomsg message holds. Private to ipc_server.c and ipc_client.c (and the fuzzers).
- *     frame := u32 magic, part*
- *     part  := u64 request id, u16 message, u16 status, u32 size, payload
- * status: 0 in requests; in answers 0 or the refusal (enum status).
+ * Frames: what one nanomsg message holds. Private to ipc_server.c and ipc_client.c (and the
+ * fuzzers). frame := u32 magic, part* part  := u64 request id, u16 message, u16 status, u32 size,
+ * payload status: 0 in requests; in answers 0 or the refusal (enum status).
  */
 #ifndef MUSTER_COMMON_SYS_IPC_FRAME_H
 #define MUSTER_COMMON_SYS_IPC_FRAME_H
@@ -11,7 +10,12 @@
 #include "common/base/buf.h"
 #include "common/base/cursor.h"
 
-enum { FRAME_MAGIC = 0x3172736d /* "msr1" */, FRAME_HEADER_SIZE = 4, FRAME_PART_SIZE = 16, FRAME_SEND_SOFT = 256 * 1024 };
+enum {
+	FRAME_MAGIC = 0x3172736d /* "msr1" */,
+	FRAME_HEADER_SIZE = 4,
+	FRAME_PART_SIZE = 16,
+	FRAME_SEND_SOFT = 256 * 1024
+};
 
 struct frame_part {
 	uint64_t id;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Serving an endpoint. All answers that one turn has for a peer leave in one frame. A peer is known by nanomsg's routing header,
- * the same bytes in every frame from one connection.
+ * Serving an endpoint. All answers that one turn has for a peer leave in one frame. A peer is known
+ * by nanomsg's routing header, the same bytes in every frame from one connection.
  */
 #include "common/sys/ipc.h"
 #include "common/sys/ipc_frame.h"
@@ -47,7 +47,7 @@ static struct peer *peer_find(struct ipc_server *s, struct str header)
 {
 	struct peer *p;
 
-	list_for_each(p, &s->peers, link) {
+	list_for_each (p, &s->peers, link) {
 		if (str_eq(str_n(p->header, p->header_size), header)) {
 			return p;
 		}
@@ -69,7 +69,8 @@ static void peer_free(struct peer *p)
 	free(p);
 }
 
-/* Sends what there is; keeps it when the way is full. A peer that does not read for two seconds loses its answers and will ask again. */
+/* Sends what there is; keeps it when the way is full. A peer that does not read for two seconds
+ * loses its answers and will ask again. */
 static bool peer_flush(struct ipc_server *s, struct peer *p)
 {
 	int r;
@@ -94,7 +95,7 @@ static void server_flush(void *arg)
 	struct ipc_server *s = arg;
 	struct peer *p, *following;
 
-	list_for_each_safe(p, following, &s->peers, link) {
+	list_for_each_safe (p, following, &s->peers, link) {
 		if (!peer_flush(s, p)) {
 			loop_timer_in(&s->retry, SEND_RETRY_MS);
 		} else if (p->calls_count == 0) {
@@ -139,7 +140,8 @@ void ipc_refuse_malformed(struct ipc_call *call)
 	const struct message_info *info = message_find(call->message);
 
 	if (log_allow(&call->server->malformed)) {
-		log_error("ipc-malformed", "message=%s number=%u", info ? info->name : "unknown", call->message);
+		log_error("ipc-malformed", "message=%s number=%u", info ? info->name : "unknown",
+			call->message);
 	}
 	ipc_refuse(call, ST_INVALID);
 }
@@ -164,7 +166,9 @@ static void part_handle(struct ipc_server *s, struct peer *p, const struct frame
 	const struct ipc_handler *row = row_find(s, part->message);
 	struct ipc_call *call = xcalloc(1, sizeof(*call));
 
-	*call = (struct ipc_call) { .server = s, .peer = p, .id = part->id, .message = part->message };
+	*call = (struct ipc_call) {
+		.server = s, .peer = p, .id = part->id, .message = part->message
+	};
 	list_add_tail(&s->calls, &call->link);
 	p->calls_count++;
 	s->calls_count++;
@@ -217,13 +221,15 @@ static void on_readable(void *arg)
 	}
 }
 
-int ipc_server_new(struct loop *loop, const char *endpoint, enum role role, const struct ipc_handler *rows, size_t rows_count,
-	void *owner, struct ipc_server **out)
+int ipc_server_new(struct loop *loop, const char *endpoint, enum role role,
+	const struct ipc_handler *rows, size_t rows_count, void *owner, struct ipc_server **out)
 {
 	struct ipc_server *s = xcalloc(1, sizeof(*s));
 	int r;
 
-	*s = (struct ipc_server) { .loop = loop, .rows = rows, .rows_count = rows_count, .role = role, .owner = owner };
+	*s = (struct ipc_server) {
+		.loop = loop, .rows = rows, .rows_count = rows_count, .role = role, .owner = owner
+	};
 	list_init(&s->peers);
 	list_init(&s->calls);
 	r = ipc_socket_open(&s->socket, IPC_SOCKET_SERVER, loop, endpoint, on_readable, s);
@@ -243,10 +249,10 @@ void ipc_server_free(struct ipc_server *s)
 	struct peer *p, *next_peer;
 
 	server_flush(s);
-	list_for_each_safe(call, next_call, &s->calls, link) {
+	list_for_each_safe (call, next_call, &s->calls, link) {
 		free(call);
 	}
-	list_for_each_safe(p, next_peer, &s->peers, link) {
+	list_for_each_safe (p, next_peer, &s->peers, link) {
 		peer_free(p);
 	}
 	loop_flush_del(&s->flush);

@@ -24,7 +24,9 @@ static void on_io(void *arg, int events)
 
 static int option_set(int nn, int option, int value)
 {
-	return nn_setsockopt(nn, NN_SOL_SOCKET, option, &value, sizeof(value)) ? err_errno("nn_setsockopt") : 0;
+	return nn_setsockopt(nn, NN_SOL_SOCKET, option, &value, sizeof(value))
+		       ? err_errno("nn_setsockopt")
+		       : 0;
 }
 
 static int options_set(int nn)
@@ -52,8 +54,8 @@ static int endpoint_attach(int nn, enum ipc_socket_kind kind, const char *endpoi
 	return r < 0 ? err_errno("%s %s", kind == IPC_SOCKET_SERVER ? "bind" : "connect", url) : 0;
 }
 
-int ipc_socket_open(struct ipc_socket *s, enum ipc_socket_kind kind, struct loop *loop, const char *endpoint,
-	void (*on_readable)(void *arg), void *arg)
+int ipc_socket_open(struct ipc_socket *s, enum ipc_socket_kind kind, struct loop *loop,
+	const char *endpoint, void (*on_readable)(void *arg), void *arg)
 {
 	int fd, r;
 	size_t size = sizeof(fd);
@@ -92,14 +94,17 @@ static struct str header_of(const void *control)
 {
 	const struct nn_cmsghdr *c = control;
 
-	return c && c->cmsg_level == PROTO_SP && c->cmsg_type == SP_HDR ? str_n(c, NN_CMSG_ALIGN_(c->cmsg_len))
-									: STR_NONE;
+	return c && c->cmsg_level == PROTO_SP && c->cmsg_type == SP_HDR
+		       ? str_n(c, NN_CMSG_ALIGN_(c->cmsg_len))
+		       : STR_NONE;
 }
 
 int ipc_socket_receive(struct ipc_socket *s, struct ipc_message *out)
 {
 	struct nn_iovec iov = { .iov_base = &out->private_body, .iov_len = NN_MSG };
-	struct nn_msghdr h = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &out->private_header,
+	struct nn_msghdr h = { .msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &out->private_header,
 		.msg_controllen = NN_MSG };
 	int n;
 
@@ -127,7 +132,9 @@ void ipc_message_fini(struct ipc_message *m)
 int ipc_socket_send(struct ipc_socket *s, struct str header, struct str body)
 {
 	struct nn_iovec iov = { .iov_base = (void *)(uintptr_t)body.p, .iov_len = body.n };
-	struct nn_msghdr h = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = (void *)(uintptr_t)header.p,
+	struct nn_msghdr h = { .msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = (void *)(uintptr_t)header.p,
 		.msg_controllen = header.n };
 
 	if (nn_sendmsg(s->nn, &h, NN_DONTWAIT) >= 0) {

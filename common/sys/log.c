@@ -20,7 +20,7 @@ static struct {
 	const char *daemon;
 	enum log_level level;
 	struct line ring[RING_LINES]; /* line number n is in slot n % RING_LINES */
-	uint64_t newest;              /* number of the newest line; the first is 1 */
+	uint64_t newest;	      /* number of the newest line; the first is 1 */
 	size_t ring_bytes;
 } the_log = { .daemon = "muster", .level = LOG_LEVEL_INFO };
 
@@ -112,7 +112,8 @@ void log_at(enum log_level level, const char *event, const char *format, ...)
 		buf_vprintf(&line, format, args);
 		va_end(args);
 	}
-	for (size_t i = 0; i < line.n; i++) { /* one event is one line, whatever strangers put into values */
+	for (size_t i = 0; i < line.n;
+		i++) { /* one event is one line, whatever strangers put into values */
 		if ((unsigned char)line.p[i] < 0x20) {
 			line.p[i] = ' ';
 		}

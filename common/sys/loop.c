@@ -9,8 +9,10 @@
 #include "common/sys/clock.h"
 
 _Static_assert(sizeof(struct ev_io) <= sizeof(((struct loop_io *)0)->ev), "room for ev_io");
-_Static_assert(sizeof(struct ev_timer) <= sizeof(((struct loop_timer *)0)->ev), "room for ev_timer");
-_Static_assert(sizeof(struct ev_signal) <= sizeof(((struct loop_signal *)0)->ev), "room for ev_signal");
+_Static_assert(
+	sizeof(struct ev_timer) <= sizeof(((struct loop_timer *)0)->ev), "room for ev_timer");
+_Static_assert(
+	sizeof(struct ev_signal) <= sizeof(((struct loop_signal *)0)->ev), "room for ev_signal");
 
 struct loop {
 	struct ev_loop *ev;
@@ -25,7 +27,7 @@ static void on_prepare(struct ev_loop *ev, struct ev_prepare *w, int events)
 	struct loop *l = w->data;
 	struct loop_flush *f, *following;
 
-	list_for_each_safe(f, following, &l->flushes, link) {
+	list_for_each_safe (f, following, &l->flushes, link) {
 		f->on_flush(f->arg);
 	}
 }
@@ -88,7 +90,8 @@ static void on_ev_io(struct ev_loop *ev, struct ev_io *io, int events)
 	w->on_io(w->arg, (events & EV_READ ? LOOP_READ : 0) | (events & EV_WRITE ? LOOP_WRITE : 0));
 }
 
-void loop_io_init(struct loop_io *w, struct loop *l, int fd, void (*on_io)(void *arg, int events), void *arg)
+void loop_io_init(
+	struct loop_io *w, struct loop *l, int fd, void (*on_io)(void *arg, int events), void *arg)
 {
 	struct ev_io *io = (struct ev_io *)w->ev;
 
@@ -134,7 +137,8 @@ void loop_timer_at(struct loop_timer *w, struct mono when)
 		loop_timer_stop(w);
 		return;
 	}
-	/* Never early: libev rounds, and a core that is woken before its deadline would only arm again. */
+	/* Never early: libev rounds, and a core that is woken before its deadline would only arm
+	 * again. */
 	loop_timer_in(w, max_of((mono_diff_ns(when, clock_mono()) + NS_PER_MS - 1) / NS_PER_MS, 0));
 }
 
@@ -143,7 +147,8 @@ void loop_timer_in(struct loop_timer *w, int64_t ms)
 	struct ev_timer *timer = (struct ev_timer *)w->ev;
 
 	ev_timer_stop(w->loop->ev, timer);
-	/* libev counts from the beginning of its turn; after a long callback that lies in the past. */
+	/* libev counts from the beginning of its turn; after a long callback that lies in the past.
+	 */
 	ev_timer_set(timer, (double)ms / 1000. + (ev_time() - ev_now(w->loop->ev)), 0.);
 	ev_timer_start(w->loop->ev, timer);
 }
@@ -167,7 +172,8 @@ static void on_ev_signal(struct ev_loop *ev, struct ev_signal *s, int events)
 	w->on_signal(w->arg);
 }
 
-void loop_signal_start(struct loop_signal *w, struct loop *l, int signal, void (*on_signal)(void *arg), void *arg)
+void loop_signal_start(
+	struct loop_signal *w, struct loop *l, int signal, void (*on_signal)(void *arg), void *arg)
 {
 	struct ev_signal *s = (struct ev_signal *)w->ev;
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The event loop (libev behind a narrow door; ev.h is included in loop.c alone). One thread, one loop.
+ * The event loop (libev behind a narrow door; ev.h is included in loop.c alone). One thread, one
+ * loop.
  *
- * Watchers are embedded in their owner, initialised once, started and stopped at will; they must be stopped before their memory
- * goes. A callback may stop or free anything, itself included. loop_flush callbacks run at the end of each turn, before
- * the loop sleeps: that is where batched work is sent.
+ * Watchers are embedded in their owner, initialised once, started and stopped at will; they must be
+ * stopped before their memory goes. A callback may stop or free anything, itself included.
+ * loop_flush callbacks run at the end of each turn, before the loop sleeps: that is where batched
+ * work is sent.
  */
 #ifndef MUSTER_COMMON_SYS_LOOP_H
 #define MUSTER_COMMON_SYS_LOOP_H
@@ -21,7 +23,7 @@ void loop_free(struct loop *l);
 DEFINE_OWN(struct loop, loop_free)
 void loop_run(struct loop *l); /* until loop_stop */
 void loop_stop(struct loop *l);
-void loop_run_once(struct loop *l); /* one turn that may wait; for tests */
+void loop_run_once(struct loop *l);	    /* one turn that may wait; for tests */
 struct mono loop_now(const struct loop *l); /* when this turn began; cheap */
 
 struct loop_io {
@@ -30,7 +32,8 @@ struct loop_io {
 	void (*on_io)(void *arg, int events);
 	void *arg;
 };
-void loop_io_init(struct loop_io *w, struct loop *l, int fd, void (*on_io)(void *arg, int events), void *arg);
+void loop_io_init(
+	struct loop_io *w, struct loop *l, int fd, void (*on_io)(void *arg, int events), void *arg);
 void loop_io_set(struct loop_io *w, int events); /* 0 stops it */
 
 struct loop_timer {
@@ -51,7 +54,8 @@ struct loop_signal {
 	void (*on_signal)(void *arg);
 	void *arg;
 };
-void loop_signal_start(struct loop_signal *w, struct loop *l, int signal, void (*on_signal)(void *arg), void *arg);
+void loop_signal_start(
+	struct loop_signal *w, struct loop *l, int signal, void (*on_signal)(void *arg), void *arg);
 void loop_signal_stop(struct loop_signal *w);
 
 struct loop_flush {

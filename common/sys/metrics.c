@@ -111,7 +111,8 @@ static void labels_render(struct jsonw *w, const struct metric_row *row)
 static void interval_render(struct jsonw *w, const struct interval *i)
 {
 	double mean = i->sum / (double)i->count;
-	double spread = i->count > 1 ? (i->sum_of_squares - i->sum * mean) / (double)(i->count - 1) : 0;
+	double spread =
+		i->count > 1 ? (i->sum_of_squares - i->sum * mean) / (double)(i->count - 1) : 0;
 	const struct {
 		const char *name;
 		double v;
@@ -132,10 +133,12 @@ static void interval_render(struct jsonw *w, const struct interval *i)
 	}
 }
 
-static void kind_render(const struct metrics *m, enum metric_kind kind, struct str prefix, struct jsonw *w)
+static void kind_render(
+	const struct metrics *m, enum metric_kind kind, struct str prefix, struct jsonw *w)
 {
 	for (size_t i = 0; i < m->count; i++) {
-		if (m->rows[i].kind != kind || (kind != METRIC_GAUGE && m->items[i].finished.count == 0)) {
+		if (m->rows[i].kind != kind ||
+			(kind != METRIC_GAUGE && m->items[i].finished.count == 0)) {
 			continue;
 		}
 		jsonw_open(w, '{');
@@ -168,7 +171,8 @@ void metrics_render(struct metrics *m, struct str prefix, struct buf *out)
 	static const struct {
 		const char *name;
 		enum metric_kind kind;
-	} groups[] = { { "Gauges", METRIC_GAUGE }, { "Counters", METRIC_COUNTER }, { "Samples", METRIC_SAMPLE } };
+	} groups[] = { { "Gauges", METRIC_GAUGE }, { "Counters", METRIC_COUNTER },
+		{ "Samples", METRIC_SAMPLE } };
 	struct jsonw w = jsonw_of(out);
 
 	jsonw_open(&w, '{');

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Counters, gauges and samples of one daemon, named by rows; the control socket's "metrics" and /v1/agent/metrics show them. Names are without
- * the prefix ("consul."): see docs. Intervals of 10 s, the last finished one is what is shown, as in go-metrics.
+ * Counters, gauges and samples of one daemon, named by rows; the control socket's "metrics" and
+ * /v1/agent/metrics show them. Names are without the prefix ("consul."): see docs. Intervals of 10
+ * s, the last finished one is what is shown, as in go-metrics.
  */
 #ifndef MUSTER_COMMON_SYS_METRICS_H
 #define MUSTER_COMMON_SYS_METRICS_H
@@ -22,10 +23,12 @@ struct metrics *metrics_new(const struct metric_row *rows, size_t count);
 void metrics_free(struct metrics *m);
 DEFINE_OWN(struct metrics, metrics_free)
 /* row: index into the rows given at new (an enum of the daemon) */
-void metrics_add(struct metrics *m, size_t row, double v);   /* counter: += v; sample: one observation */
-void metrics_set(struct metrics *m, size_t row, double v);   /* gauge */
-void metrics_tick(struct metrics *m, struct wall now);       /* once a second: turns the interval */
-/* Consul's shape: {"Timestamp","Gauges":[],"Points":[],"Counters":[],"Samples":[]} with names "<prefix>.<name>" */
+void metrics_add(
+	struct metrics *m, size_t row, double v); /* counter: += v; sample: one observation */
+void metrics_set(struct metrics *m, size_t row, double v); /* gauge */
+void metrics_tick(struct metrics *m, struct wall now);	   /* once a second: turns the interval */
+/* Consul's shape: {"Timestamp","Gauges":[],"Points":[],"Counters":[],"Samples":[]} with names
+ * "<prefix>.<name>" */
 void metrics_render(struct metrics *m, struct str prefix, struct buf *out);
 uint64_t metrics_total(const struct metrics *m, size_t row); /* since start, for status and tests */
 

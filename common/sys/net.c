@@ -59,7 +59,8 @@ static int port_take(struct str *text, int default_port, int *port_out)
 {
 	ssize_t colon = str_rfind(*text, ':');
 	bool bracketed = text->n && text->p[0] == '[';
-	bool has_port = colon >= 0 && (bracketed ? text->p[colon - 1] == ']' : str_find(*text, ':') == colon);
+	bool has_port = colon >= 0 &&
+			(bracketed ? text->p[colon - 1] == ']' : str_find(*text, ':') == colon);
 	uint64_t port = 0;
 
 	if (has_port) {
@@ -97,9 +98,11 @@ void net_address_render_ip(const struct net_address *a, struct buf *out)
 	char text[INET6_ADDRSTRLEN] = "";
 
 	if (a->sa.ss_family == AF_INET) {
-		inet_ntop(AF_INET, &((const struct sockaddr_in *)&a->sa)->sin_addr, text, sizeof(text));
+		inet_ntop(AF_INET, &((const struct sockaddr_in *)&a->sa)->sin_addr, text,
+			sizeof(text));
 	} else if (a->sa.ss_family == AF_INET6) {
-		inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)&a->sa)->sin6_addr, text, sizeof(text));
+		inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)&a->sa)->sin6_addr, text,
+			sizeof(text));
 	} else {
 		buf_printf(out, "unix://%s", ((const struct sockaddr_un *)&a->sa)->sun_path);
 	}
@@ -167,7 +170,8 @@ int net_listen(const struct net_address *a, int type, int backlog)
 	}
 	if (a->sa.ss_family == AF_UNIX) {
 		unlink(((const struct sockaddr_un *)&a->sa)->sun_path);
-	} else if (type == SOCK_STREAM) { /* never for datagrams: it would let two of us share the port unnoticed */
+	} else if (type == SOCK_STREAM) { /* never for datagrams: it would let two of us share the
+					     port unnoticed */
 		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	}
 	if (bind(fd, (const struct sockaddr *)&a->sa, a->size)) {

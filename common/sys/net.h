@@ -14,13 +14,15 @@ struct net_address {
 	socklen_t size;
 };
 
-/* "1.2.3.4:80", "[::1]:80", "unix:///path" (host without port when port >= 0 is given as default, -1: required). ST_INVALID */
+/* "1.2.3.4:80", "[::1]:80", "unix:///path" (host without port when port >= 0 is given as default,
+ * -1: required). ST_INVALID */
 int net_address_parse(struct str text, int default_port, struct net_address *out);
-void net_address_render(const struct net_address *a, struct buf *out);      /* with port */
-void net_address_render_ip(const struct net_address *a, struct buf *out);   /* without */
-bool net_ip_valid(struct str text, int *family_out);                        /* literal IPv4 or IPv6 */
+void net_address_render(const struct net_address *a, struct buf *out);	  /* with port */
+void net_address_render_ip(const struct net_address *a, struct buf *out); /* without */
+bool net_ip_valid(struct str text, int *family_out);			  /* literal IPv4 or IPv6 */
 
-/* Non-blocking, close-on-exec, SO_REUSEADDR. type: SOCK_STREAM (listening) or SOCK_DGRAM. Returns fd or -errno. */
+/* Non-blocking, close-on-exec, SO_REUSEADDR. type: SOCK_STREAM (listening) or SOCK_DGRAM. Returns
+ * fd or -errno. */
 int net_listen(const struct net_address *a, int type, int backlog);
 /* Non-blocking connect under way. fd or -errno. */
 int net_connect(const struct net_address *a, int type);

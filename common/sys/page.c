@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A sequence lock in a mapped file: the writer makes the sequence odd, copies, makes it even; a reader copies and believes it only when
- * the sequence was even and the same before and after.
+ * A sequence lock in a mapped file: the writer makes the sequence odd, copies, makes it even; a
+ * reader copies and believes it only when the sequence was even and the same before and after.
  */
 #include "common/sys/page.h"
 
@@ -104,8 +104,8 @@ static bool reader_map(struct page_reader *r)
 	struct stat st;
 
 	return fd >= 0 && fstat(fd, &st) == 0 &&
-		(size_t)st.st_size >= sizeof(struct shared) + r->size &&
-		shared_map(fd, r->size, PROT_READ, &r->shared) == 0;
+	       (size_t)st.st_size >= sizeof(struct shared) + r->size &&
+	       shared_map(fd, r->size, PROT_READ, &r->shared) == 0;
 }
 
 bool page_read(struct page_reader *r, void *out)
@@ -129,6 +129,7 @@ bool page_read(struct page_reader *r, void *out)
 			return true;
 		}
 	}
-	memset(out, 0, r->size); /* the writer stopped in the middle: as if there were none, until its successor mends it */
+	memset(out, 0, r->size); /* the writer stopped in the middle: as if there were none, until
+				    its successor mends it */
 	return false;
 }

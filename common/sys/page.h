@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A small struct that one process publishes and others read as shared memory, without a call (sequence lock). The contents are those of
- * common/msg/page.h.
+ * A small struct that one process publishes and others read as shared memory, without a call
+ * (sequence lock). The contents are those of common/msg/page.h.
  */
 #ifndef MUSTER_COMMON_SYS_PAGE_H
 #define MUSTER_COMMON_SYS_PAGE_H
@@ -19,7 +19,8 @@ struct page_reader;
 struct page_reader *page_reader_new(const char *path, size_t size); /* the file may come later */
 void page_reader_free(struct page_reader *r);
 DEFINE_OWN(struct page_reader, page_reader_free)
-/* Copies the newest content; false (and zeros) while there is none. Reads one cache line pair; cheap enough for each request. */
+/* Copies the newest content; false (and zeros) while there is none. Reads one cache line pair;
+ * cheap enough for each request. */
 bool page_read(struct page_reader *r, void *out);
 
 #endif

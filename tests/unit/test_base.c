@@ -72,8 +72,8 @@ END_TEST
 
 TEST(test_base64)
 {
-	static const char *const pairs[][2] = { { "", "" }, { "f", "Zg==" }, { "fo", "Zm8=" }, { "foo", "Zm9v" },
-		{ "foob", "Zm9vYg==" } };
+	static const char *const pairs[][2] = { { "", "" }, { "f", "Zg==" }, { "fo", "Zm8=" },
+		{ "foo", "Zm9v" }, { "foob", "Zm9vYg==" } };
 	size_t bad_at;
 
 	for (size_t i = 0; i < ARRAY_SIZE(pairs); i++) {
@@ -133,7 +133,8 @@ TEST(test_map)
 	ck_assert_uint_eq(m.count, 500);
 	ck_assert_ptr_null(map_find(&m, STR("t4"), struct thing, node));
 	ck_assert_ptr_eq(map_find(&m, STR("t5"), struct thing, node), &things[5]);
-	map_for_each(item, following, &m, node) {
+	map_for_each(item, following, &m, node)
+	{
 		ck_assert_ptr_eq(item, &things[2 * seen + 1]);
 		seen++;
 	}
@@ -162,5 +163,5 @@ TEST(test_utf8)
 }
 END_TEST
 
-UNIT_MAIN("base", test_integers, test_durations, test_base64, test_uuid, test_crc32c_known_vector, test_map,
-	test_cursor_is_sticky, test_utf8)
+UNIT_MAIN("base", test_integers, test_durations, test_base64, test_uuid, test_crc32c_known_vector,
+	test_map, test_cursor_is_sticky, test_utf8)

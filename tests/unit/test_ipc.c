@@ -48,7 +48,9 @@ static void on_limit(void *arg)
 
 static void server_start(struct world *w)
 {
-	ck_assert_int_eq(ipc_server_new(w->loop, "endpoint", ROLE_READ, rows, ARRAY_SIZE(rows), w, &w->server), 0);
+	ck_assert_int_eq(ipc_server_new(w->loop, "endpoint", ROLE_READ, rows, ARRAY_SIZE(rows), w,
+				 &w->server),
+		0);
 }
 
 static void world_init(struct world *w)
@@ -234,5 +236,5 @@ TEST(test_control)
 }
 END_TEST
 
-UNIT_MAIN("ipc", test_many_calls, test_refusals, test_deadline_without_server, test_server_that_comes_later,
-	test_unanswered_is_asked_again_after_restart, test_control)
+UNIT_MAIN("ipc", test_many_calls, test_refusals, test_deadline_without_server,
+	test_server_that_comes_later, test_unanswered_is_asked_again_after_restart, test_control)

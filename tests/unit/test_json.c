@@ -51,7 +51,8 @@ TEST(test_indent)
 	OWN_EMBEDDED(buf_fini) struct buf out = { 0 };
 
 	json_indent(&out, STR("{\"a\":[1,{}],\"b\":\"x,{\\\"\"}"), STR("    "));
-	ck_buf_is(&out, "{\n    \"a\": [\n        1,\n        {}\n    ],\n    \"b\": \"x,{\\\"\"\n}");
+	ck_buf_is(
+		&out, "{\n    \"a\": [\n        1,\n        {}\n    ],\n    \"b\": \"x,{\\\"\"\n}");
 }
 END_TEST
 
@@ -60,7 +61,8 @@ TEST(test_doubles)
 	static const struct {
 		double v;
 		const char *text;
-	} cases[] = { { 1.5, "1.5" }, { 0.1, "0.1" }, { 0.00001, "0.00001" }, { 1e-5, "0.00001" }, { 100000000, "100000000" } };
+	} cases[] = { { 1.5, "1.5" }, { 0.1, "0.1" }, { 0.00001, "0.00001" }, { 1e-5, "0.00001" },
+		{ 100000000, "100000000" } };
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		OWN_EMBEDDED(buf_fini) struct buf out = { 0 };
@@ -87,7 +89,9 @@ static const struct bind_field body_fields[] = {
 	{ "Tags", BIND_STRS, offsetof(struct body, tags), NULL, NULL },
 	{ "Meta", BIND_PAIRS, offsetof(struct body, meta), NULL, NULL },
 };
-static const struct bind_object body_object = { .go_name = "Body", .size = sizeof(struct body), BIND_FIELDS(body_fields) };
+static const struct bind_object body_object = {
+	.go_name = "Body", .size = sizeof(struct body), BIND_FIELDS(body_fields)
+};
 
 static int bind_text(struct arena *arena, const char *text, struct body *out, struct buf *why)
 {
@@ -102,8 +106,11 @@ TEST(test_bind)
 	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
 	struct body b = { .port = 7 };
 
-	ck_assert_int_eq(bind_text(&arena, "{\"name\":\"w\",\"TTL\":\"10s\",\"Tags\":[\"a\"],\"Meta\":{\"z\":\"1\",\"a\":\"2\"},\"port\":null}",
-		&b, NULL), 0);
+	ck_assert_int_eq(bind_text(&arena,
+				 "{\"name\":\"w\",\"TTL\":\"10s\",\"Tags\":[\"a\"],\"Meta\":{\"z\":"
+				 "\"1\",\"a\":\"2\"},\"port\":null}",
+				 &b, NULL),
+		0);
 	ck_str_is(b.name, "w");
 	ck_assert_int_eq(b.port, 7);
 	ck_assert_int_eq(b.ttl_ns, 10000000000LL);
@@ -117,8 +124,10 @@ TEST(test_bind_errors)
 {
 	static const char *const cases[][2] = {
 		{ "{\"Bogus\":1}", "json: unknown field \"Bogus\"" },
-		{ "{\"Name\":1}", "json: cannot unmarshal number into Go struct field Body.Name of type string" },
-		{ "{\"Port\":\"x\"}", "json: cannot unmarshal string into Go struct field Body.Port of type int" },
+		{ "{\"Name\":1}", "json: cannot unmarshal number into Go struct field Body.Name of "
+				  "type string" },
+		{ "{\"Port\":\"x\"}", "json: cannot unmarshal string into Go struct field "
+				      "Body.Port of type int" },
 		{ "{\"TTL\":\"x\"}", "time: invalid duration \"x\"" },
 		{ "[]", "json: cannot unmarshal array into Go value of type Body" },
 	};
@@ -134,4 +143,5 @@ TEST(test_bind_errors)
 }
 END_TEST
 
-UNIT_MAIN("json", test_errors_in_go_words, test_round_trip, test_indent, test_doubles, test_bind, test_bind_errors)
+UNIT_MAIN("json", test_errors_in_go_words, test_round_trip, test_indent, test_doubles, test_bind,
+	test_bind_errors)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * common/base/kv: the in-memory backend against the contract, walks that change what they walk, undo.
+ * common/base/kv: the in-memory backend against the contract, walks that change what they walk,
+ * undo.
  */
 #include "tests/unit/unit.h"
 

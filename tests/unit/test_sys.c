@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * common/sys: the LMDB backend against the kv contract, status pages, addresses, timers, the log's ring.
+ * common/sys: the LMDB backend against the kv contract, status pages, addresses, timers, the log's
+ * ring.
  */
 #include "tests/unit/unit.h"
 
@@ -53,7 +54,9 @@ TEST(test_db_walk_and_readers)
 	{
 		OWN(db_free) struct db *writer = NULL;
 		OWN(db_free) struct db *reader = NULL;
-		struct db_options options = { .directory = dir, .tables = 2, .table_names = table_names, .mode = DB_WRITE };
+		struct db_options options = {
+			.directory = dir, .tables = 2, .table_names = table_names, .mode = DB_WRITE
+		};
 		struct kv_txn *t;
 		struct kv_walk w;
 		int seen = 0;
@@ -93,7 +96,9 @@ END_TEST
 
 TEST(test_db_absent)
 {
-	struct db_options options = { .directory = "/nonexistent", .tables = 2, .table_names = table_names };
+	struct db_options options = {
+		.directory = "/nonexistent", .tables = 2, .table_names = table_names
+	};
 	struct db *d;
 
 	ck_assert_int_eq(db_open(&options, &d), ST_NOT_FOUND);
@@ -110,7 +115,8 @@ TEST(test_page)
 	directory_make(dir);
 	snprintf(path, sizeof(path), "%s/page", dir);
 	{
-		OWN(page_reader_free) struct page_reader *r = page_reader_new(path, sizeof(content));
+		OWN(page_reader_free)
+		struct page_reader *r = page_reader_new(path, sizeof(content));
 		OWN(page_writer_free) struct page_writer *w = NULL;
 
 		ck_assert(!page_read(r, &got));
@@ -141,7 +147,8 @@ TEST(test_addresses)
 		{ "[::1]:54", 53, "[::1]:54" },
 		{ "unix:///tmp/x", 0, "unix:///tmp/x" },
 	};
-	static const char *const bad[] = { "", "localhost", "127.0.0.1:99999", "[::1", "1.2.3.4:", "unix://" };
+	static const char *const bad[] = { "", "localhost", "127.0.0.1:99999", "[::1",
+		"1.2.3.4:", "unix://" };
 	struct net_address a;
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -200,7 +207,8 @@ END_TEST
 
 TEST(test_metrics_interval)
 {
-	static const struct metric_row rows[] = { { "a.b", METRIC_COUNTER, "op=x" }, { "g", METRIC_GAUGE, "" } };
+	static const struct metric_row rows[] = { { "a.b", METRIC_COUNTER, "op=x" },
+		{ "g", METRIC_GAUGE, "" } };
 	OWN(metrics_free) struct metrics *m = metrics_new(rows, 2);
 	OWN_EMBEDDED(buf_fini) struct buf out = { 0 };
 
@@ -211,12 +219,15 @@ TEST(test_metrics_interval)
 	metrics_tick(m, (struct wall) { 109 * NS_PER_S });
 	metrics_tick(m, (struct wall) { 110 * NS_PER_S });
 	metrics_render(m, STR("consul"), &out);
-	ck_buf_is(&out, "{\"Timestamp\":\"1970-01-01 00:01:40 +0000 UTC\",\"Gauges\":[{\"Name\":\"consul.g\",\"Value\":2.5,\"Labels\":{}}],"
-		"\"Points\":[],\"Counters\":[{\"Name\":\"consul.a.b\",\"Count\":2,\"Rate\":0.4,\"Sum\":4,\"Min\":1,\"Max\":3,\"Mean\":2,"
+	ck_buf_is(&out,
+		"{\"Timestamp\":\"1970-01-01 00:01:40 +0000 "
+		"UTC\",\"Gauges\":[{\"Name\":\"consul.g\",\"Value\":2.5,\"Labels\":{}}],"
+		"\"Points\":[],\"Counters\":[{\"Name\":\"consul.a.b\",\"Count\":2,\"Rate\":0.4,"
+		"\"Sum\":4,\"Min\":1,\"Max\":3,\"Mean\":2,"
 		"\"Stddev\":1.4142135623730951,\"Labels\":{\"op\":\"x\"}}],\"Samples\":[]}");
 	ck_assert_uint_eq(metrics_total(m, 0), 4);
 }
 END_TEST
 
-UNIT_MAIN("sys", test_db_walk_and_readers, test_db_absent, test_page, test_addresses, test_timer_is_never_early, test_log_ring,
-	test_metrics_interval)
+UNIT_MAIN("sys", test_db_walk_and_readers, test_db_absent, test_page, test_addresses,
+	test_timer_is_never_early, test_log_ring, test_metrics_interval)

@@ -11,10 +11,17 @@ static void register_encode(struct buf *out)
 {
 	struct str tags[] = { STR("a"), STR("b") };
 	struct pair meta[] = { { STR("k"), STR("v") } };
-	struct health_check checks[] = { { .check_id = STR("c1"), .status = STR("passing"), .definition_json = STR("{}") } };
-	struct cmd_register r = { .node = { .node = STR("n1"), .address = STR("10.0.0.1"), .meta = { meta, 1, true } },
+	struct health_check checks[] = {
+		{ .check_id = STR("c1"), .status = STR("passing"), .definition_json = STR("{}") }
+	};
+	struct cmd_register r = { .node = { .node = STR("n1"),
+					  .address = STR("10.0.0.1"),
+					  .meta = { meta, 1, true } },
 		.has_service = true,
-		.service = { .id = STR("web1"), .name = STR("web"), .tags = { tags, 2, true }, .port = -1 },
+		.service = { .id = STR("web1"),
+			.name = STR("web"),
+			.tags = { tags, 2, true },
+			.port = -1 },
 		.checks = { checks, 1 } };
 
 	cmd_register_encode(out, &r);
@@ -95,4 +102,5 @@ TEST(test_thing_index)
 }
 END_TEST
 
-UNIT_MAIN("wire", test_round_trip, test_every_cut_is_refused, test_lying_count_costs_nothing, test_numbers, test_thing_index)
+UNIT_MAIN("wire", test_round_trip, test_every_cut_is_refused, test_lying_count_costs_nothing,
+	test_numbers, test_thing_index)
