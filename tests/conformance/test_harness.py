@@ -92,6 +92,7 @@ def test_unordered_masked_dropped_and_picked():
     assert lines_of('[{"a":2,"b":1}]', "GET /\nmask a") == lines_of('[{"a":3,"b":1}]', "GET /\nmask a")
     assert lines_of('[{"a":2,"b":1}]', "GET /\nmask a") != lines_of('[{"a":"3","b":1}]', "GET /\nmask a")
     assert lines_of('[{"a":2,"b":1}]', "GET /\ndrop *.a") == lines_of('[{"b":1}]')
+    assert lines_of('{"a":1,"c":[{"a":2,"b":1}]}', "GET /\ndrop **.a") == lines_of('{"c":[{"b":1}]}')
     assert lines_of('{"a":{"b":5}}', "GET /\npick a.b")[-1] == "a.b = 5"
     assert lines_of('{"a":{}}', "GET /\npick a.b")[-1] == "a.b is missing"
 

@@ -47,6 +47,8 @@ def change(value, path, function):
     if not path:
         return function(value)
     head, rest = path[0], path[1:]
+    if head == "**":
+        return change_deep(change(value, rest, function)[0], path, function)
     if isinstance(value, Members):
         out = Members()
         for name, item in value:
@@ -61,6 +63,15 @@ def change(value, path, function):
             else:
                 out += change(item, rest if head == "*" or head.isdigit() else path, function)
         return [out]
+    return [value]
+
+
+def change_deep(value, path, function):
+    """change() for a path beginning with `**`, below value."""
+    if isinstance(value, Members):
+        return [Members((name, change(item, path, function)[0]) for name, item in value)]
+    if isinstance(value, list):
+        return [[change(item, path, function)[0] for item in value]]
     return [value]
 
 
@@ -125,7 +136,7 @@ class Normaliser:
         if isinstance(value, str):
             if name in VERSION_MEMBERS:
                 return re.sub(r"\d+\.\d+\.\d+\S*?(?=:|$)", "<version>", value)
-            return self.text(value)
+            return mark("H", value) if name == "ContentHash" else self.text(value)
         if isinstance(value, int) and not isinstance(value, bool):
             if name in INDEX_MEMBERS and value > 1:
                 return mark("I", value)
