@@ -7,7 +7,7 @@
  *                     u32 tag offset, tag size, then for V4, V6, HOSTS, TARGETS: u32 offset, passing, count, 0
  *            nodes    u32 offset, u32 size of a node record; each node once
  *            targets  16 bytes each: u32 node number, u32 address offset, u16 port, u16 weight, u8 address kind, u8 size, u16 0
- *            lists    V4: 4 bytes, V6: 16 bytes, HOSTS: u32 offset of a u8 size and name, TARGETS: u32 target number
+ *            lists    V4: 4 bytes, V6: 16 bytes, HOSTS and TARGETS: u32 target number
  *   node:    u8 address kind, u8 address size, u8 name size, u8 plain, u16 texts, u16 0, address, name, texts (u16 size, TXT data)
  *
  * Instances stand in order of health (passing first), so that "only passing" is a prefix of every list.
@@ -371,12 +371,7 @@ static void targets_write(struct writer *w)
 		struct item *item = &w->items[i];
 
 		item->address_offset = offset(w);
-		if (item->effective.kind == NAMING_HOST) {
-			buf_put_u8(w->out, (uint8_t)item->effective.bytes.n);
-			buf_put_str(w->out, item->effective.bytes);
-		} else {
-			buf_put_str(w->out, item->own.bytes);
-		}
+		buf_put_str(w->out, item->own.bytes);
 	}
 	patch(w, NAMING_AT_TARGETS, w->count);
 	patch(w, NAMING_AT_TARGETS + 4, offset(w));
@@ -384,7 +379,7 @@ static void targets_write(struct writer *w)
 		const struct item *item = &w->items[i];
 
 		buf_put_u32(w->out, item->node);
-		buf_put_u32(w->out, item->address_offset + (item->own.kind == NAMING_HOST));
+		buf_put_u32(w->out, item->address_offset);
 		buf_put_u16(w->out, (uint16_t)item->instance->port);
 		buf_put_u16(w->out, weight_of(item->instance));
 		buf_put_u8(w->out, (uint8_t)item->own.kind);
@@ -407,7 +402,7 @@ static void list_write(struct writer *w, const struct label *labels, uint32_t co
 	w->stamp++;
 	for (uint32_t i = 0; i < count; i++) {
 		const struct item *item = &w->items[labels[i].item];
-		uint32_t id = kind == NAMING_LIST_TARGETS ? item->target_id : item->address_id;
+		uint32_t id = kind >= NAMING_LIST_HOSTS ? item->target_id : item->address_id;
 
 		if (!list_takes(item, kind) || w->seen[id] == w->stamp) {
 			continue;
@@ -415,10 +410,8 @@ static void list_write(struct writer *w, const struct label *labels, uint32_t co
 		w->seen[id] = w->stamp;
 		elements++;
 		passing += item->instance->status == HEALTH_PASSING;
-		if (kind == NAMING_LIST_TARGETS) {
+		if (kind >= NAMING_LIST_HOSTS) {
 			buf_put_u32(w->out, labels[i].item);
-		} else if (kind == NAMING_LIST_HOSTS) {
-			buf_put_u32(w->out, item->address_offset);
 		} else {
 			buf_put_str(w->out, item->effective.bytes);
 		}

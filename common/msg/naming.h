@@ -67,6 +67,7 @@ struct naming_node {
 	struct str texts; /* naming_text_next */
 };
 
+/* HOSTS: the targets whose address (or else whose node's) is a host name. TARGETS: all of them. */
 enum naming_list_kind { NAMING_LIST_V4, NAMING_LIST_V6, NAMING_LIST_HOSTS, NAMING_LIST_TARGETS, NAMING_LISTS_COUNT };
 
 /* Elements without duplicates, healthiest first: the first `passing` of `count` are passing. */
@@ -98,9 +99,10 @@ bool naming_text_next(struct str *texts, struct str *rdata_out);
 int naming_service_open(struct str record, struct naming_service *out); /* ST_CORRUPT */
 /* tag in lower case, "" for all. ST_NOT_FOUND; ST_CORRUPT */
 int naming_service_view(const struct naming_service *s, struct str tag, struct naming_view *out);
-/* i below the list's count. ST_CORRUPT */
-int naming_list_address(const struct naming_service *s, const struct naming_list *l, enum naming_list_kind kind, uint32_t i,
-	struct naming_address *out);
+/* An element of V4 or V6; i below the list's count. */
+struct naming_address naming_list_address(const struct naming_service *s, const struct naming_list *l, enum naming_list_kind kind,
+	uint32_t i);
+/* An element of HOSTS or TARGETS. ST_CORRUPT */
 int naming_list_target(const struct naming_service *s, const struct naming_list *l, uint32_t i, struct naming_target *out);
 
 /* The first owner of an address (bytes of an IPv4 or IPv6 address). name_out is borrowed from the transaction. */

@@ -159,35 +159,14 @@ int naming_service_view(const struct naming_service *s, struct str tag, struct n
 	return ST_NOT_FOUND;
 }
 
-static int host_read(const struct naming_service *s, uint32_t at, struct naming_address *out)
+struct naming_address naming_list_address(const struct naming_service *s, const struct naming_list *l, enum naming_list_kind kind,
+	uint32_t i)
 {
-	uint8_t n;
+	size_t size = kind == NAMING_LIST_V4 ? 4 : 16;
 
-	if (!inside(s->record, at, 1)) {
-		return ST_CORRUPT;
-	}
-	n = (uint8_t)s->record.p[at];
-	if (!inside(s->record, (uint64_t)at + 1, n)) {
-		return ST_CORRUPT;
-	}
-	*out = (struct naming_address) { NAMING_HOST, str_n(s->record.p + at + 1, n) };
-	return address_valid(out) ? 0 : ST_CORRUPT;
-}
-
-int naming_list_address(const struct naming_service *s, const struct naming_list *l, enum naming_list_kind kind, uint32_t i,
-	struct naming_address *out)
-{
-	must(i < l->count);
-	if (kind == NAMING_LIST_V4) {
-		*out = (struct naming_address) { NAMING_V4, str_n(s->record.p + l->offset + (uint64_t)4 * i, 4) };
-		return 0;
-	}
-	if (kind == NAMING_LIST_V6) {
-		*out = (struct naming_address) { NAMING_V6, str_n(s->record.p + l->offset + (uint64_t)16 * i, 16) };
-		return 0;
-	}
-	must(kind == NAMING_LIST_HOSTS);
-	return host_read(s, u32_at(s->record, l->offset + (uint64_t)4 * i), out);
+	must(i < l->count && kind <= NAMING_LIST_V6);
+	return (struct naming_address) { kind == NAMING_LIST_V4 ? NAMING_V4 : NAMING_V6,
+		str_n(s->record.p + l->offset + size * i, size) };
 }
 
 int naming_list_target(const struct naming_service *s, const struct naming_list *l, uint32_t i, struct naming_target *out)
