@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tests of the harness itself: above all, that a difference between two answers is found."""
 import json
+import os
 import pathlib
 import re
 import struct
+import subprocess
 import sys
 
 import pytest
@@ -167,3 +169,29 @@ def test_mistakes_in_case_files_are_reported(tmp_path, text):
     (tmp_path / "x.case").write_text(text)
     with pytest.raises(cases.CaseError):
         cases.read_file(tmp_path / "x.case")
+
+
+def consul_path():
+    build = os.environ.get("MUSTER_BUILD", str(HERE.parent.parent / "build"))
+    for path in (os.environ.get("CONSUL"), build + "/consul/bin/consul"):
+        if path and os.access(path, os.X_OK):
+            return path
+    return None
+
+
+@pytest.mark.skipif(consul_path() is None, reason="needs an unpacked Consul")
+@pytest.mark.parametrize("lie, failed", [("", "1 passed, 0 failed"), ("-domain=liar.", "0 passed, 1 failed")])
+def test_a_server_with_other_answers_fails(tmp_path, lie, failed):
+    liar = tmp_path / "liar"
+    liar.write_text('#!/bin/sh\nexec %s "$@" %s\n' % (consul_path(), lie))
+    liar.chmod(0o755)
+    result = subprocess.run([str(HERE / "run"), "--target", "consul", "--consul", consul_path(), "--bin", str(liar),
+                             "--only", "dns_node:own-node"], stdout=subprocess.PIPE, text=True, check=False)
+    assert failed in result.stdout and result.returncode == (1 if lie else 0), result.stdout
+
+
+@pytest.mark.skipif(consul_path() is None, reason="needs an unpacked Consul")
+def test_recorded_answers_stand_in_for_consul():
+    result = subprocess.run([str(HERE / "run"), "--golden", "--target", "consul", "--bin", consul_path(),
+                             "--only", "dns_node:own-node"], stdout=subprocess.PIPE, text=True, check=False)
+    assert "CONSUL NOT AVAILABLE" in result.stdout and "1 passed, 0 failed" in result.stdout, result.stdout

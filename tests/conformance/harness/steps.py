@@ -15,7 +15,7 @@ from . import normal, server, wire_dns, wire_http
 POLL_LIMIT_S = 15
 JOIN_LIMIT_S = 40
 DNS_TIMEOUT_S = 6.0
-SILENCE_S = 0.4         # how long "no answer" is waited for where it is the expected answer
+SILENCE_S = 0.7         # how long "no answer" is waited for where it may be the expected answer
 
 
 class StepError(Exception):
@@ -61,6 +61,7 @@ class Runner:
         self.normal = normal.Normaliser(server.places(target.address))
         self.connection = wire_http.Connection((target.address, server.PORTS["http"]))
         self.background = {}
+        self.blobs = {}
 
     # -- variables
 
@@ -74,6 +75,9 @@ class Runner:
 
     def save(self, rule, response):
         name, kind, *rest = rule.split()
+        if kind == "body":
+            self.blobs[name] = response.body
+            return
         if kind == "header":
             values = [response.header(rest[0])] if response.header(rest[0]) else []
         else:
@@ -94,6 +98,9 @@ class Runner:
         body = "\n".join(self.expand(line) for line in step.body).encode("utf-8")
         for rule in step.body_rules:
             kind, *rest = rule.split(" ")
+            if kind == "saved":
+                body += self.blobs[rest[0]]
+                continue
             if kind == "repeat":
                 body += rest[0].encode() * int(rest[1])
             elif kind == "escaped":
@@ -126,7 +133,7 @@ class Runner:
         for line in step.body:
             line = self.expand(line)
             data += unescape(line[2:]) if line.startswith("= ") else unescape(line) + b"\r\n"
-        connection = wire_http.Connection((self.target.address, server.PORTS["http"]), timeout=SILENCE_S * 4)
+        connection = wire_http.Connection((self.target.address, server.PORTS["http"]), timeout=SILENCE_S * 3)
         lines = []
         try:
             connection.send_raw(data)
@@ -188,7 +195,9 @@ class Runner:
                 arguments["flags"] |= int(value) << 11
             elif key in ("ad", "cd", "aa", "tc", "z", "qr"):
                 arguments["flags"] |= dict(wire_dns.FLAGS)[key]
-            elif key in ("tcp", "count", "size", "ordered", "compressed", "distinct"):
+            elif key in ("tcp", "count", "size", "ordered", "compressed"):
+                left.append(option)
+            elif key == "times":
                 left.append(option)
             else:
                 raise StepError("unknown dns option " + option)
@@ -197,12 +206,16 @@ class Runner:
     def ask(self, data, tcp, timeout):
         address, port = self.target.address, server.PORTS["dns"]
         if tcp:
-            return wire_dns.ask_tcp(address, port, [data], timeout)[0]
+            return wire_dns.ask_tcp(address, port, data, 1, timeout)[0]
         return wire_dns.ask_udp(address, port, data, timeout)
 
     def do_dns(self, step):
         name, qtype, *options = [self.expand(word) for word in step.words]
         data, options = self.query(options, name, qtype)
+        times = [int(option[6:]) for option in options if option.startswith("times=")]
+        if times:
+            answers = wire_dns.ask_tcp(self.target.address, server.PORTS["dns"], data, times[0], DNS_TIMEOUT_S)
+            return None, [line for answer in answers for line in self.normal.dns(step, answer, options)]
         return None, self.normal.dns(step, self.ask(data, "tcp" in options, DNS_TIMEOUT_S), options)
 
     def do_dnsraw(self, step):

@@ -191,13 +191,13 @@ def read_exactly(sock, count):
     return data
 
 
-def ask_tcp(address, port, queries, timeout, prefix=True):
-    """Sends the queries over one connection; returns one answer (or None) for each."""
+def ask_tcp(address, port, query, times, timeout):
+    """Sends the query so many times at once over one connection; returns the answers, None for each missing one."""
     answers = []
     with socket.create_connection((address, port), timeout=timeout) as sock:
-        sock.sendall(b"".join((struct.pack("!H", len(q)) if prefix else b"") + q for q in queries))
+        sock.sendall((struct.pack("!H", len(query)) + query) * times)
         try:
-            for _ in queries:
+            for _ in range(times):
                 head = read_exactly(sock, 2)
                 answers.append(read_exactly(sock, struct.unpack("!H", head)[0]) if head else None)
         except (socket.timeout, ConnectionResetError):
