@@ -17,6 +17,7 @@ struct builder {
 	struct json *last[JSON_DEPTH_MAX]; /* their newest child */
 	int depth;
 	struct str key;
+	yajl_handle parser;
 };
 
 static struct json *value_add(struct builder *b, enum json_type type)
@@ -25,6 +26,7 @@ static struct json *value_add(struct builder *b, enum json_type type)
 
 	v->type = type;
 	v->key = b->key;
+	v->offset = (uint32_t)yajl_get_bytes_consumed(b->parser);
 	b->key = STR_NONE;
 	if (b->depth == 0) {
 		b->root = v;
@@ -129,6 +131,7 @@ int json_parse(struct arena *arena, struct str input, struct json **out, struct 
 	yajl_status status;
 
 	must(parser);
+	b.parser = parser;
 	yajl_config(parser, yajl_dont_validate_strings,
 		1); /* Go replaces bad UTF-8 rather than refusing it */
 	status = yajl_parse(parser, (const unsigned char *)input.p, input.n);

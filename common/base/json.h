@@ -18,6 +18,7 @@ struct json {
 	enum json_type type;
 	bool boolean;
 	uint32_t count;	    /* members or elements */
+	uint32_t offset;    /* in the input, behind its first token: for messages that name a line */
 	struct str key;	    /* inside an object */
 	struct str text;    /* string: decoded; number: as written */
 	struct json *first; /* members or elements in order */

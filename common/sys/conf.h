@@ -65,6 +65,7 @@ struct conf_acl {
 
 struct conf {
 	struct arena arena;
+	const struct json *merged; /* every key that is set, defaults included; values are valid */
 	/* identity, process */
 	struct str node_name, node_id /* "": persisted */, datacenter, primary_datacenter, data_dir, pid_file, log_level, domain, alt_domain;
 	struct pairs node_meta;
@@ -108,7 +109,8 @@ struct conf {
 /* One source on the command line, in order. */
 struct conf_source {
 	const char *path;
-	bool directory; /* every *.json in it, by name; not recursive */
+	bool directory;   /* every *.json in it, by name; not recursive */
+	const char *text; /* not NULL: the content itself; path is only its name in messages */
 };
 
 /*

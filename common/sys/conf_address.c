@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Addresses of a configuration: {{ }} templates, the advertised address, tagged addresses, and what would be listened on twice.
+ * Of go-sockaddr's template language two calls are understood, GetPrivateIP and GetInterfaceIP "name"; others are refused.
+ */
+#include "common/sys/conf_private.h"
+
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netinet/in.h>
+
+#include "common/base/err.h"
+
+enum { ADDRESSES_MAX = 32 };
+
+static bool ip_valid(struct str s, int *family_out)
+{
+	char text[INET6_ADDRSTRLEN + 1], bytes[16];
+
+	if (s.n == 0 || s.n > INET6_ADDRSTRLEN) {
+		return false;
+	}
+	memcpy(text, s.p, s.n);
+	text[s.n] = 0;
+	*family_out = strchr(text, ':') ? AF_INET6 : AF_INET;
+	return inet_pton(*family_out, text, bytes) == 1;
+}
+
+static bool is_any(struct str ip)
+{
+	return str_is(ip, "0.0.0.0") || str_is(ip, "::") || str_is(ip, "[::]");
+}
+
+/* Ranges that are not routed in public, as Consul counts them. */
+static bool is_private_ipv4(const struct sockaddr_in *sin)
+{
+	static const struct {
+		uint32_t net;
+		int bits;
+	} blocks[] = { { 0x0a000000, 8 }, { 0x64400000, 10 }, { 0x7f000000, 8 }, { 0xa9fe0000, 16 }, { 0xac100000, 12 },
+		{ 0xc0000000, 24 }, { 0xc0000200, 24 }, { 0xc0a80000, 16 }, { 0xc6120000, 15 }, { 0xc6336400, 24 },
+		{ 0xcb007100, 24 } };
+	uint32_t ip = ntohl(sin->sin_addr.s_addr);
+
+	for (size_t i = 0; i < ARRAY_SIZE(blocks); i++) {
+		if ((ip ^ blocks[i].net) >> (32 - blocks[i].bits) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Private IPv4 addresses of interfaces that are up; those of loopback only if there is no other. */
+static unsigned private_ipv4(char first_out[INET_ADDRSTRLEN], bool loopback)
+{
+	struct ifaddrs *all = NULL;
+	unsigned count = 0;
+
+	if (getifaddrs(&all)) {
+		return 0;
+	}
+	for (struct ifaddrs *i = all; i; i = i->ifa_next) {
+		const struct sockaddr_in *sin = (const struct sockaddr_in *)i->ifa_addr;
+
+		if (!sin || sin->sin_family != AF_INET || !(i->ifa_flags & IFF_UP) ||
+			!(i->ifa_flags & IFF_LOOPBACK) == loopback || !is_private_ipv4(sin)) {
+			continue;
+		}
+		if (count++ == 0) {
+			inet_ntop(AF_INET, &sin->sin_addr, first_out, INET_ADDRSTRLEN);
+		}
+	}
+	freeifaddrs(all);
+	return count == 0 && !loopback ? private_ipv4(first_out, true) : count;
+}
+
+static bool interface_ip(struct str name, char out[INET6_ADDRSTRLEN])
+{
+	struct ifaddrs *all = NULL;
+	bool found = false;
+
+	if (getifaddrs(&all)) {
+		return false;
+	}
+	for (struct ifaddrs *i = all; i && !found; i = i->ifa_next) {
+		if (i->ifa_addr && i->ifa_addr->sa_family == AF_INET && str_is(name, i->ifa_name)) {
+			const struct sockaddr_in *sin = (const struct sockaddr_in *)i->ifa_addr;
+
+			inet_ntop(AF_INET, &sin->sin_addr, out, INET6_ADDRSTRLEN);
+			found = true;
+		}
+	}
+	freeifaddrs(all);
+	return found;
+}
+
+/* Replaces the one template that fills the whole value. Values without one stay. */
+static int template_expand(struct conf_builder *b, const char *path, struct str *value)
+{
+	struct str call = str_trim(*value), name;
+	char ip[INET6_ADDRSTRLEN];
+
+	*value = call;
+	if (!str_starts(call, STR("{{"))) {
+		return 0;
+	}
+	if (!str_ends(call, STR("}}"))) {
+		return conf_refuse(b, path, "%s: unable to parse address template \"" STR_FMT "\"", path, STR_ARG(*value));
+	}
+	call = str_trim(str_cut(str_skip(call, 2), call.n - 4));
+	if (str_is(call, "GetPrivateIP")) {
+		if (private_ipv4(ip, false) == 0) {
+			return conf_refuse(b, path, "No private IPv4 address found");
+		}
+	} else if (str_starts(call, STR("GetInterfaceIP "))) {
+		name = str_trim(str_skip(call, strlen("GetInterfaceIP ")));
+		if (name.n >= 2 && (name.p[0] == '"' || name.p[0] == '`') && name.p[name.n - 1] == name.p[0]) {
+			name = str_cut(str_skip(name, 1), name.n - 2);
+		}
+		if (!interface_ip(name, ip)) {
+			return conf_refuse(b, path, "%s: interface \"" STR_FMT "\" has no IPv4 address", path, STR_ARG(name));
+		}
+	} else {
+		return conf_refuse(b, path, "%s: the address template \"" STR_FMT "\" is not supported: only "
+			"GetPrivateIP and GetInterfaceIP are", path, STR_ARG(call));
+	}
+	*value = arena_str(&b->c->arena, str_of(ip));
+	return 0;
+}
+
+/* A value that may hold several addresses; unix:///path where it is allowed. */
+static void list_check(struct conf_builder *b, const char *path, struct str list, bool unix_allowed)
+{
+	struct str rest = list;
+
+	while (rest.p) {
+		struct str one = str_split(rest, ' ', &rest);
+		int family;
+
+		if (one.n == 0) {
+			continue;
+		}
+		if (str_starts(one, STR("unix://"))) {
+			if (!unix_allowed) {
+				conf_fault(b, &b->faults, "%s cannot be a unix socket", path);
+			}
+		} else if (!ip_valid(one, &family)) {
+			conf_fault(b, &b->faults, "%s: invalid ip address: " STR_FMT, path, STR_ARG(one));
+		}
+	}
+}
+
+static int single_check(struct conf_builder *b, const char *path, struct str *value)
+{
+	int family, r = template_expand(b, path, value);
+
+	if (r) {
+		return r;
+	}
+	if (str_find(*value, ' ') >= 0) {
+		return conf_refuse(b, path, "%s cannot contain multiple addresses. Use 'addresses.{dns,http,https}' "
+			"instead.", path);
+	}
+	if (str_starts(*value, STR("unix://"))) {
+		conf_fault(b, &b->faults, "%s cannot be a unix socket", path);
+	} else if (value->n && !ip_valid(*value, &family)) {
+		conf_fault(b, &b->faults, "%s: invalid ip address: " STR_FMT, path, STR_ARG(*value));
+	}
+	return 0;
+}
+
+static int advertise_fill(struct conf_builder *b)
+{
+	struct conf *c = b->c;
+	char ip[INET_ADDRSTRLEN];
+	unsigned count;
+
+	if (c->advertise_addr.n == 0 && !is_any(c->bind_addr)) {
+		c->advertise_addr = c->bind_addr;
+	} else if (c->advertise_addr.n == 0 && str_is(c->bind_addr, "0.0.0.0")) {
+		count = private_ipv4(ip, false);
+		if (count == 0) {
+			return conf_refuse(b, "bind_addr", "No private IPv4 address found");
+		}
+		if (count > 1) {
+			return conf_refuse(b, "bind_addr", "Multiple private IPv4 addresses found. Please configure one "
+				"with 'bind' and/or 'advertise'.");
+		}
+		c->advertise_addr = arena_str(&c->arena, str_of(ip));
+	} else if (c->advertise_addr.n == 0) {
+		return conf_refuse(b, "bind_addr", "No public IPv6 address found");
+	}
+	if (is_any(c->advertise_addr) || is_any(c->advertise_addr_wan)) {
+		return conf_refuse(b, "advertise_addr", "Advertise address cannot be 0.0.0.0, :: or [::]");
+	}
+	if (c->advertise_addr_wan.n == 0) {
+		c->advertise_addr_wan = c->advertise_addr;
+	}
+	return 0;
+}
+
+static void tag(struct pairs *all, const char *name, struct str value)
+{
+	for (uint32_t i = 0; i < all->count; i++) {
+		if (str_is(all->items[i].key, name)) {
+			return; /* configured */
+		}
+	}
+	all->items[all->count++] = (struct pair) { str_of(name), value };
+}
+
+static void tagged_addresses_fill(struct conf *c)
+{
+	struct pairs all = { arena_array(&c->arena, struct pair, c->tagged_addresses.count + 4), 0, true };
+	int family = AF_INET;
+
+	for (uint32_t i = 0; i < c->tagged_addresses.count; i++) {
+		all.items[all.count++] = c->tagged_addresses.items[i];
+	}
+	tag(&all, "lan", c->advertise_addr);
+	ip_valid(c->advertise_addr, &family);
+	tag(&all, family == AF_INET6 ? "lan_ipv6" : "lan_ipv4", c->advertise_addr);
+	tag(&all, "wan", c->advertise_addr_wan);
+	ip_valid(c->advertise_addr_wan, &family);
+	tag(&all, family == AF_INET6 ? "wan_ipv6" : "wan_ipv4", c->advertise_addr_wan);
+	pairs_sort(&all);
+	c->tagged_addresses = all;
+}
+
+int conf_addresses_fill(struct conf_builder *b)
+{
+	struct conf *c = b->c;
+	struct {
+		const char *path;
+		struct str *value;
+	} single[] = { { "bind_addr", &c->bind_addr }, { "advertise_addr", &c->advertise_addr },
+		{ "advertise_addr_wan", &c->advertise_addr_wan }, { "serf_lan", &c->serf_lan_bind },
+		{ "serf_wan", &c->serf_wan_bind } },
+	  several[] = { { "client_addr", &c->client_addr }, { "addresses.dns", &c->addresses.dns },
+		  { "addresses.http", &c->addresses.http }, { "addresses.https", &c->addresses.https } };
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(single) && r == 0; i++) {
+		r = single_check(b, single[i].path, single[i].value);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(several) && r == 0; i++) {
+		r = template_expand(b, several[i].path, several[i].value);
+		if (r == 0 && i == 1 && str_starts(*several[i].value, STR("unix://"))) {
+			return conf_refuse(b, several[i].path, "DNS address cannot be a unix socket");
+		}
+		list_check(b, several[i].path, *several[i].value, i > 0);
+	}
+	if (r || b->faults.count) {
+		return r;
+	}
+	if (c->bind_addr.n == 0) {
+		return conf_refuse(b, "bind_addr", "bind_addr cannot be empty");
+	}
+	for (size_t i = 1; i < ARRAY_SIZE(several); i++) {
+		if (several[i].value->n == 0) {
+			*several[i].value = c->client_addr;
+		}
+	}
+	c->serf_lan_bind = c->serf_lan_bind.n ? c->serf_lan_bind : c->bind_addr;
+	c->serf_wan_bind = c->serf_wan_bind.n ? c->serf_wan_bind : c->bind_addr;
+	r = advertise_fill(b);
+	if (r == 0) {
+		tagged_addresses_fill(c);
+	}
+	return r;
+}
+
+/* ---- what is listened on twice ---- */
+
+struct in_use {
+	struct {
+		struct str address; /* "127.0.0.1:8500" */
+		const char *by;
+	} rows[ADDRESSES_MAX];
+	size_t count;
+};
+
+static int use(struct conf_builder *b, struct in_use *used, const char *by, struct str ip, int64_t port)
+{
+	struct str address = str_find(ip, ':') >= 0
+		? arena_printf(&b->c->arena, "[" STR_FMT "]:%lld", STR_ARG(ip), (long long)port)
+		: arena_printf(&b->c->arena, STR_FMT ":%lld", STR_ARG(ip), (long long)port);
+
+	for (size_t i = 0; i < used->count; i++) {
+		if (str_eq(used->rows[i].address, address)) {
+			return conf_refuse(b, "ports", "%s address " STR_FMT " already configured for %s", by,
+				STR_ARG(address), used->rows[i].by);
+		}
+	}
+	if (used->count == ADDRESSES_MAX) {
+		return conf_refuse(b, "addresses", "more than %d addresses to listen on", ADDRESSES_MAX);
+	}
+	used->rows[used->count].address = address;
+	used->rows[used->count++].by = by;
+	return 0;
+}
+
+static int use_list(struct conf_builder *b, struct in_use *used, const char *by, struct str list, int64_t port)
+{
+	struct str rest = list;
+	int r = 0;
+
+	while (port > 0 && rest.p && r == 0) {
+		struct str one = str_split(rest, ' ', &rest);
+
+		if (one.n && !str_starts(one, STR("unix://"))) {
+			r = use(b, used, by, one, port);
+		}
+	}
+	return r;
+}
+
+int conf_addresses_check(struct conf_builder *b)
+{
+	struct conf *c = b->c;
+	struct in_use used = { .count = 0 };
+	int r = use_list(b, &used, "DNS", c->addresses.dns, c->ports.dns);
+
+	if (r == 0) {
+		r = use_list(b, &used, "HTTP", c->addresses.http, c->ports.http);
+	}
+	if (r == 0) {
+		r = use_list(b, &used, "HTTPS", c->addresses.https, c->ports.https);
+	}
+	if (r == 0 && c->server) {
+		r = use(b, &used, "RPC Advertise", c->advertise_addr, c->ports.server);
+	}
+	if (r == 0) {
+		r = use(b, &used, "Serf Advertise LAN", c->advertise_addr, c->ports.serf_lan);
+	}
+	if (r == 0 && c->server && c->ports.serf_wan > 0) {
+		r = use(b, &used, "Serf Advertise WAN", c->advertise_addr_wan, c->ports.serf_wan);
+	}
+	return r;
+}
