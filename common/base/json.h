@@ -17,10 +17,10 @@ enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSO
 struct json {
 	enum json_type type;
 	bool boolean;
-	uint32_t count;	    /* members or elements */
-	uint32_t offset;    /* in the input, behind its first token: for messages that name a line */
-	struct str key;	    /* inside an object */
-	struct str text;    /* string: decoded; number: as written */
+	uint32_t count;	 /* members or elements */
+	uint32_t offset; /* in the input, behind its first token: for messages that name a line */
+	struct str key;	 /* inside an object */
+	struct str text; /* string: decoded; number: as written */
 	struct json *first; /* members or elements in order */
 	struct json *next;
 };

@@ -12,7 +12,8 @@
 #include "common/base/err.h"
 #include "common/sys/clock.h"
 
-int conf_load(const struct conf_source *sources, size_t count, struct conf **out, struct buf *warnings, struct buf *why)
+int conf_load(const struct conf_source *sources, size_t count, struct conf **out,
+	struct buf *warnings, struct buf *why)
 {
 	OWN(conf_free) struct conf *c = xcalloc(1, sizeof(*c));
 	OWN_EMBEDDED(buf_fini) struct buf reason = { 0 };
@@ -91,7 +92,9 @@ int conf_node_id(const struct conf *c, struct uuid *out)
 
 	if (c->node_id.n) {
 		return uuid_parse(c->node_id, out)
-			? err_new(-EINVAL, "node_id \"" STR_FMT "\" is not a UUID", STR_ARG(c->node_id)) : 0;
+			       ? err_new(-EINVAL, "node_id \"" STR_FMT "\" is not a UUID",
+					 STR_ARG(c->node_id))
+			       : 0;
 	}
 	buf_printf(&path, STR_FMT "/node-id", STR_ARG(c->data_dir));
 	r = node_id_read(buf_cstr(&path), out);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Configuration: Consul's keys from JSON files and directories (reference of the keys: docs/OPERATIONS.md), merged in order (scalars
- * replace, lists append, objects merge), checked, with defaults filled in. Every daemon and `muster agent` load the same list of
- * files; flags of `muster agent` arrive as one more file at the end. Unknown keys are errors; messages name file, line and key.
+ * Configuration: Consul's keys from JSON files and directories (reference of the keys:
+ * docs/OPERATIONS.md), merged in order (scalars replace, lists append, objects merge), checked,
+ * with defaults filled in. Every daemon and `muster agent` load the same list of files; flags of
+ * `muster agent` arrive as one more file at the end. Unknown keys are errors; messages name file,
+ * line and key.
  *
  * The struct is read-only after conf_load. Strings live in its arena. Durations are ns.
  */
@@ -16,7 +18,8 @@ struct conf_ports {
 };
 
 struct conf_addresses {
-	struct str dns, http, https; /* several separated by spaces; unix:///path for http(s); default client_addr */
+	struct str dns, http, https; /* several separated by spaces; unix:///path for http(s);
+					default client_addr */
 };
 
 struct conf_soa {
@@ -24,7 +27,8 @@ struct conf_soa {
 };
 
 struct conf_dns {
-	bool allow_stale, only_passing, enable_truncate, disable_compression, use_cache, enable_additional_node_meta_txt;
+	bool allow_stale, only_passing, enable_truncate, disable_compression, use_cache,
+		enable_additional_node_meta_txt;
 	int64_t max_stale_ns, node_ttl_ns, recursor_timeout_ns, cache_max_age_ns;
 	int64_t udp_answer_limit, a_record_limit;
 	struct pairs service_ttl; /* name or pattern -> duration as text, checked */
@@ -32,8 +36,8 @@ struct conf_dns {
 };
 
 struct conf_limits {
-	int64_t http_max_conns_per_client, https_handshake_timeout_ns, kv_max_value_size, txn_max_req_len, rpc_max_conns_per_client,
-		rpc_handshake_timeout_ns;
+	int64_t http_max_conns_per_client, https_handshake_timeout_ns, kv_max_value_size,
+		txn_max_req_len, rpc_max_conns_per_client, rpc_handshake_timeout_ns;
 };
 
 struct conf_http {
@@ -67,13 +71,16 @@ struct conf {
 	struct arena arena;
 	const struct json *merged; /* every key that is set, defaults included; values are valid */
 	/* identity, process */
-	struct str node_name, node_id /* "": persisted */, datacenter, primary_datacenter, data_dir, pid_file, log_level, domain, alt_domain;
+	struct str node_name, node_id /* "": persisted */, datacenter, primary_datacenter, data_dir,
+		pid_file, log_level, domain, alt_domain;
 	struct pairs node_meta;
-	bool server, bootstrap, dev_mode, leave_on_terminate, skip_leave_on_interrupt, enable_debug, ui, log_json, enable_syslog, rejoin_after_leave;
+	bool server, bootstrap, dev_mode, leave_on_terminate, skip_leave_on_interrupt, enable_debug,
+		ui, log_json, enable_syslog, rejoin_after_leave;
 	int64_t bootstrap_expect;
 	struct str log_file;
 	/* addresses */
-	struct str bind_addr, client_addr, advertise_addr, advertise_addr_wan, serf_lan_bind, serf_wan_bind;
+	struct str bind_addr, client_addr, advertise_addr, advertise_addr_wan, serf_lan_bind,
+		serf_wan_bind;
 	struct pairs tagged_addresses; /* complete: lan, lan_ipv4, wan, wan_ipv4 ... */
 	bool translate_wan_addrs;
 	struct conf_ports ports;
@@ -83,7 +90,8 @@ struct conf {
 	struct str encrypt;
 	bool disable_coordinates;
 	/* raft */
-	int64_t raft_protocol, raft_snapshot_threshold, raft_snapshot_interval_ns, raft_trailing_logs;
+	int64_t raft_protocol, raft_snapshot_threshold, raft_snapshot_interval_ns,
+		raft_trailing_logs;
 	struct conf_performance performance;
 	/* http, dns, limits */
 	struct conf_http http;
@@ -96,9 +104,10 @@ struct conf {
 	struct bind_list services_json; /* of const struct json * */
 	struct bind_list checks_json;
 	struct bind_list watches_json;
-	bool enable_script_checks_remote /* enable_script_checks */, enable_script_checks_local, discard_check_output, disable_remote_exec,
-		enable_agent_tls_for_checks;
-	int64_t check_output_max_size, check_update_interval_ns, check_reap_interval_ns, session_ttl_min_ns, reconnect_timeout_ns;
+	bool enable_script_checks_remote /* enable_script_checks */, enable_script_checks_local,
+		discard_check_output, disable_remote_exec, enable_agent_tls_for_checks;
+	int64_t check_output_max_size, check_update_interval_ns, check_reap_interval_ns,
+		session_ttl_min_ns, reconnect_timeout_ns;
 	/* acl, tls, telemetry */
 	struct conf_acl acl;
 	struct str ca_file, ca_path, cert_file, key_file, tls_min_version;
@@ -109,22 +118,26 @@ struct conf {
 /* One source on the command line, in order. */
 struct conf_source {
 	const char *path;
-	bool directory;   /* every *.json in it, by name; not recursive */
+	bool directory;	  /* every *.json in it, by name; not recursive */
 	const char *text; /* not NULL: the content itself; path is only its name in messages */
 };
 
 /*
- * Loads, merges and checks. 0 with *out owned by the caller (conf_free); ST_INVALID with the whole message in *why (several lines
- * possible). Warnings (not fatal) are appended to *warnings, one per line; may be NULL.
+ * Loads, merges and checks. 0 with *out owned by the caller (conf_free); ST_INVALID with the whole
+ * message in *why (several lines possible). Warnings (not fatal) are appended to *warnings, one per
+ * line; may be NULL.
  */
-int conf_load(const struct conf_source *sources, size_t count, struct conf **out, struct buf *warnings, struct buf *why);
+int conf_load(const struct conf_source *sources, size_t count, struct conf **out,
+	struct buf *warnings, struct buf *why);
 void conf_free(struct conf *c);
 DEFINE_OWN(struct conf, conf_free)
 
-/* The effective configuration as Consul shows it in agent/self's DebugConfig: CamelCase keys, secrets as "hidden". */
+/* The effective configuration as Consul shows it in agent/self's DebugConfig: CamelCase keys,
+ * secrets as "hidden". */
 void conf_render_debug(const struct conf *c, struct jsonw *w);
 
-/* The node's UUID: conf.node_id, else data_dir/node-id, made there (atomically, by whichever daemon comes first) when absent. -errno */
+/* The node's UUID: conf.node_id, else data_dir/node-id, made there (atomically, by whichever daemon
+ * comes first) when absent. -errno */
 int conf_node_id(const struct conf *c, struct uuid *out);
 
 #endif

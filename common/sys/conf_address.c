@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Addresses of a configuration: {{ }} templates, the advertised address, tagged addresses, and what would be listened on twice.
- * Of go-sockaddr's template language two calls are understood, GetPrivateIP and GetInterfaceIP "name"; others are refused.
+ * Addresses of a configuration: {{ }} templates, the advertised address, tagged addresses, and what
+ * would be listened on twice. Of go-sockaddr's template language two calls are understood,
+ * GetPrivateIP and GetInterfaceIP "name"; others are refused.
  */
 #include "common/sys/conf_private.h"
 
@@ -38,9 +39,9 @@ static bool is_private_ipv4(const struct sockaddr_in *sin)
 	static const struct {
 		uint32_t net;
 		int bits;
-	} blocks[] = { { 0x0a000000, 8 }, { 0x64400000, 10 }, { 0x7f000000, 8 }, { 0xa9fe0000, 16 }, { 0xac100000, 12 },
-		{ 0xc0000000, 24 }, { 0xc0000200, 24 }, { 0xc0a80000, 16 }, { 0xc6120000, 15 }, { 0xc6336400, 24 },
-		{ 0xcb007100, 24 } };
+	} blocks[] = { { 0x0a000000, 8 }, { 0x64400000, 10 }, { 0x7f000000, 8 }, { 0xa9fe0000, 16 },
+		{ 0xac100000, 12 }, { 0xc0000000, 24 }, { 0xc0000200, 24 }, { 0xc0a80000, 16 },
+		{ 0xc6120000, 15 }, { 0xc6336400, 24 }, { 0xcb007100, 24 } };
 	uint32_t ip = ntohl(sin->sin_addr.s_addr);
 
 	for (size_t i = 0; i < ARRAY_SIZE(blocks); i++) {
@@ -106,7 +107,8 @@ static int template_expand(struct conf_builder *b, const char *path, struct str 
 		return 0;
 	}
 	if (!str_ends(call, STR("}}"))) {
-		return conf_refuse(b, path, "%s: unable to parse address template \"" STR_FMT "\"", path, STR_ARG(*value));
+		return conf_refuse(b, path, "%s: unable to parse address template \"" STR_FMT "\"",
+			path, STR_ARG(*value));
 	}
 	call = str_trim(str_cut(str_skip(call, 2), call.n - 4));
 	if (str_is(call, "GetPrivateIP")) {
@@ -115,15 +117,20 @@ static int template_expand(struct conf_builder *b, const char *path, struct str 
 		}
 	} else if (str_starts(call, STR("GetInterfaceIP "))) {
 		name = str_trim(str_skip(call, strlen("GetInterfaceIP ")));
-		if (name.n >= 2 && (name.p[0] == '"' || name.p[0] == '`') && name.p[name.n - 1] == name.p[0]) {
+		if (name.n >= 2 && (name.p[0] == '"' || name.p[0] == '`') &&
+			name.p[name.n - 1] == name.p[0]) {
 			name = str_cut(str_skip(name, 1), name.n - 2);
 		}
 		if (!interface_ip(name, ip)) {
-			return conf_refuse(b, path, "%s: interface \"" STR_FMT "\" has no IPv4 address", path, STR_ARG(name));
+			return conf_refuse(b, path,
+				"%s: interface \"" STR_FMT "\" has no IPv4 address", path,
+				STR_ARG(name));
 		}
 	} else {
-		return conf_refuse(b, path, "%s: the address template \"" STR_FMT "\" is not supported: only "
-			"GetPrivateIP and GetInterfaceIP are", path, STR_ARG(call));
+		return conf_refuse(b, path,
+			"%s: the address template \"" STR_FMT "\" is not supported: only "
+			"GetPrivateIP and GetInterfaceIP are",
+			path, STR_ARG(call));
 	}
 	*value = arena_str(&b->c->arena, str_of(ip));
 	return 0;
@@ -146,7 +153,8 @@ static void list_check(struct conf_builder *b, const char *path, struct str list
 				conf_fault(b, &b->faults, "%s cannot be a unix socket", path);
 			}
 		} else if (!ip_valid(one, &family)) {
-			conf_fault(b, &b->faults, "%s: invalid ip address: " STR_FMT, path, STR_ARG(one));
+			conf_fault(b, &b->faults, "%s: invalid ip address: " STR_FMT, path,
+				STR_ARG(one));
 		}
 	}
 }
@@ -159,13 +167,16 @@ static int single_check(struct conf_builder *b, const char *path, struct str *va
 		return r;
 	}
 	if (str_find(*value, ' ') >= 0) {
-		return conf_refuse(b, path, "%s cannot contain multiple addresses. Use 'addresses.{dns,http,https}' "
-			"instead.", path);
+		return conf_refuse(b, path,
+			"%s cannot contain multiple addresses. Use 'addresses.{dns,http,https}' "
+			"instead.",
+			path);
 	}
 	if (str_starts(*value, STR("unix://"))) {
 		conf_fault(b, &b->faults, "%s cannot be a unix socket", path);
 	} else if (value->n && !ip_valid(*value, &family)) {
-		conf_fault(b, &b->faults, "%s: invalid ip address: " STR_FMT, path, STR_ARG(*value));
+		conf_fault(
+			b, &b->faults, "%s: invalid ip address: " STR_FMT, path, STR_ARG(*value));
 	}
 	return 0;
 }
@@ -184,7 +195,8 @@ static int advertise_fill(struct conf_builder *b)
 			return conf_refuse(b, "bind_addr", "No private IPv4 address found");
 		}
 		if (count > 1) {
-			return conf_refuse(b, "bind_addr", "Multiple private IPv4 addresses found. Please configure one "
+			return conf_refuse(b, "bind_addr",
+				"Multiple private IPv4 addresses found. Please configure one "
 				"with 'bind' and/or 'advertise'.");
 		}
 		c->advertise_addr = arena_str(&c->arena, str_of(ip));
@@ -192,7 +204,8 @@ static int advertise_fill(struct conf_builder *b)
 		return conf_refuse(b, "bind_addr", "No public IPv6 address found");
 	}
 	if (is_any(c->advertise_addr) || is_any(c->advertise_addr_wan)) {
-		return conf_refuse(b, "advertise_addr", "Advertise address cannot be 0.0.0.0, :: or [::]");
+		return conf_refuse(
+			b, "advertise_addr", "Advertise address cannot be 0.0.0.0, :: or [::]");
 	}
 	if (c->advertise_addr_wan.n == 0) {
 		c->advertise_addr_wan = c->advertise_addr;
@@ -212,7 +225,8 @@ static void tag(struct pairs *all, const char *name, struct str value)
 
 static void tagged_addresses_fill(struct conf *c)
 {
-	struct pairs all = { arena_array(&c->arena, struct pair, c->tagged_addresses.count + 4), 0, true };
+	struct pairs all = { arena_array(&c->arena, struct pair, c->tagged_addresses.count + 4), 0,
+		true };
 	int family = AF_INET;
 
 	for (uint32_t i = 0; i < c->tagged_addresses.count; i++) {
@@ -238,7 +252,8 @@ int conf_addresses_fill(struct conf_builder *b)
 		{ "advertise_addr_wan", &c->advertise_addr_wan }, { "serf_lan", &c->serf_lan_bind },
 		{ "serf_wan", &c->serf_wan_bind } },
 	  several[] = { { "client_addr", &c->client_addr }, { "addresses.dns", &c->addresses.dns },
-		  { "addresses.http", &c->addresses.http }, { "addresses.https", &c->addresses.https } };
+		  { "addresses.http", &c->addresses.http },
+		  { "addresses.https", &c->addresses.https } };
 	int r = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(single) && r == 0; i++) {
@@ -247,7 +262,8 @@ int conf_addresses_fill(struct conf_builder *b)
 	for (size_t i = 0; i < ARRAY_SIZE(several) && r == 0; i++) {
 		r = template_expand(b, several[i].path, several[i].value);
 		if (r == 0 && i == 1 && str_starts(*several[i].value, STR("unix://"))) {
-			return conf_refuse(b, several[i].path, "DNS address cannot be a unix socket");
+			return conf_refuse(
+				b, several[i].path, "DNS address cannot be a unix socket");
 		}
 		list_check(b, several[i].path, *several[i].value, i > 0);
 	}
@@ -281,61 +297,68 @@ struct in_use {
 	size_t count;
 };
 
-static int use(struct conf_builder *b, struct in_use *used, const char *by, struct str ip, int64_t port)
+/* One kind of listener: what messages call it, the key of its port, where. */
+struct listener {
+	const char *by, *path;
+	struct str addresses;
+	int64_t port;
+	bool on;
+};
+
+static int use(struct conf_builder *b, struct in_use *used, const struct listener *l, struct str ip)
 {
 	struct str address = str_find(ip, ':') >= 0
-		? arena_printf(&b->c->arena, "[" STR_FMT "]:%lld", STR_ARG(ip), (long long)port)
-		: arena_printf(&b->c->arena, STR_FMT ":%lld", STR_ARG(ip), (long long)port);
+				     ? arena_printf(&b->c->arena, "[" STR_FMT "]:%lld", STR_ARG(ip),
+					       (long long)l->port)
+				     : arena_printf(&b->c->arena, STR_FMT ":%lld", STR_ARG(ip),
+					       (long long)l->port);
 
 	for (size_t i = 0; i < used->count; i++) {
 		if (str_eq(used->rows[i].address, address)) {
-			return conf_refuse(b, "ports", "%s address " STR_FMT " already configured for %s", by,
+			return conf_refuse(b, l->path,
+				"%s address " STR_FMT " already configured for %s", l->by,
 				STR_ARG(address), used->rows[i].by);
 		}
 	}
 	if (used->count == ADDRESSES_MAX) {
-		return conf_refuse(b, "addresses", "more than %d addresses to listen on", ADDRESSES_MAX);
+		return conf_refuse(
+			b, "addresses", "more than %d addresses to listen on", ADDRESSES_MAX);
 	}
 	used->rows[used->count].address = address;
-	used->rows[used->count++].by = by;
+	used->rows[used->count++].by = l->by;
 	return 0;
-}
-
-static int use_list(struct conf_builder *b, struct in_use *used, const char *by, struct str list, int64_t port)
-{
-	struct str rest = list;
-	int r = 0;
-
-	while (port > 0 && rest.p && r == 0) {
-		struct str one = str_split(rest, ' ', &rest);
-
-		if (one.n && !str_starts(one, STR("unix://"))) {
-			r = use(b, used, by, one, port);
-		}
-	}
-	return r;
 }
 
 int conf_addresses_check(struct conf_builder *b)
 {
-	struct conf *c = b->c;
+	const struct conf *c = b->c;
+	const struct listener listeners[] = {
+		{ "DNS", "ports.dns", c->addresses.dns, c->ports.dns, true },
+		{ "HTTP", "ports.http", c->addresses.http, c->ports.http, true },
+		{ "HTTPS", "ports.https", c->addresses.https, c->ports.https, true },
+		{ "RPC Advertise", "ports.server", c->advertise_addr, c->ports.server, c->server },
+		{ "Serf Advertise LAN", "ports.serf_lan", c->advertise_addr, c->ports.serf_lan,
+			true },
+		{ "Serf Advertise WAN", "ports.serf_wan", c->advertise_addr_wan, c->ports.serf_wan,
+			c->server },
+	};
 	struct in_use used = { .count = 0 };
-	int r = use_list(b, &used, "DNS", c->addresses.dns, c->ports.dns);
 
-	if (r == 0) {
-		r = use_list(b, &used, "HTTP", c->addresses.http, c->ports.http);
+	for (size_t i = 0; i < ARRAY_SIZE(listeners); i++) {
+		const struct listener *l = &listeners[i];
+		struct str rest = l->addresses;
+
+		while (l->on && l->port > 0 && rest.p) {
+			struct str one = str_split(rest, ' ', &rest);
+			int r = 0;
+
+			if (one.n && !str_starts(one, STR("unix://"))) {
+				r = use(b, &used, l, one);
+			}
+			if (r) {
+				return r;
+			}
+		}
 	}
-	if (r == 0) {
-		r = use_list(b, &used, "HTTPS", c->addresses.https, c->ports.https);
-	}
-	if (r == 0 && c->server) {
-		r = use(b, &used, "RPC Advertise", c->advertise_addr, c->ports.server);
-	}
-	if (r == 0) {
-		r = use(b, &used, "Serf Advertise LAN", c->advertise_addr, c->ports.serf_lan);
-	}
-	if (r == 0 && c->server && c->ports.serf_wan > 0) {
-		r = use(b, &used, "Serf Advertise WAN", c->advertise_addr_wan, c->ports.serf_wan);
-	}
-	return r;
+	return 0;
 }

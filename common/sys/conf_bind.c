@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A configuration's JSON tree against the tables of keys. conf_tree_check speaks for one file: unknown keys and wrong types with
- * Consul's texts, every fault of the file at once; it also gives keys their proper spelling, so that merging may compare exactly.
- * conf_tree_bind then cannot fail.
+ * A configuration's JSON tree against the tables of keys. conf_tree_check speaks for one file:
+ * unknown keys and wrong types with Consul's texts, every fault of the file at once; it also gives
+ * keys their proper spelling, so that merging may compare exactly. conf_tree_bind then cannot fail.
  */
 #include "common/sys/conf_private.h"
 
@@ -12,7 +12,7 @@ struct check {
 	struct conf_builder *b;
 	const struct conf_text *text;
 	struct conf_faults unknown, wrong; /* of this file */
-	struct buf path;                   /* of the value that is looked at */
+	struct buf path;		   /* of the value that is looked at */
 };
 
 /* Appends ".name" (or "name") for the time of one child; path_pop takes it away. */
@@ -65,14 +65,15 @@ static const char *go_kind(const struct json *v)
 
 static void scalar_wrong(struct check *c, const struct json *v, const char *expected)
 {
-	conf_fault(c->b, &c->wrong, "'%s' expected type '%s', got unconvertible type '%s' (line %d)",
+	conf_fault(c->b, &c->wrong,
+		"'%s' expected type '%s', got unconvertible type '%s' (line %d)",
 		buf_cstr(&c->path), expected, go_type(v), line_of(c, v));
 }
 
 static void map_wrong(struct check *c, const struct json *v)
 {
-	conf_fault(c->b, &c->wrong, "'%s' expected a map, got '%s' (line %d)", buf_cstr(&c->path), go_kind(v),
-		line_of(c, v));
+	conf_fault(c->b, &c->wrong, "'%s' expected a map, got '%s' (line %d)", buf_cstr(&c->path),
+		go_kind(v), line_of(c, v));
 }
 
 static void list_wrong(struct check *c, const struct json *v)
@@ -147,7 +148,7 @@ static void texts_check(struct check *c, const struct json *v)
 		list_wrong(c, v);
 		return;
 	}
-	json_for_each(item, v) {
+	json_for_each (item, v) {
 		size_t before = path_push_index(c, at++);
 
 		text_check(c, item);
@@ -163,7 +164,7 @@ static void pairs_check(struct check *c, const struct json *v, bool lists)
 		map_wrong(c, v);
 		return;
 	}
-	json_for_each(item, v) {
+	json_for_each (item, v) {
 		size_t before = path_push_key(c, item->key);
 
 		if (lists) {
@@ -259,8 +260,8 @@ static void object_check(struct check *c, const struct conf_schema *schema, stru
 		size_t before = path_push(c, member->key);
 
 		if (!key) {
-			conf_fault(c->b, &c->unknown, "invalid config key %s (line %d)", buf_cstr(&c->path),
-				line_of(c, member));
+			conf_fault(c->b, &c->unknown, "invalid config key %s (line %d)",
+				buf_cstr(&c->path), line_of(c, member));
 		} else {
 			member->key = str_of(key->name);
 			if (member->type != JSON_NULL) {
@@ -278,10 +279,11 @@ int conf_tree_check(struct conf_builder *b, const struct conf_text *t, struct js
 	object_check(&c, &conf_schema, tree);
 	buf_fini(&c.path);
 	if (c.wrong.count) {
-		buf_printf(b->why, "failed to parse " STR_FMT ": %zu error(s) decoding:\n\n", STR_ARG(t->path),
-			c.wrong.count);
+		buf_printf(b->why, "failed to parse " STR_FMT ": %zu error(s) decoding:\n\n",
+			STR_ARG(t->path), c.wrong.count);
 		for (size_t i = 0; i < c.wrong.count; i++) {
-			buf_printf(b->why, "%s* " STR_FMT, i ? "\n" : "", STR_ARG(c.wrong.items[i]));
+			buf_printf(
+				b->why, "%s* " STR_FMT, i ? "\n" : "", STR_ARG(c.wrong.items[i]));
 		}
 		return ST_INVALID;
 	}
@@ -300,7 +302,7 @@ static void texts_bind(struct conf *c, const struct json *v, struct strs *out)
 	const struct json *item;
 
 	*out = (struct strs) { arena_array(&c->arena, struct str, v->count), 0, true };
-	json_for_each(item, v) {
+	json_for_each (item, v) {
 		if (item->type == JSON_STRING) {
 			out->items[out->count++] = item->text;
 		}
@@ -312,7 +314,7 @@ static void pairs_bind(struct conf *c, const struct json *v, struct pairs *out)
 	const struct json *item;
 
 	*out = (struct pairs) { arena_array(&c->arena, struct pair, v->count), 0, true };
-	json_for_each(item, v) {
+	json_for_each (item, v) {
 		if (item->type == JSON_STRING) {
 			out->items[out->count++] = (struct pair) { item->key, item->text };
 		}
@@ -325,7 +327,7 @@ static void objects_bind(struct conf *c, const struct json *v, struct bind_list 
 	const struct json **items = arena_array(&c->arena, const struct json *, v->count), *item;
 
 	*out = (struct bind_list) { items, 0, true };
-	json_for_each(item, v) {
+	json_for_each (item, v) {
 		items[out->count++] = item;
 	}
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The rules about values of a configuration, in Consul's words and order, and what follows from other values.
+ * The rules about values of a configuration, in Consul's words and order, and what follows from
+ * other values.
  */
 #include "common/sys/conf_private.h"
 
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/base/err.h"
+#include "common/base/time.h"
 
 enum { NODE_META_MAX = 64, NODE_META_KEY_MAX = 128, NODE_META_VALUE_MAX = 512 };
 
@@ -87,7 +89,8 @@ static int names_check(struct conf_builder *b)
 		return conf_refuse(b, "datacenter", "datacenter cannot be empty");
 	}
 	if (!all_of(c->datacenter, is_datacenter_char)) {
-		return conf_refuse(b, "datacenter", "datacenter cannot be \"" STR_FMT "\". Please use only [a-z0-9-_]",
+		return conf_refuse(b, "datacenter",
+			"datacenter cannot be \"" STR_FMT "\". Please use only [a-z0-9-_]",
 			STR_ARG(c->datacenter));
 	}
 	if (c->data_dir.n == 0 && !c->dev_mode) {
@@ -100,23 +103,33 @@ static int names_check(struct conf_builder *b)
 		c->node_name = arena_str(&c->arena, str_of(host));
 	}
 	if (!all_of(c->node_name, is_label_char)) {
-		conf_warn(b, "Node name \"" STR_FMT "\" will not be discoverable via DNS due to invalid characters. "
-			"Valid characters include all alpha-numerics and dashes.", STR_ARG(c->node_name));
+		conf_warn(b,
+			"Node name \"" STR_FMT
+			"\" will not be discoverable via DNS due to invalid characters. "
+			"Valid characters include all alpha-numerics and dashes.",
+			STR_ARG(c->node_name));
 	} else if (c->node_name.n > 63) {
-		conf_warn(b, "Node name \"" STR_FMT "\" will not be discoverable via DNS due to it being too long. "
-			"Valid lengths are between 1 and 63 bytes.", STR_ARG(c->node_name));
+		conf_warn(b,
+			"Node name \"" STR_FMT
+			"\" will not be discoverable via DNS due to it being too long. "
+			"Valid lengths are between 1 and 63 bytes.",
+			STR_ARG(c->node_name));
 	}
 	if (conf_get(b->merged, "acl_datacenter")) {
-		conf_warn(b, "The 'acl_datacenter' field is deprecated. Use the 'primary_datacenter' field instead.");
+		conf_warn(b, "The 'acl_datacenter' field is deprecated. Use the "
+			     "'primary_datacenter' field instead.");
 	}
-	c->primary_datacenter = c->primary_datacenter.n ? lowered(c, c->primary_datacenter) : c->datacenter;
+	c->primary_datacenter =
+		c->primary_datacenter.n ? lowered(c, c->primary_datacenter) : c->datacenter;
 	return 0;
 }
 
 static int meta_pair_check(struct conf_builder *b, struct pair p, const char *what, size_t limit)
 {
-	return conf_refuse(b, "node_meta", "node_meta invalid: Couldn't load metadata pair ('" STR_FMT "', '" STR_FMT
-		"'): %s is too long (limit: %zu characters)", STR_ARG(p.key), STR_ARG(p.value), what, limit);
+	return conf_refuse(b, "node_meta",
+		"node_meta invalid: Couldn't load metadata pair ('" STR_FMT "', '" STR_FMT
+		"'): %s is too long (limit: %zu characters)",
+		STR_ARG(p.key), STR_ARG(p.value), what, limit);
 }
 
 static int meta_check(struct conf_builder *b)
@@ -124,21 +137,28 @@ static int meta_check(struct conf_builder *b)
 	const struct pairs *meta = &b->c->node_meta;
 
 	if (meta->count > NODE_META_MAX) {
-		return conf_refuse(b, "node_meta", "node_meta invalid: Node metadata cannot contain more than %d key/value pairs",
+		return conf_refuse(b, "node_meta",
+			"node_meta invalid: Node metadata cannot contain more than %d key/value "
+			"pairs",
 			NODE_META_MAX);
 	}
 	for (uint32_t i = 0; i < meta->count; i++) {
 		struct pair p = meta->items[i];
 		const char *reason = p.key.n == 0 ? "Key cannot be blank"
-			: !all_of(p.key, is_meta_key_char) ? "Key contains invalid characters"
-			: str_starts(p.key, STR("consul-")) ? "Key prefix 'consul-' is reserved for internal use" : NULL;
+				     : !all_of(p.key, is_meta_key_char)
+					     ? "Key contains invalid characters"
+				     : str_starts(p.key, STR("consul-"))
+					     ? "Key prefix 'consul-' is reserved for internal use"
+					     : NULL;
 
 		if (p.key.n > NODE_META_KEY_MAX) {
 			return meta_pair_check(b, p, "Key", NODE_META_KEY_MAX);
 		}
 		if (reason) {
-			return conf_refuse(b, "node_meta", "node_meta invalid: Couldn't load metadata pair ('" STR_FMT "', '"
-				STR_FMT "'): %s", STR_ARG(p.key), STR_ARG(p.value), reason);
+			return conf_refuse(b, "node_meta",
+				"node_meta invalid: Couldn't load metadata pair ('" STR_FMT
+				"', '" STR_FMT "'): %s",
+				STR_ARG(p.key), STR_ARG(p.value), reason);
 		}
 		if (p.value.n > NODE_META_VALUE_MAX) {
 			return meta_pair_check(b, p, "Value", NODE_META_VALUE_MAX);
@@ -153,11 +173,13 @@ static int server_check(struct conf_builder *b)
 	int64_t expect = c->bootstrap_expect;
 
 	if (expect < 0) {
-		return conf_refuse(b, "bootstrap_expect", "bootstrap_expect cannot be %lld. Must be greater than or equal to zero",
+		return conf_refuse(b, "bootstrap_expect",
+			"bootstrap_expect cannot be %lld. Must be greater than or equal to zero",
 			(long long)expect);
 	}
 	if (expect > 0 && c->dev_mode) {
-		return conf_refuse(b, "bootstrap_expect", "'bootstrap_expect > 0' not allowed in dev mode");
+		return conf_refuse(
+			b, "bootstrap_expect", "'bootstrap_expect > 0' not allowed in dev mode");
 	}
 	if (expect == 1) {
 		conf_warn(b, "BootstrapExpect is set to 1; this is the same as Bootstrap mode.");
@@ -168,17 +190,20 @@ static int server_check(struct conf_builder *b)
 		return conf_refuse(b, "bootstrap", "'bootstrap = true' requires 'server = true'");
 	}
 	if (expect > 0 && !c->server) {
-		return conf_refuse(b, "bootstrap_expect", "'bootstrap_expect > 0' requires 'server = true'");
+		return conf_refuse(
+			b, "bootstrap_expect", "'bootstrap_expect > 0' requires 'server = true'");
 	}
 	if (expect > 0 && c->bootstrap) {
 		return conf_refuse(b, "bootstrap_expect",
 			"'bootstrap_expect > 0' and 'bootstrap = true' are mutually exclusive");
 	}
 	if (expect == 2) {
-		conf_warn(b, "bootstrap_expect = 2: A cluster with 2 servers will provide no failure tolerance.");
+		conf_warn(b, "bootstrap_expect = 2: A cluster with 2 servers will provide no "
+			     "failure tolerance.");
 	} else if (expect > 0 && expect % 2 == 0) {
-		conf_warn(b, "bootstrap_expect is even number: A cluster with an even number of servers does not achieve "
-			"optimum fault tolerance.");
+		conf_warn(b, "bootstrap_expect is even number: A cluster with an even number of "
+			     "servers does not achieve "
+			     "optimum fault tolerance.");
 	}
 	if (c->bootstrap) {
 		conf_warn(b, "bootstrap = true: do not enable unless necessary");
@@ -193,7 +218,8 @@ static int not_negative(struct conf_builder *b, const char *path)
 	const struct json *v = conf_get(b->merged, path);
 
 	if (v && v->text.n && v->text.p[0] == '-') {
-		return conf_refuse(b, path, "%s cannot be " STR_FMT ". Must be greater than or equal to zero", path,
+		return conf_refuse(b, path,
+			"%s cannot be " STR_FMT ". Must be greater than or equal to zero", path,
 			STR_ARG(v->text));
 	}
 	return 0;
@@ -201,8 +227,8 @@ static int not_negative(struct conf_builder *b, const char *path)
 
 static int numbers_check(struct conf_builder *b)
 {
-	static const char *const counts[] = { "dns_config.udp_answer_limit", "dns_config.a_record_limit",
-		"autopilot.max_trailing_logs" };
+	static const char *const counts[] = { "dns_config.udp_answer_limit",
+		"dns_config.a_record_limit", "autopilot.max_trailing_logs" };
 	struct conf *c = b->c;
 	int64_t multiplier = c->performance.raft_multiplier;
 	int r = 0;
@@ -215,10 +241,12 @@ static int numbers_check(struct conf_builder *b)
 	}
 	if (multiplier < 1 || multiplier > 10) {
 		return conf_refuse(b, "performance.raft_multiplier",
-			"performance.raft_multiplier cannot be %lld. Must be between 1 and 10", (long long)multiplier);
+			"performance.raft_multiplier cannot be %lld. Must be between 1 and 10",
+			(long long)multiplier);
 	}
 	if (c->check_output_max_size < 1) {
-		return conf_refuse(b, "check_output_max_size", "check_output_max_size must be positive, to discard check output "
+		return conf_refuse(b, "check_output_max_size",
+			"check_output_max_size must be positive, to discard check output "
 			"use the discard_check_output flag");
 	}
 	return 0;
@@ -235,7 +263,9 @@ static int domain_check(struct conf_builder *b)
 		bad = bad || str_is(first, taken[i]);
 	}
 	if (domain.n && (bad || str_eq(first, b->c->datacenter))) {
-		return conf_refuse(b, "alt_domain", "alt_domain cannot start with {service,connect,node,query,addr," STR_FMT "}",
+		return conf_refuse(b, "alt_domain",
+			"alt_domain cannot start with {service,connect,node,query,addr," STR_FMT
+			"}",
 			STR_ARG(b->c->datacenter));
 	}
 	return 0;
@@ -247,7 +277,8 @@ static int key_check(struct conf_builder *b)
 	size_t bad_at = 0;
 
 	if (b->c->encrypt.n && base64_parse(b->c->encrypt, &key, &bad_at)) {
-		return conf_refuse(b, "encrypt", "encrypt has invalid key: illegal base64 data at input byte %zu", bad_at);
+		return conf_refuse(b, "encrypt",
+			"encrypt has invalid key: illegal base64 data at input byte %zu", bad_at);
 	}
 	return 0;
 }
@@ -264,13 +295,17 @@ static int ui_check(struct conf_builder *b)
 	while (path.n && path.p[path.n - 1] == '/') {
 		path.n--;
 	}
-	c->ui_content_path = path.n ? arena_printf(&c->arena, "/" STR_FMT "/", STR_ARG(path)) : STR("/");
+	c->ui_content_path =
+		path.n ? arena_printf(&c->arena, "/" STR_FMT "/", STR_ARG(path)) : STR("/");
 	if (!all_of(c->ui_content_path, is_path_char)) {
-		return conf_refuse(b, "ui_content_path", "ui-content-path can only contain alphanumeric, -, _, or /. received: "
-			STR_FMT, STR_ARG(c->ui_content_path));
+		return conf_refuse(b, "ui_content_path",
+			"ui-content-path can only contain alphanumeric, -, _, or /. "
+			"received: " STR_FMT,
+			STR_ARG(c->ui_content_path));
 	}
 	if (c->ui && dir && dir->text.n) {
-		return conf_refuse(b, "ui_dir", "Both the ui and ui-dir flags were specified, please provide only one.\n"
+		return conf_refuse(b, "ui_dir",
+			"Both the ui and ui-dir flags were specified, please provide only one.\n"
 			"If trying to use your own web UI resources, use the ui-dir flag.\n"
 			"The web UI is included in the binary so use ui to enable it");
 	}
@@ -279,17 +314,22 @@ static int ui_check(struct conf_builder *b)
 
 static void lists_check(struct conf_builder *b)
 {
-	const struct strs *filters = &b->c->telemetry.prefix_filter, *nets = &b->c->http.allow_write_http_from;
+	const struct strs *filters = &b->c->telemetry.prefix_filter,
+			  *nets = &b->c->http.allow_write_http_from;
 	const struct pairs *ttl = &b->c->dns.service_ttl;
 
 	for (uint32_t i = 0; i < filters->count; i++) {
-		if (!str_starts(filters->items[i], STR("+")) && !str_starts(filters->items[i], STR("-"))) {
-			conf_warn(b, "Filter rule must begin with either '+' or '-': \"" STR_FMT "\"", STR_ARG(filters->items[i]));
+		if (!str_starts(filters->items[i], STR("+")) &&
+			!str_starts(filters->items[i], STR("-"))) {
+			conf_warn(b,
+				"Filter rule must begin with either '+' or '-': \"" STR_FMT "\"",
+				STR_ARG(filters->items[i]));
 		}
 	}
 	for (uint32_t i = 0; i < nets->count; i++) {
 		if (str_find(nets->items[i], '/') < 0) {
-			conf_fault(b, &b->faults, "allow_write_http_from: invalid cidr: " STR_FMT, STR_ARG(nets->items[i]));
+			conf_fault(b, &b->faults, "allow_write_http_from: invalid cidr: " STR_FMT,
+				STR_ARG(nets->items[i]));
 		}
 	}
 	for (uint32_t i = 0; i < ttl->count; i++) {
@@ -297,8 +337,11 @@ static void lists_check(struct conf_builder *b)
 		int64_t ns;
 
 		if (duration_parse(ttl->items[i].value, &ns, &reason)) {
-			conf_fault(b, &b->faults, "dns_config.service_ttl[\"" STR_FMT "\"]: invalid duration: \"" STR_FMT "\": " STR_FMT,
-				STR_ARG(ttl->items[i].key), STR_ARG(ttl->items[i].value), STR_ARG(buf_str(&reason)));
+			conf_fault(b, &b->faults,
+				"dns_config.service_ttl[\"" STR_FMT
+				"\"]: invalid duration: \"" STR_FMT "\": " STR_FMT,
+				STR_ARG(ttl->items[i].key), STR_ARG(ttl->items[i].value),
+				STR_ARG(buf_str(&reason)));
 		}
 	}
 }
@@ -310,17 +353,22 @@ static int others_check(struct conf_builder *b)
 	struct stat st;
 
 	if (segment && segment->text.n) {
-		return conf_refuse(b, "segment", "Network segments are not supported in this version of Consul");
+		return conf_refuse(b, "segment",
+			"Network segments are not supported in this version of Consul");
 	}
 	if (conf_get(b->merged, "audit")) {
-		conf_warn(b, "\"audit\" is a Consul Enterprise configuration and will have no effect");
+		conf_warn(b,
+			"\"audit\" is a Consul Enterprise configuration and will have no effect");
 	}
-	if (c->enable_script_checks_remote && !c->acl.enabled && c->http.allow_write_http_from.count == 0) {
-		conf_warn(b, "using enable-script-checks without ACLs and without allow_write_http_from is DANGEROUS, use "
-			"enable-local-script-checks instead");
+	if (c->enable_script_checks_remote && !c->acl.enabled &&
+		c->http.allow_write_http_from.count == 0) {
+		conf_warn(b, "using enable-script-checks without ACLs and without "
+			     "allow_write_http_from is DANGEROUS, use "
+			     "enable-local-script-checks instead");
 	}
 	if (c->data_dir.n && stat(c->data_dir.p, &st) == 0 && !S_ISDIR(st.st_mode)) {
-		return conf_refuse(b, "data_dir", "data_dir \"" STR_FMT "\" is not a directory", STR_ARG(c->data_dir));
+		return conf_refuse(b, "data_dir", "data_dir \"" STR_FMT "\" is not a directory",
+			STR_ARG(c->data_dir));
 	}
 	return 0;
 }
@@ -336,9 +384,11 @@ static void derived_fill(struct conf_builder *b)
 	if (!conf_get(b->merged, "skip_leave_on_interrupt")) {
 		c->skip_leave_on_interrupt = c->server;
 	}
-	c->enable_script_checks_local = c->enable_script_checks_local || c->enable_script_checks_remote;
+	c->enable_script_checks_local =
+		c->enable_script_checks_local || c->enable_script_checks_remote;
 	c->raft_protocol = c->raft_protocol ? c->raft_protocol : 3;
-	c->raft_snapshot_threshold = c->raft_snapshot_threshold ? c->raft_snapshot_threshold : 16384;
+	c->raft_snapshot_threshold =
+		c->raft_snapshot_threshold ? c->raft_snapshot_threshold : 16384;
 	c->raft_trailing_logs = c->raft_trailing_logs ? c->raft_trailing_logs : 10240;
 	if (c->raft_snapshot_interval_ns == 0) {
 		c->raft_snapshot_interval_ns = 30 * NS_PER_S;
@@ -359,8 +409,9 @@ static void derived_fill(struct conf_builder *b)
 
 int conf_check(struct conf_builder *b)
 {
-	static int (*const rules[])(struct conf_builder *b) = { names_check, conf_addresses_fill, domain_check, key_check,
-		ui_check, server_check, meta_check, numbers_check, others_check };
+	static int (*const rules[])(struct conf_builder * b) = { names_check, conf_addresses_fill,
+		domain_check, key_check, ui_check, server_check, meta_check, numbers_check,
+		others_check };
 
 	lists_check(b);
 	for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {

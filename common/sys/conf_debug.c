@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The effective configuration as agent/self shows it (DebugConfig). A template gives names and order; in it "@path" is the value of a
- * configuration key (its type's zero when absent), "$name" something computed, everything else stands as written: settings
- * without a meaning here keep the value that says "off".
+ * The effective configuration as agent/self shows it (DebugConfig). A template gives names and
+ * order; in it "@path" is the value of a configuration key (its type's zero when absent), "$name"
+ * something computed, everything else stands as written: settings without a meaning here keep the
+ * value that says "off".
  */
 #include "common/sys/conf_private.h"
+
+#include "common/base/time.h"
 
 static const char template_text[] =
 	"{\"ACLAgentMasterToken\":\"hidden\",\"ACLAgentToken\":\"hidden\","
@@ -254,7 +257,7 @@ static void tree_render(struct jsonw *w, const struct json *v)
 		return;
 	}
 	jsonw_open(w, v->type == JSON_OBJECT ? '{' : '[');
-	json_for_each(child, v) {
+	json_for_each (child, v) {
 		if (v->type == JSON_OBJECT) {
 			jsonw_key(w, child->key);
 		}
@@ -301,8 +304,8 @@ static void url_put(struct jsonw *w, const char *scheme, struct str ip, int64_t 
 		jsonw_str(w, ip);
 		return;
 	}
-	buf_printf(&text, "%s://%s" STR_FMT "%s:%lld", scheme, bracket ? "[" : "", STR_ARG(ip), bracket ? "]" : "",
-		(long long)port);
+	buf_printf(&text, "%s://%s" STR_FMT "%s:%lld", scheme, bracket ? "[" : "", STR_ARG(ip),
+		bracket ? "]" : "", (long long)port);
 	jsonw_str(w, buf_str(&text));
 }
 
@@ -366,8 +369,8 @@ enum computed {
 	COMPUTED_STR,
 	COMPUTED_BOOL,
 	COMPUTED_INT,
-	COMPUTED_URL,   /* tcp://address:port */
-	COMPUTED_URLS,  /* list of such */
+	COMPUTED_URL,  /* tcp://address:port */
+	COMPUTED_URLS, /* list of such */
 };
 
 /* Fields of struct conf that differ from what was written. */
@@ -376,8 +379,14 @@ static const struct {
 	enum computed kind;
 	uint32_t offset, port_offset;
 } rows[] = {
-#define FIELD(name, kind, field) { name, kind, offsetof(struct conf, field), 0 }
-#define LISTEN(name, kind, field, port) { name, kind, offsetof(struct conf, field), offsetof(struct conf, ports.port) }
+#define FIELD(name, kind, field)                            \
+	{                                                   \
+		name, kind, offsetof(struct conf, field), 0 \
+	}
+#define LISTEN(name, kind, field, port)                                                     \
+	{                                                                                   \
+		name, kind, offsetof(struct conf, field), offsetof(struct conf, ports.port) \
+	}
 	FIELD("$primary_datacenter", COMPUTED_STR, primary_datacenter),
 	FIELD("$acl_default_policy", COMPUTED_STR, acl.default_policy),
 	FIELD("$acl_down_policy", COMPUTED_STR, acl.down_policy),
@@ -410,7 +419,9 @@ static bool row_render(const struct conf *c, struct jsonw *w, struct str name)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		const char *at = (const char *)c + rows[i].offset;
-		int64_t port = rows[i].port_offset ? *(const int64_t *)((const char *)c + rows[i].port_offset) : 0;
+		int64_t port = rows[i].port_offset
+				       ? *(const int64_t *)((const char *)c + rows[i].port_offset)
+				       : 0;
 
 		if (!str_is(name, rows[i].name)) {
 			continue;
@@ -472,7 +483,7 @@ static void template_render(const struct conf *c, struct jsonw *w, const struct 
 
 	if (v->type == JSON_OBJECT) {
 		jsonw_open(w, '{');
-		json_for_each(child, v) {
+		json_for_each (child, v) {
 			jsonw_key(w, child->key);
 			template_render(c, w, child);
 		}

@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The keys of service and check definitions in configuration files. They are only checked here (unknown keys, types); their meaning
- * is in common/client/definition.h.
+ * The keys of service and check definitions in configuration files. They are only checked here
+ * (unknown keys, types); their meaning is in common/client/definition.h.
  */
 #include "common/sys/conf_private.h"
 
-#define ROW(name, type)        { name, type, KEY_UNUSED, NULL, true }
-#define INNER(name, type, rows) { name, type, KEY_UNUSED, rows, true }
+#define ROW(name, type)                            \
+	{                                          \
+		name, type, KEY_UNUSED, NULL, true \
+	}
+#define INNER(name, type, rows)                    \
+	{                                          \
+		name, type, KEY_UNUSED, rows, true \
+	}
 
 static const struct conf_key check_keys[] = {
 	ROW("id", KEY_TEXT),

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Every key of a configuration file: one row each. A key that is accepted for compatibility and means nothing here (Enterprise,
- * service mesh, sinks of other vendors) has a row too, without a field. Older spellings stand before the newer ones, which win.
- * R marks what a reload may change.
+ * Every key of a configuration file: one row each. A key that is accepted for compatibility and
+ * means nothing here (Enterprise, service mesh, sinks of other vendors) has a row too, without a
+ * field. Older spellings stand before the newer ones, which win. R marks what a reload may change.
  */
 #include "common/sys/conf_private.h"
 
-#define F(field)   offsetof(struct conf, field)
-#define R          true
-#define UNUSED_KEY(name, type) { name, type, KEY_UNUSED, NULL, false }
+#define F(field) offsetof(struct conf, field)
+#define R	 true
+#define UNUSED_KEY(name, type)                      \
+	{                                           \
+		name, type, KEY_UNUSED, NULL, false \
+	}
 
 static const struct conf_key ports_keys[] = {
 	{ "dns", KEY_PORT, F(ports.dns), NULL, false },
@@ -57,7 +60,8 @@ static const struct conf_key dns_keys[] = {
 	{ "recursor_timeout", KEY_DURATION, F(dns.recursor_timeout_ns), NULL, R },
 	{ "use_cache", KEY_BOOL, F(dns.use_cache), NULL, R },
 	{ "cache_max_age", KEY_DURATION, F(dns.cache_max_age_ns), NULL, R },
-	{ "enable_additional_node_meta_txt", KEY_BOOL, F(dns.enable_additional_node_meta_txt), NULL, R },
+	{ "enable_additional_node_meta_txt", KEY_BOOL, F(dns.enable_additional_node_meta_txt), NULL,
+		R },
 	{ "soa", KEY_OBJECT, KEY_UNUSED, &soa_schema, R },
 	UNUSED_KEY("prefer_namespace", KEY_BOOL),
 };
@@ -95,7 +99,8 @@ static const struct conf_key telemetry_keys[] = {
 	{ "filter_default", KEY_BOOL, F(telemetry.filter_default), NULL, false },
 	{ "metrics_prefix", KEY_TEXT, F(telemetry.metrics_prefix), NULL, false },
 	{ "prefix_filter", KEY_TEXTS, F(telemetry.prefix_filter), NULL, R },
-	{ "prometheus_retention_time", KEY_DURATION, F(telemetry.prometheus_retention_time_ns), NULL, false },
+	{ "prometheus_retention_time", KEY_DURATION, F(telemetry.prometheus_retention_time_ns),
+		NULL, false },
 	UNUSED_KEY("dogstatsd_addr", KEY_TEXT),
 	UNUSED_KEY("dogstatsd_tags", KEY_TEXTS),
 	UNUSED_KEY("statsd_address", KEY_TEXT),
@@ -197,7 +202,8 @@ static const struct conf_key ui_keys[] = {
 };
 static const struct conf_schema ui_schema = CONF_SCHEMA(ui_keys);
 
-/* The newer spelling of TLS settings: "defaults" fill the same fields as the older keys at the top. */
+/* The newer spelling of TLS settings: "defaults" fill the same fields as the older keys at the top.
+ */
 static const struct conf_key tls_default_keys[] = {
 	{ "ca_file", KEY_TEXT, F(ca_file), NULL, R },
 	{ "ca_path", KEY_TEXT, F(ca_path), NULL, R },
@@ -302,7 +308,8 @@ static const struct conf_key top_keys[] = {
 	{ "default_query_time", KEY_DURATION, F(default_query_time_ns), NULL, false },
 	{ "max_query_time", KEY_DURATION, F(max_query_time_ns), NULL, false },
 	{ "discovery_max_stale", KEY_DURATION, F(discovery_max_stale_ns), NULL, false },
-	{ "disable_http_unprintable_char_filter", KEY_BOOL, F(disable_http_unprintable_char_filter), NULL, false },
+	{ "disable_http_unprintable_char_filter", KEY_BOOL, F(disable_http_unprintable_char_filter),
+		NULL, false },
 	{ "ui", KEY_BOOL, F(ui), NULL, false },
 	{ "ui_content_path", KEY_TEXT, F(ui_content_path), NULL, false },
 	UNUSED_KEY("ui_dir", KEY_TEXT),

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sources of a configuration: built-in defaults, files and directories, merged in order into one JSON tree. Scalars replace, lists
- * append, objects merge key by key. A single "service" or "check" of a file joins the list of all.
+ * Sources of a configuration: built-in defaults, files and directories, merged in order into one
+ * JSON tree. Scalars replace, lists append, objects merge key by key. A single "service" or "check"
+ * of a file joins the list of all.
  */
 #include "common/sys/conf_private.h"
 
@@ -18,7 +19,9 @@
 enum { SOURCE_SIZE_MAX = 16 << 20, SOURCES_MAX = 1024, MERGED_SIZE_MAX = 256 << 20 };
 
 static const char defaults_text[] =
-	"{\"acl\":{\"default_policy\":\"allow\",\"down_policy\":\"extend-cache\",\"policy_ttl\":\"30s\","
+	"{\"acl_default_policy\":\"allow\",\"acl_down_policy\":\"extend-cache\",\"acl\":{\"policy_"
+	"ttl\":"
+	"\"30s\","
 	"\"token_ttl\":\"30s\",\"disabled_ttl\":\"2m\"},"
 	"\"ae_interval\":\"1m\",\"bind_addr\":\"0.0.0.0\",\"check_output_max_size\":4096,"
 	"\"check_update_interval\":\"5m\",\"check_reap_interval\":\"30s\","
@@ -35,13 +38,17 @@ static const char defaults_text[] =
 	"\"rpc_handshake_timeout\":\"5s\",\"rpc_rate\":-1,\"rpc_max_burst\":1000,"
 	"\"rpc_max_conns_per_client\":100,\"kv_max_value_size\":524288,\"txn_max_req_len\":524288},"
 	"\"log_level\":\"INFO\",\"protocol\":2,"
-	"\"primary_gateways_interval\":\"30s\",\"retry_interval\":\"30s\",\"retry_interval_wan\":\"30s\","
+	"\"primary_gateways_interval\":\"30s\",\"retry_interval\":\"30s\",\"retry_interval_wan\":"
+	"\"30s\","
 	"\"server\":false,\"syslog_facility\":\"LOCAL0\",\"tls_min_version\":\"tls12\","
-	"\"gossip_lan\":{\"gossip_interval\":\"200ms\",\"gossip_nodes\":3,\"probe_interval\":\"1s\","
+	"\"gossip_lan\":{\"gossip_interval\":\"200ms\",\"gossip_nodes\":3,\"probe_interval\":"
+	"\"1s\","
 	"\"probe_timeout\":\"500ms\",\"retransmit_mult\":4,\"suspicion_mult\":4},"
-	"\"gossip_wan\":{\"gossip_interval\":\"500ms\",\"gossip_nodes\":3,\"probe_interval\":\"5s\","
+	"\"gossip_wan\":{\"gossip_interval\":\"500ms\",\"gossip_nodes\":3,\"probe_interval\":"
+	"\"5s\","
 	"\"probe_timeout\":\"3s\",\"retransmit_mult\":4,\"suspicion_mult\":6},"
-	"\"performance\":{\"leave_drain_time\":\"5s\",\"raft_multiplier\":5,\"rpc_hold_timeout\":\"7s\"},"
+	"\"performance\":{\"leave_drain_time\":\"5s\",\"raft_multiplier\":5,\"rpc_hold_timeout\":"
+	"\"7s\"},"
 	"\"autopilot\":{\"cleanup_dead_servers\":true,\"last_contact_threshold\":\"200ms\","
 	"\"max_trailing_logs\":250,\"min_quorum\":0,\"server_stabilization_time\":\"10s\"},"
 	"\"ports\":{\"dns\":8600,\"http\":8500,\"https\":-1,\"grpc\":-1,\"serf_lan\":8301,"
@@ -54,7 +61,8 @@ static const char defaults_text[] =
 
 /* What -dev lays over the defaults. */
 static const char dev_text[] =
-	"{\"bind_addr\":\"127.0.0.1\",\"disable_anonymous_signature\":true,\"disable_keyring_file\":true,"
+	"{\"bind_addr\":\"127.0.0.1\",\"disable_anonymous_signature\":true,\"disable_keyring_"
+	"file\":true,"
 	"\"enable_debug\":true,\"ui\":true,\"log_level\":\"DEBUG\",\"server\":true,"
 	"\"connect\":{\"enabled\":true},\"ports\":{\"grpc\":8502},"
 	"\"gossip_lan\":{\"gossip_interval\":\"100ms\",\"probe_interval\":\"100ms\","
@@ -80,7 +88,8 @@ void conf_where(const struct conf_builder *b, uint32_t position, struct buf *out
 		const struct conf_text *t = &b->texts[i];
 
 		if (position >= t->base && position - t->base <= t->text.n && t->path.n) {
-			buf_printf(out, " (" STR_FMT " line %d)", STR_ARG(t->path), conf_line(t, position));
+			buf_printf(out, " (" STR_FMT " line %d)", STR_ARG(t->path),
+				conf_line(t, position));
 			return;
 		}
 	}
@@ -133,7 +142,7 @@ const struct json *conf_get(const struct json *tree, const char *path)
 		if (tree->type != JSON_OBJECT) {
 			return NULL;
 		}
-		json_for_each(member, tree) {
+		json_for_each (member, tree) {
 			if (str_eq(member->key, name)) {
 				found = member;
 			}
@@ -196,7 +205,8 @@ static void object_merge(struct json *into, struct json *from)
 }
 
 /* "service": {..} of one file becomes one more element of "services". */
-static void single_to_list(struct conf_builder *b, struct json *tree, const char *single, const char *list)
+static void single_to_list(
+	struct conf_builder *b, struct json *tree, const char *single, const char *list)
 {
 	struct json **link = &tree->first;
 
@@ -256,15 +266,19 @@ static int text_merge(struct conf_builder *b, struct str path, struct str text)
 		buf_put_lit(b->why, "too many configuration files");
 		return ST_INVALID;
 	}
-	*t = (struct conf_text) { arena_str(&b->c->arena, path), arena_str(&b->c->arena, text), b->position };
+	*t = (struct conf_text) { arena_str(&b->c->arena, path), arena_str(&b->c->arena, text),
+		b->position };
 	b->texts_count++;
 	b->position += (uint32_t)text.n + 1;
 	if (json_parse(&b->c->arena, t->text, &tree, NULL)) {
 		return parse_refuse(b, path, text);
 	}
 	if (tree->type != JSON_OBJECT) {
-		buf_printf(b->why, "failed to parse " STR_FMT ": json: cannot unmarshal %s into Go value of type "
-			"map[string]interface {}", STR_ARG(path), json_go_type(tree));
+		buf_printf(b->why,
+			"failed to parse " STR_FMT
+			": json: cannot unmarshal %s into Go value of type "
+			"map[string]interface {}",
+			STR_ARG(path), json_go_type(tree));
 		return ST_INVALID;
 	}
 	positions_shift(tree, t->base);
@@ -307,7 +321,8 @@ static int file_read(struct conf_builder *b, const char *path, struct buf *out)
 		}
 		out->n += (size_t)n;
 		if (out->n > SOURCE_SIZE_MAX) {
-			buf_printf(b->why, "failed to parse %s: larger than %d bytes", path, SOURCE_SIZE_MAX);
+			buf_printf(b->why, "failed to parse %s: larger than %d bytes", path,
+				SOURCE_SIZE_MAX);
 			return ST_INVALID;
 		}
 	} while (n > 0);
@@ -326,7 +341,10 @@ static int file_merge(struct conf_builder *b, const char *path)
 		const char *start = buf_cstr(&text);
 
 		if (str_trim(str_of(start)).n && str_trim(str_of(start)).p[0] != '{') {
-			buf_printf(b->why, "failed to parse %s: HCL is not supported by muster: only JSON is read", path);
+			buf_printf(b->why,
+				"failed to parse %s: HCL is not supported by muster: only JSON is "
+				"read",
+				path);
 			return ST_INVALID;
 		}
 	}

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * common/sys/conf: what is read, how it is merged, and in which words it is refused (Consul's, with
+ * the line behind).
+ */
+#include "tests/unit/unit.h"
+
+#include <unistd.h>
+
+#include "common/base/json.h"
+#include "common/sys/conf.h"
+
+#define BASE "\"data_dir\":\"/nonexistent\",\"bind_addr\":\"127.0.0.1\""
+
+static int load(const char *text, struct conf **out, struct buf *warnings, struct buf *why)
+{
+	struct conf_source source = { "x.json", false, text };
+
+	return conf_load(&source, 1, out, warnings, why);
+}
+
+TEST(test_defaults)
+{
+	OWN(conf_free) struct conf *c = NULL;
+
+	ck_assert_int_eq(load("{" BASE "}", &c, NULL, NULL), 0);
+	ck_str_is(c->datacenter, "dc1");
+	ck_str_is(c->domain, "consul.");
+	ck_str_is(c->addresses.http, "127.0.0.1");
+	ck_str_is(c->advertise_addr, "127.0.0.1");
+	ck_str_is(pairs_find(&c->tagged_addresses, STR("wan_ipv4")), "127.0.0.1");
+	ck_assert_int_eq(c->ports.http, 8500);
+	ck_assert_int_eq(c->ports.https, -1);
+	ck_assert_int_eq(c->dns.udp_answer_limit, 3);
+	ck_assert_int_eq(c->dns.soa.expire, 86400);
+	ck_assert_int_eq(c->default_query_time_ns, 300000000000LL);
+	ck_assert(c->leave_on_terminate && !c->skip_leave_on_interrupt && !c->server);
+	ck_assert(c->dns.allow_stale && c->http.use_cache);
+	ck_assert_int_eq(c->raft_snapshot_threshold, 16384);
+	ck_assert_uint_gt(c->node_name.n, 0);
+}
+END_TEST
+
+TEST(test_dev)
+{
+	OWN(conf_free) struct conf *c = NULL;
+	struct conf_source sources[] = { { "flags", false, "{\"dev_mode\":true}" },
+		{ "f.json", false, "{\"log_level\":\"warn\"}" } };
+
+	ck_assert_int_eq(conf_load(sources, 2, &c, NULL, NULL), 0);
+	ck_assert(c->dev_mode && c->server && c->ui);
+	ck_str_is(c->bind_addr, "127.0.0.1");
+	ck_str_is(c->log_level, "warn");
+}
+END_TEST
+
+TEST(test_merge)
+{
+	OWN(conf_free) struct conf *c = NULL;
+	struct conf_source sources[] = {
+		{ "a", false,
+			"{" BASE ",\"ports\":{\"http\":1,\"dns\":2},\"retry_join\":[\"a\"],"
+			"\"service\":{\"name\":\"one\"}}" },
+		{ "b", false,
+			"{\"ports\":[{\"http\":3}],\"retry_join\":[\"b\",\"c\"],\"services\":[{"
+			"\"name\":\"two\"}],"
+			"\"service\":{\"name\":\"three\"},\"Node_Name\":\"n\",\"bind_addr\":"
+			"null}" },
+	};
+
+	ck_assert_int_eq(conf_load(sources, 2, &c, NULL, NULL), 0);
+	ck_assert_int_eq(c->ports.http, 3);
+	ck_assert_int_eq(c->ports.dns, 2);
+	ck_assert_uint_eq(c->retry_join.count, 3);
+	ck_str_is(c->retry_join.items[2], "c");
+	ck_str_is(c->node_name, "n");
+	ck_assert_uint_eq(c->services_json.count, 3);
+	ck_str_is(json_find_text(((const struct json **)c->services_json.items)[1], "name"), "two");
+}
+END_TEST
+
+TEST(test_older_spellings)
+{
+	OWN(conf_free) struct conf *c = NULL;
+
+	ck_assert_int_eq(
+		load("{" BASE
+		     ",\"acl_token\":\"old\",\"acl_agent_token\":\"x\",\"acl\":{\"tokens\":"
+		     "{\"default\":\"new\"}},\"acl_default_policy\":\"deny\"}",
+			&c, NULL, NULL),
+		0);
+	ck_str_is(c->acl.token_default, "new");
+	ck_str_is(c->acl.token_agent, "x");
+	ck_str_is(
+		c->acl.default_policy, "allow"); /* the default of the newer key stands behind it */
+}
+END_TEST
+
+static const char *const refused[][2] = {
+	{ "{\n\"bogus\":1,\n\"ports\":{\"rpc\":2}}",
+		"failed to parse x.json: 2 errors occurred:\n\t* invalid config key bogus (line "
+		"2)\n"
+		"\t* invalid config key ports.rpc (line 3)\n\n" },
+	{ "{\"node_name\":1}", "failed to parse x.json: 1 error(s) decoding:\n\n* 'node_name' "
+			       "expected type 'string', "
+			       "got unconvertible type 'float64' (line 1)" },
+	{ "{\"ports\":1}", "failed to parse x.json: 1 error(s) decoding:\n\n* 'ports' expected a "
+			   "map, got 'float64' (line 1)" },
+	{ "{\"retry_join\":[1]}", "failed to parse x.json: 1 error(s) decoding:\n\n* "
+				  "'retry_join[0]' expected type 'string', "
+				  "got unconvertible type 'float64' (line 1)" },
+	{ "{\"retry_join\":\"a\"}", "failed to parse x.json: 1 error(s) decoding:\n\n* "
+				    "'retry_join': source data must be an "
+				    "array or slice, got string (line 1)" },
+	{ "{\"services\":[{\"name\":\"a\",\"checks\":[{\"bogus\":1}]}]}",
+		"failed to parse x.json: 1 error occurred:\n\t* invalid config key "
+		"services[0].checks[0].bogus (line 1)\n\n" },
+	{ "{\n\"a\" 1}",
+		"failed to parse x.json: invalid character '1' after object key (line 2)" },
+	{ "{\"a\":1", "failed to parse x.json: unexpected end of JSON input (line 1)" },
+	{ "[]", "failed to parse x.json: json: cannot unmarshal array into Go value of type "
+		"map[string]interface {}" },
+	{ "{}", "data_dir cannot be empty" },
+	{ "{" BASE ",\n\"retry_interval\":\"x\"}",
+		"1 error occurred:\n\t* retry_interval: invalid duration: \"x\": time: invalid "
+		"duration \"x\" (x.json line 2)\n\n" },
+	{ "{" BASE ",\"dns_config\":{\"service_ttl\":{\"a\":\"x\"}}}",
+		"1 error occurred:\n\t* dns_config.service_ttl[\"a\"]: invalid duration: \"x\": "
+		"time: invalid duration \"x\"\n\n" },
+	{ "{" BASE ",\"ports\":{\"http\":70000}}",
+		"1 error occurred:\n\t* ports.http: invalid port: 70000 (x.json line 1)\n\n" },
+	{ "{" BASE ",\"datacenter\":\"x!\"}",
+		"datacenter cannot be \"x!\". Please use only [a-z0-9-_] (x.json line 1)" },
+	{ "{" BASE ",\"bootstrap\":true}",
+		"'bootstrap = true' requires 'server = true' (x.json line 1)" },
+	{ "{" BASE ",\"node_meta\":{\"consul-x\":\"1\"}}",
+		"node_meta invalid: Couldn't load metadata pair ('consul-x', '1'): Key prefix "
+		"'consul-' is reserved for "
+		"internal use (x.json line 1)" },
+	{ "{" BASE ",\"dns_config\":{\"udp_answer_limit\":-1}}",
+		"dns_config.udp_answer_limit cannot be -1. Must be greater than or equal to zero "
+		"(x.json line 1)" },
+	{ "{" BASE ",\"performance\":{\"raft_multiplier\":0}}",
+		"performance.raft_multiplier cannot be 0. Must be between 1 and 10 (x.json line "
+		"1)" },
+	{ "{" BASE ",\"ports\":{\"http\":8600}}",
+		"HTTP address 127.0.0.1:8600 already configured for DNS (x.json line 1)" },
+	{ "{" BASE ",\"encrypt\":\"$$\"}",
+		"encrypt has invalid key: illegal base64 data at input byte 0 (x.json line 1)" },
+	{ "{" BASE ",\"alt_domain\":\"service.x\"}",
+		"alt_domain cannot start with {service,connect,node,query,addr,dc1} (x.json line "
+		"1)" },
+	{ "{" BASE ",\"client_addr\":\"x\"}",
+		"1 error occurred:\n\t* client_addr: invalid ip address: x\n\n" },
+	{ "{" BASE ",\"advertise_addr\":\"0.0.0.0\"}",
+		"Advertise address cannot be 0.0.0.0, :: or [::] (x.json line 1)" },
+	{ "{\"data_dir\":\"/nonexistent\",\"bind_addr\":\"{{ GetPublicIP }}\"}",
+		"bind_addr: the address template \"GetPublicIP\" is not supported: only "
+		"GetPrivateIP and GetInterfaceIP are "
+		"(x.json line 1)" },
+	{ "{" BASE ",\"check_output_max_size\":0}",
+		"check_output_max_size must be positive, to discard check output use the "
+		"discard_check_output flag (x.json line 1)" },
+	{ "{" BASE ",\"http_config\":{\"allow_write_http_from\":[\"x\"]}}",
+		"1 error occurred:\n\t* allow_write_http_from: invalid cidr: x\n\n" },
+};
+
+TEST(test_refused)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
+		OWN_EMBEDDED(buf_fini) struct buf why = { 0 };
+		OWN(conf_free) struct conf *c = NULL;
+
+		ck_assert_int_eq(load(refused[i][0], &c, NULL, &why), ST_INVALID);
+		ck_buf_is(&why, refused[i][1]);
+	}
+}
+END_TEST
+
+TEST(test_warnings)
+{
+	OWN_EMBEDDED(buf_fini) struct buf warnings = { 0 };
+	OWN(conf_free) struct conf *c = NULL;
+
+	ck_assert_int_eq(
+		load("{" BASE ",\"server\":true,\"bootstrap_expect\":1}", &c, &warnings, NULL), 0);
+	ck_buf_is(&warnings, "BootstrapExpect is set to 1; this is the same as Bootstrap mode.\n"
+			     "bootstrap = true: do not enable unless necessary\n");
+	ck_assert(c->bootstrap && c->bootstrap_expect == 0);
+}
+END_TEST
+
+TEST(test_interface_template)
+{
+	OWN(conf_free) struct conf *c = NULL;
+
+	ck_assert_int_eq(load("{\"data_dir\":\"/nonexistent\",\"bind_addr\":\"{{ GetInterfaceIP "
+			      "\\\"lo\\\" }}\"}",
+				 &c, NULL, NULL),
+		0);
+	ck_str_is(c->bind_addr, "127.0.0.1");
+}
+END_TEST
+
+TEST(test_debug_hides_secrets)
+{
+	OWN_EMBEDDED(buf_fini) struct buf out = { 0 };
+	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
+	OWN(conf_free) struct conf *c = NULL;
+	struct jsonw w = jsonw_of(&out);
+	struct json *tree;
+
+	ck_assert_int_eq(load("{" BASE ",\"acl\":{\"tokens\":{\"master\":\"SECRET\"}},\"encrypt\":"
+			      "\"U0VDUkVUU0VDUkVUU0VDUg==\","
+			      "\"node_id\":\"6c01df1d-604b-4d6e-09f1-88d646c6d767\",\"services\":[{"
+			      "\"name\":\"a\",\"token\":\"SECRET\"}],"
+			      "\"max_query_time\":\"90s\",\"ports\":{\"grpc\":8502}}",
+				 &c, NULL, NULL),
+		0);
+	conf_render_debug(c, &w);
+	ck_assert(str_find_str(buf_str(&out), STR("SECRET")) < 0);
+	ck_assert(str_find_str(buf_str(&out), STR("U0VDUkVU")) < 0);
+	ck_assert_int_eq(json_parse(&arena, buf_str(&out), &tree, NULL), 0);
+	ck_str_is(json_find_text(tree, "MaxQueryTime"), "1m30s");
+	ck_str_is(json_find_text(tree, "RPCAdvertiseAddr"), "tcp://127.0.0.1:8300");
+	ck_str_is(json_find_text(tree, "NodeID"), "6c01df1d-604b-4d6e-09f1-88d646c6d767");
+	ck_assert_ptr_nonnull(json_find(json_find(tree, "Telemetry"), "BlockedPrefixes"));
+}
+END_TEST
+
+TEST(test_node_id)
+{
+	OWN_EMBEDDED(buf_fini) struct buf text = { 0 };
+	OWN(conf_free) struct conf *c = NULL;
+	char dir[] = "/tmp/muster-conf.XXXXXX";
+	struct uuid first, second;
+
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	buf_printf(&text, "{\"bind_addr\":\"127.0.0.1\",\"data_dir\":\"%s\"}", dir);
+	ck_assert_int_eq(load(buf_cstr(&text), &c, NULL, NULL), 0);
+	ck_assert_int_eq(conf_node_id(c, &first), 0);
+	ck_assert_int_eq(conf_node_id(c, &second), 0);
+	ck_assert(uuid_eq(&first, &second) && !uuid_is_zero(&first));
+	buf_clear(&text);
+	buf_printf(&text, "%s/node-id", dir);
+	ck_assert_int_eq(unlink(buf_cstr(&text)), 0);
+	ck_assert_int_eq(rmdir(dir), 0);
+}
+END_TEST
+
+UNIT_MAIN("conf", test_defaults, test_dev, test_merge, test_older_spellings, test_refused,
+	test_warnings, test_interface_template, test_debug_hides_secrets, test_node_id)
