@@ -125,7 +125,7 @@ def read_file(path):
         text = raw.lstrip(" \t")
         if text.startswith("#") or not text.strip():
             continue
-        if text[0] not in "|?":
+        if text[0] not in "|?" and not text.startswith("body "):
             text = text.rstrip()
         parser.line(text, "%s:%d" % (path.name, number))
     return parser.groups

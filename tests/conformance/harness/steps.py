@@ -95,7 +95,11 @@ class Runner:
     # -- HTTP
 
     def request_body(self, step):
-        body = "\n".join(self.expand(line) for line in step.body).encode("utf-8")
+        return "\n".join(self.expand(line) for line in step.body).encode("utf-8") + self.made_body(step)
+
+    def made_body(self, step):
+        """What the `body` rules of a step add to its body lines."""
+        body = b""
         for rule in step.body_rules:
             kind, *rest = rule.split(" ")
             if kind == "saved":
@@ -133,6 +137,7 @@ class Runner:
         for line in step.body:
             line = self.expand(line)
             data += unescape(line[2:]) if line.startswith("= ") else unescape(line) + b"\r\n"
+        data += self.made_body(step)
         connection = wire_http.Connection((self.target.address, server.PORTS["http"]), timeout=SILENCE_S * 3)
         lines = []
         try:
