@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Decoding and checking definitions: rows per spelling, then the rules in the order in which Consul applies them (the first
- * that is broken is the one that is reported).
+ * Decoding and checking definitions: rows per spelling, then the rules in the order in which Consul
+ * applies them (the first that is broken is the one that is reported).
  */
 #include "common/client/definition.h"
 
@@ -10,7 +10,8 @@
 #include "common/base/err.h"
 #include "common/client/definition_rows.h"
 
-static int refuse(struct arena *arena, struct result *error, enum result_kind kind, const char *prefix, struct str text)
+static int refuse(struct arena *arena, struct result *error, enum result_kind kind,
+	const char *prefix, struct str text)
 {
 	*error = (struct result) {
 		.kind = kind,
@@ -28,7 +29,8 @@ static int refuse_bad(struct arena *arena, struct result *error, const char *tex
 static const char *check_fault(const struct check_def *c)
 {
 	bool alias = c->alias_node.n || c->alias_service.n;
-	bool runs = c->args.count || c->http.n || c->tcp.n || c->grpc.n || c->udp.n || c->h2ping.n || c->os_service.n;
+	bool runs = c->args.count || c->http.n || c->tcp.n || c->grpc.n || c->udp.n ||
+		    c->h2ping.n || c->os_service.n;
 
 	if (c->interval_ns > 0 && c->ttl_ns > 0) {
 		return "Interval and TTL cannot both be specified";
@@ -53,7 +55,8 @@ static const char *check_fault(const struct check_def *c)
 
 static bool status_known(struct str status)
 {
-	return status.n == 0 || str_is(status, "passing") || str_is(status, "warning") || str_is(status, "critical");
+	return status.n == 0 || str_is(status, "passing") || str_is(status, "warning") ||
+	       str_is(status, "critical");
 }
 
 static struct str json_text(struct arena *arena, const struct json *v)
@@ -73,13 +76,15 @@ static void check_settle(struct arena *arena, struct check_binding *b, struct ch
 	out->header_json = json_text(arena, b->header);
 }
 
-static int decode_failed(struct arena *arena, enum definition_form form, struct buf *why, struct result *error)
+static int decode_failed(
+	struct arena *arena, enum definition_form form, struct buf *why, struct result *error)
 {
-	return refuse(arena, error, RESULT_BAD, form == DEFINITION_API ? "Request decode failed: " : "", buf_str(why));
+	return refuse(arena, error, RESULT_BAD,
+		form == DEFINITION_API ? "Request decode failed: " : "", buf_str(why));
 }
 
-int definition_check(struct arena *arena, enum definition_form form, const struct json *v, struct check_def *out,
-	struct result *error)
+int definition_check(struct arena *arena, enum definition_form form, const struct json *v,
+	struct check_def *out, struct result *error)
 {
 	OWN_EMBEDDED(buf_fini) struct buf why = { 0 };
 	struct check_binding b = { 0 };
@@ -88,7 +93,8 @@ int definition_check(struct arena *arena, enum definition_form form, const struc
 	if (form == DEFINITION_FILE && definition_file_shape(arena, false, "check", v, error)) {
 		return ST_INVALID;
 	}
-	if (bind_object(form == DEFINITION_API ? &check_api_rows : &check_file_rows, v, arena, &b, &why)) {
+	if (bind_object(form == DEFINITION_API ? &check_api_rows : &check_file_rows, v, arena, &b,
+		    &why)) {
 		return decode_failed(arena, form, &why, error);
 	}
 	check_settle(arena, &b, out);
@@ -120,7 +126,8 @@ static int meta_pair_check(const struct pair *p, bool reserved_allowed, struct b
 	}
 	for (size_t i = 0; !fault && i < p->key.n; i++) {
 		char c = p->key.p[i];
-		bool word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+		bool word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+			    (c >= '0' && c <= '9') || c == '_' || c == '-';
 
 		if (!word) {
 			fault = "Key contains invalid characters";
@@ -129,14 +136,16 @@ static int meta_pair_check(const struct pair *p, bool reserved_allowed, struct b
 	if (!fault) {
 		return 0;
 	}
-	buf_printf(why, "Couldn't load metadata pair ('" STR_FMT "', '" STR_FMT "'): %s", STR_ARG(p->key), STR_ARG(p->value), fault);
+	buf_printf(why, "Couldn't load metadata pair ('" STR_FMT "', '" STR_FMT "'): %s",
+		STR_ARG(p->key), STR_ARG(p->value), fault);
 	return ST_INVALID;
 }
 
 int definition_meta_check(const struct pairs *meta, bool reserved_allowed, struct buf *why)
 {
 	if (meta->count > META_PAIRS_MAX) {
-		buf_printf(why, "Node metadata cannot contain more than %d key/value pairs", META_PAIRS_MAX);
+		buf_printf(why, "Node metadata cannot contain more than %d key/value pairs",
+			META_PAIRS_MAX);
 		return ST_INVALID;
 	}
 	for (uint32_t i = 0; i < meta->count; i++) {
@@ -186,10 +195,12 @@ static bool tagged_has(const struct service_def *s, struct str name)
 	return false;
 }
 
-/* An instance with a literal address is reachable under it by family too. Keeps the list sorted by name. */
+/* An instance with a literal address is reachable under it by family too. Keeps the list sorted by
+ * name. */
 static void tagged_complete(struct service_def *s)
 {
-	static const char *const v4[] = { "lan_ipv4", "wan_ipv4" }, *const v6[] = { "lan_ipv6", "wan_ipv6" };
+	static const char *const v4[] = { "lan_ipv4", "wan_ipv4" }, *const v6[] = { "lan_ipv6",
+		"wan_ipv6" };
 	int family = ip_family(s->address);
 
 	for (int i = 0; family && i < 2; i++) {
@@ -201,11 +212,13 @@ static void tagged_complete(struct service_def *s)
 		}
 	}
 	if (s->tagged_addresses.count) {
-		qsort(s->tagged_addresses.items, s->tagged_addresses.count, sizeof(s->tagged_addresses.items[0]), tagged_cmp);
+		qsort(s->tagged_addresses.items, s->tagged_addresses.count,
+			sizeof(s->tagged_addresses.items[0]), tagged_cmp);
 	}
 }
 
-static int tagged_decode(struct arena *arena, const struct json *v, struct service_def *s, struct buf *why)
+static int tagged_decode(
+	struct arena *arena, const struct json *v, struct service_def *s, struct buf *why)
 {
 	const struct json *item;
 	uint32_t n = v && v->type == JSON_OBJECT ? v->count : 0;
@@ -214,14 +227,16 @@ static int tagged_decode(struct arena *arena, const struct json *v, struct servi
 	s->tagged_addresses.items = arena_array(arena, struct tagged_address, n + 2);
 	s->tagged_addresses.count = 0;
 	if (v && v->type != JSON_OBJECT && v->type != JSON_NULL) {
-		buf_printf(why, "json: cannot unmarshal %s into Go struct field .TaggedAddresses of type map[string]structs.ServiceAddress",
+		buf_printf(why,
+			"json: cannot unmarshal %s into Go struct field .TaggedAddresses of type "
+			"map[string]structs.ServiceAddress",
 			json_go_type(v));
 		return ST_INVALID;
 	}
 	if (n == 0) {
 		return 0;
 	}
-	json_for_each(item, v) {
+	json_for_each (item, v) {
 		struct tagged_address *t = &s->tagged_addresses.items[s->tagged_addresses.count];
 
 		if (tagged_has(s, item->key)) {
@@ -240,20 +255,25 @@ static int tagged_check(struct arena *arena, const struct service_def *s, struct
 {
 	for (uint32_t i = 0; i < s->tagged_addresses.count; i++) {
 		const struct tagged_address *t = &s->tagged_addresses.items[i];
-		bool wants_v4 = str_ends(t->name, STR("_ipv4")), wants_v6 = str_ends(t->name, STR("_ipv6"));
+		bool wants_v4 = str_ends(t->name, STR("_ipv4")),
+		     wants_v6 = str_ends(t->name, STR("_ipv6"));
 		bool known = str_starts(t->name, STR("lan_")) || str_starts(t->name, STR("wan_"));
 		int family = wants_v4 ? AF_INET : AF_INET6;
 
-		if (known && t->name.n == 8 && (wants_v4 || wants_v6) && ip_family(t->address) != family) {
+		if (known && t->name.n == 8 && (wants_v4 || wants_v6) &&
+			ip_family(t->address) != family) {
 			return refuse(arena, error, RESULT_ERROR, "",
-				arena_printf(arena, "Service tagged address \"" STR_FMT "\" must be a valid %s address",
+				arena_printf(arena,
+					"Service tagged address \"" STR_FMT
+					"\" must be a valid %s address",
 					STR_ARG(t->name), wants_v4 ? "ipv4" : "ipv6"));
 		}
 	}
 	return 0;
 }
 
-static void service_checks_settle(struct arena *arena, struct service_binding *b, struct service_definition *out)
+static void service_checks_settle(
+	struct arena *arena, struct service_binding *b, struct service_definition *out)
 {
 	struct check_binding *listed = b->checks.items;
 
@@ -273,15 +293,18 @@ static int weights_check(struct arena *arena, const struct service_def *s, struc
 		return refuse_bad(arena, error, "Invalid Weights: Passing must be greater than 0");
 	}
 	if (s->weight_warning < 0) {
-		return refuse_bad(arena, error, "Invalid Weights: Warning must be greater or equal than 0");
+		return refuse_bad(
+			arena, error, "Invalid Weights: Warning must be greater or equal than 0");
 	}
 	if (s->weight_passing > 65535 || s->weight_warning > 65535) {
-		return refuse_bad(arena, error, "Invalid Weights: DNS Weight must be between 0 and 65535");
+		return refuse_bad(
+			arena, error, "Invalid Weights: DNS Weight must be between 0 and 65535");
 	}
 	return 0;
 }
 
-static int service_check(struct arena *arena, const struct service_definition *d, struct result *error)
+static int service_check(
+	struct arena *arena, const struct service_definition *d, struct result *error)
 {
 	OWN_EMBEDDED(buf_fini) struct buf why = { 0 };
 
@@ -301,14 +324,15 @@ static int service_check(struct arena *arena, const struct service_definition *d
 			return refuse(arena, error, RESULT_BAD, "Invalid check: ", str_of(fault));
 		}
 		if (!status_known(d->checks[i].status)) {
-			return refuse_bad(arena, error, "Status for checks must 'passing', 'warning', 'critical'");
+			return refuse_bad(arena, error,
+				"Status for checks must 'passing', 'warning', 'critical'");
 		}
 	}
 	return weights_check(arena, &d->service, error);
 }
 
-int definition_service(struct arena *arena, enum definition_form form, const struct json *v, struct service_definition *out,
-	struct result *error)
+int definition_service(struct arena *arena, enum definition_form form, const struct json *v,
+	struct service_definition *out, struct result *error)
 {
 	OWN_EMBEDDED(buf_fini) struct buf why = { 0 };
 	struct service_binding b = { .weights = { 1, 1 } };
@@ -317,7 +341,8 @@ int definition_service(struct arena *arena, enum definition_form form, const str
 	if (form == DEFINITION_FILE && definition_file_shape(arena, true, "service", v, error)) {
 		return ST_INVALID;
 	}
-	if (bind_object(form == DEFINITION_API ? &service_api_rows : &service_file_rows, v, arena, &b, &why) ||
+	if (bind_object(form == DEFINITION_API ? &service_api_rows : &service_file_rows, v, arena,
+		    &b, &why) ||
 		tagged_decode(arena, b.tagged_addresses, &b.service, &why)) {
 		return decode_failed(arena, form, &why, error);
 	}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The shape of definitions in configuration files: every unknown key, else every wrong type, else every bad duration is reported in one
- * message, in the words that Consul's users know. Walks the same rows that bind later.
+ * The shape of definitions in configuration files: every unknown key, else every wrong type, else
+ * every bad duration is reported in one message, in the words that Consul's users know. Walks the
+ * same rows that bind later.
  */
 #include "common/base/err.h"
 #include "common/client/definition_rows.h"
@@ -28,16 +29,23 @@ static void fault_add(struct shape *s, const char *format, ...)
 static const char *kind_of(const struct json *v)
 {
 	static const char *const words[] = {
-		[JSON_NULL] = "nil", [JSON_BOOL] = "bool", [JSON_NUMBER] = "float64", [JSON_STRING] = "string",
-		[JSON_ARRAY] = "[]interface {}", [JSON_OBJECT] = "map[string]interface {}",
+		[JSON_NULL] = "nil",
+		[JSON_BOOL] = "bool",
+		[JSON_NUMBER] = "float64",
+		[JSON_STRING] = "string",
+		[JSON_ARRAY] = "[]interface {}",
+		[JSON_OBJECT] = "map[string]interface {}",
 	};
 
 	return words[v->type];
 }
 
-static void type_check(struct shape *s, const char *path, const struct json *v, enum json_type wanted)
+static void type_check(
+	struct shape *s, const char *path, const struct json *v, enum json_type wanted)
 {
-	static const char *const words[] = { [JSON_BOOL] = "bool", [JSON_NUMBER] = "int", [JSON_STRING] = "string" };
+	static const char *const words[] = {
+		[JSON_BOOL] = "bool", [JSON_NUMBER] = "int", [JSON_STRING] = "string"
+	};
 
 	if (s->look != LOOK_TYPES || v->type == wanted || v->type == JSON_NULL) {
 		return;
@@ -48,7 +56,8 @@ static void type_check(struct shape *s, const char *path, const struct json *v, 
 	} else if (wanted == JSON_OBJECT) {
 		fault_add(s, "'%s' expected a map, got '%s'", path, kind_of(v));
 	} else {
-		fault_add(s, "'%s' expected type '%s', got unconvertible type '%s'", path, words[wanted], kind_of(v));
+		fault_add(s, "'%s' expected type '%s', got unconvertible type '%s'", path,
+			words[wanted], kind_of(v));
 	}
 }
 
@@ -89,19 +98,23 @@ static void map_walk(struct shape *s, const char *path, const struct json *v, en
 	}
 }
 
-static void duration_check(struct shape *s, const struct json *object, struct str key, const struct json *v)
+static void duration_check(
+	struct shape *s, const struct json *object, struct str key, const struct json *v)
 {
 	OWN_EMBEDDED(buf_fini) struct buf why = { 0 };
 	struct str id = json_find_text(object, "id");
 	int64_t ns;
 
-	if (s->look == LOOK_DURATIONS && v->type == JSON_STRING && duration_parse(v->text, &ns, &why)) {
-		fault_add(s, "check[" STR_FMT "]." STR_FMT ": invalid duration: \"" STR_FMT "\": %s", STR_ARG(id), STR_ARG(key),
-			STR_ARG(v->text), buf_cstr(&why));
+	if (s->look == LOOK_DURATIONS && v->type == JSON_STRING &&
+		duration_parse(v->text, &ns, &why)) {
+		fault_add(s,
+			"check[" STR_FMT "]." STR_FMT ": invalid duration: \"" STR_FMT "\": %s",
+			STR_ARG(id), STR_ARG(key), STR_ARG(v->text), buf_cstr(&why));
 	}
 }
 
-static void object_walk(struct shape *s, const char *path, const struct json *v, const struct bind_object *rows);
+static void object_walk(
+	struct shape *s, const char *path, const struct json *v, const struct bind_object *rows);
 
 static void tagged_walk(struct shape *s, const char *path, const struct json *v)
 {
@@ -113,7 +126,8 @@ static void tagged_walk(struct shape *s, const char *path, const struct json *v)
 	}
 }
 
-static void objects_walk(struct shape *s, const char *path, const struct json *v, const struct bind_object *rows)
+static void objects_walk(
+	struct shape *s, const char *path, const struct json *v, const struct bind_object *rows)
 {
 	const struct json *item;
 	int at = 0;
@@ -124,8 +138,8 @@ static void objects_walk(struct shape *s, const char *path, const struct json *v
 	}
 }
 
-static void field_walk(struct shape *s, const char *path, const struct json *object, const struct json *v,
-	const struct bind_field *f)
+static void field_walk(struct shape *s, const char *path, const struct json *object,
+	const struct json *v, const struct bind_field *f)
 {
 	switch (f->type) {
 	case BIND_STR:
@@ -172,7 +186,8 @@ static const struct bind_field *field_of(const struct bind_object *rows, struct 
 	return NULL;
 }
 
-static void object_walk(struct shape *s, const char *path, const struct json *v, const struct bind_object *rows)
+static void object_walk(
+	struct shape *s, const char *path, const struct json *v, const struct bind_object *rows)
 {
 	const struct json *item;
 
@@ -192,14 +207,18 @@ static void object_walk(struct shape *s, const char *path, const struct json *v,
 static struct str shape_text(struct shape *s)
 {
 	if (s->look == LOOK_TYPES) {
-		return arena_printf(s->arena, "%d error(s) decoding:\n%s", s->count, buf_cstr(&s->text));
+		return arena_printf(
+			s->arena, "%d error(s) decoding:\n%s", s->count, buf_cstr(&s->text));
 	}
-	return arena_printf(s->arena, "%d error%s occurred:%s\n\n", s->count, s->count == 1 ? "" : "s", buf_cstr(&s->text));
+	return arena_printf(s->arena, "%d error%s occurred:%s\n\n", s->count,
+		s->count == 1 ? "" : "s", buf_cstr(&s->text));
 }
 
-int definition_file_shape(struct arena *arena, bool is_service, const char *path, const struct json *v, struct result *error)
+int definition_file_shape(struct arena *arena, bool is_service, const char *path,
+	const struct json *v, struct result *error)
 {
-	/* Wrong types stop Consul's decoder before it looks for unknown keys; durations come last. */
+	/* Wrong types stop Consul's decoder before it looks for unknown keys; durations come last.
+	 */
 	static const int order[] = { LOOK_TYPES, LOOK_KEYS, LOOK_DURATIONS };
 
 	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {

@@ -4,49 +4,48 @@
  */
 #include "common/client/definition_rows.h"
 
-#define CHECK_AT(field)   offsetof(struct check_binding, check.field)
+#define CHECK_AT(field)	  offsetof(struct check_binding, check.field)
 #define SERVICE_AT(field) offsetof(struct service_binding, service.field)
 
 /* What a check's body says under either spelling of its id. */
-#define CHECK_API_COMMON                                                                           \
-	{ "Name", BIND_STR, CHECK_AT(name) },                                                      \
-	{ "Notes", BIND_STR, CHECK_AT(notes) },                                                    \
-	{ "Status", BIND_STR, CHECK_AT(status) },                                                  \
-	{ "Args", BIND_STRS, CHECK_AT(args) },                                                     \
-	{ "ScriptArgs", BIND_STRS, CHECK_AT(args) },                                               \
-	{ "script_args", BIND_STRS, CHECK_AT(args) },                                              \
-	{ "HTTP", BIND_STR, CHECK_AT(http) },                                                      \
-	{ "Header", BIND_MULTI, offsetof(struct check_binding, header) },                          \
-	{ "Method", BIND_STR, CHECK_AT(method) },                                                  \
-	{ "Body", BIND_STR, CHECK_AT(body) },                                                      \
-	{ "TCP", BIND_STR, CHECK_AT(tcp) },                                                        \
-	{ "UDP", BIND_STR, CHECK_AT(udp) },                                                        \
-	{ "H2PING", BIND_STR, CHECK_AT(h2ping) },                                                  \
-	{ "OSService", BIND_STR, CHECK_AT(os_service) },                                           \
-	{ "Interval", BIND_DURATION, CHECK_AT(interval_ns) },                                      \
-	{ "DockerContainerID", BIND_STR, CHECK_AT(docker_container_id) },                          \
-	{ "docker_container_id", BIND_STR, CHECK_AT(docker_container_id) },                        \
-	{ "Shell", BIND_STR, CHECK_AT(shell) },                                                    \
-	{ "GRPC", BIND_STR, CHECK_AT(grpc) },                                                      \
-	{ "GRPCUseTLS", BIND_BOOL, CHECK_AT(grpc_use_tls) },                                       \
-	{ "TLSSkipVerify", BIND_BOOL, CHECK_AT(tls_skip_verify) },                                 \
-	{ "tls_skip_verify", BIND_BOOL, CHECK_AT(tls_skip_verify) },                               \
-	{ "TLSServerName", BIND_STR, CHECK_AT(tls_server_name) },                                  \
-	{ "DisableRedirects", BIND_BOOL, CHECK_AT(disable_redirects) },                            \
-	{ "AliasNode", BIND_STR, CHECK_AT(alias_node) },                                           \
-	{ "AliasService", BIND_STR, CHECK_AT(alias_service) },                                     \
-	{ "Timeout", BIND_DURATION, CHECK_AT(timeout_ns) },                                        \
-	{ "TTL", BIND_DURATION, CHECK_AT(ttl_ns) },                                                \
-	{ "OutputMaxSize", BIND_INT, CHECK_AT(output_max_size) },                                  \
-	{ "SuccessBeforePassing", BIND_INT, CHECK_AT(success_before_passing) },                    \
-	{ "FailuresBeforeWarning", BIND_INT, CHECK_AT(failures_before_warning) },                  \
-	{ "FailuresBeforeCritical", BIND_INT, CHECK_AT(failures_before_critical) },                \
-	{ "DeregisterCriticalServiceAfter", BIND_DURATION, CHECK_AT(deregister_critical_after_ns) },    \
-	{ "deregister_critical_service_after", BIND_DURATION, CHECK_AT(deregister_critical_after_ns) }, \
-	{ "ServiceID", BIND_STR, CHECK_AT(service_id) },                                           \
-	{ "service_id", BIND_STR, CHECK_AT(service_id) },                                          \
-	{ "ProxyHTTP", BIND_STR, offsetof(struct check_binding, ignored) },                        \
-	{ "ProxyGRPC", BIND_STR, offsetof(struct check_binding, ignored) }
+#define CHECK_API_COMMON                                                                         \
+	{ "Name", BIND_STR, CHECK_AT(name) }, { "Notes", BIND_STR, CHECK_AT(notes) },            \
+		{ "Status", BIND_STR, CHECK_AT(status) }, { "Args", BIND_STRS, CHECK_AT(args) }, \
+		{ "ScriptArgs", BIND_STRS, CHECK_AT(args) },                                     \
+		{ "script_args", BIND_STRS, CHECK_AT(args) },                                    \
+		{ "HTTP", BIND_STR, CHECK_AT(http) },                                            \
+		{ "Header", BIND_MULTI, offsetof(struct check_binding, header) },                \
+		{ "Method", BIND_STR, CHECK_AT(method) }, { "Body", BIND_STR, CHECK_AT(body) },  \
+		{ "TCP", BIND_STR, CHECK_AT(tcp) }, { "UDP", BIND_STR, CHECK_AT(udp) },          \
+		{ "H2PING", BIND_STR, CHECK_AT(h2ping) },                                        \
+		{ "OSService", BIND_STR, CHECK_AT(os_service) },                                 \
+		{ "Interval", BIND_DURATION, CHECK_AT(interval_ns) },                            \
+		{ "DockerContainerID", BIND_STR, CHECK_AT(docker_container_id) },                \
+		{ "docker_container_id", BIND_STR, CHECK_AT(docker_container_id) },              \
+		{ "Shell", BIND_STR, CHECK_AT(shell) }, { "GRPC", BIND_STR, CHECK_AT(grpc) },    \
+		{ "GRPCUseTLS", BIND_BOOL, CHECK_AT(grpc_use_tls) },                             \
+		{ "TLSSkipVerify", BIND_BOOL, CHECK_AT(tls_skip_verify) },                       \
+		{ "tls_skip_verify", BIND_BOOL, CHECK_AT(tls_skip_verify) },                     \
+		{ "TLSServerName", BIND_STR, CHECK_AT(tls_server_name) },                        \
+		{ "DisableRedirects", BIND_BOOL, CHECK_AT(disable_redirects) },                  \
+		{ "AliasNode", BIND_STR, CHECK_AT(alias_node) },                                 \
+		{ "AliasService", BIND_STR, CHECK_AT(alias_service) },                           \
+		{ "Timeout", BIND_DURATION, CHECK_AT(timeout_ns) },                              \
+		{ "TTL", BIND_DURATION, CHECK_AT(ttl_ns) },                                      \
+		{ "OutputMaxSize", BIND_INT, CHECK_AT(output_max_size) },                        \
+		{ "SuccessBeforePassing", BIND_INT, CHECK_AT(success_before_passing) },          \
+		{ "FailuresBeforeWarning", BIND_INT, CHECK_AT(failures_before_warning) },        \
+		{ "FailuresBeforeCritical", BIND_INT, CHECK_AT(failures_before_critical) },      \
+		{ "DeregisterCriticalServiceAfter", BIND_DURATION,                               \
+			CHECK_AT(deregister_critical_after_ns) },                                \
+		{ "deregister_critical_service_after", BIND_DURATION,                            \
+			CHECK_AT(deregister_critical_after_ns) },                                \
+		{ "ServiceID", BIND_STR, CHECK_AT(service_id) },                                 \
+		{ "service_id", BIND_STR, CHECK_AT(service_id) },                                \
+		{ "ProxyHTTP", BIND_STR, offsetof(struct check_binding, ignored) },              \
+	{                                                                                        \
+		"ProxyGRPC", BIND_STR, offsetof(struct check_binding, ignored)                   \
+	}
 
 static const struct bind_field check_api_fields[] = {
 	{ "ID", BIND_STR, CHECK_AT(id) },
@@ -107,7 +106,8 @@ static const struct bind_field check_file_fields[] = {
 	{ "success_before_passing", BIND_INT, CHECK_AT(success_before_passing) },
 	{ "failures_before_warning", BIND_INT, CHECK_AT(failures_before_warning) },
 	{ "failures_before_critical", BIND_INT, CHECK_AT(failures_before_critical) },
-	{ "deregister_critical_service_after", BIND_DURATION, CHECK_AT(deregister_critical_after_ns) },
+	{ "deregister_critical_service_after", BIND_DURATION,
+		CHECK_AT(deregister_critical_after_ns) },
 	{ "deregistercriticalserviceafter", BIND_DURATION, CHECK_AT(deregister_critical_after_ns) },
 };
 
@@ -161,8 +161,10 @@ static const struct bind_field service_api_fields[] = {
 	{ "tagged_addresses", BIND_JSON, offsetof(struct service_binding, tagged_addresses) },
 	{ "Meta", BIND_PAIRS, SERVICE_AT(meta) },
 	{ "Port", BIND_INT, SERVICE_AT(port) },
-	{ "Check", BIND_POINTER, offsetof(struct service_binding, check), &check_in_service_api_rows, "structs.CheckType" },
-	{ "Checks", BIND_OBJECTS, offsetof(struct service_binding, checks), &check_in_service_api_rows, "structs.CheckTypes" },
+	{ "Check", BIND_POINTER, offsetof(struct service_binding, check),
+		&check_in_service_api_rows, "structs.CheckType" },
+	{ "Checks", BIND_OBJECTS, offsetof(struct service_binding, checks),
+		&check_in_service_api_rows, "structs.CheckTypes" },
 	{ "Weights", BIND_POINTER, offsetof(struct service_binding, weights_api), &weights_rows },
 	{ "Token", BIND_STR, offsetof(struct service_binding, token) },
 	{ "EnableTagOverride", BIND_BOOL, SERVICE_AT(enable_tag_override) },

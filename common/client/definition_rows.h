@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The rows of definitions, one set per spelling (private to definition*.c). Several rows may fill one field: aliases.
+ * The rows of definitions, one set per spelling (private to definition*.c). Several rows may fill
+ * one field: aliases.
  */
 #ifndef MUSTER_COMMON_CLIENT_DEFINITION_ROWS_H
 #define MUSTER_COMMON_CLIENT_DEFINITION_ROWS_H
@@ -29,7 +30,7 @@ struct service_binding {
 	struct str token;
 	const struct json *proxy;
 	struct connect_binding connect;
-	struct weights_binding weights;      /* FILE: holds the defaults already */
+	struct weights_binding weights;	     /* FILE: holds the defaults already */
 	struct weights_binding *weights_api; /* API: what it does not name is 0 */
 };
 

@@ -15,20 +15,28 @@ struct refusal {
 
 static const struct refusal service_refusals[] = {
 	{ "{\"name\":\"x\",\"ID\":1}", RESULT_BAD,
-		"Request decode failed: json: cannot unmarshal number into Go struct field .ID of type string" },
+		"Request decode failed: json: cannot unmarshal number into Go struct field .ID of "
+		"type string" },
 	{ "{\"name\":\"x\",\"Port\":\"1\"}", RESULT_BAD,
-		"Request decode failed: json: cannot unmarshal string into Go struct field .Port of type int" },
+		"Request decode failed: json: cannot unmarshal string into Go struct field .Port "
+		"of type int" },
 	{ "{\"name\":\"x\",\"Port\":1.5}", RESULT_BAD,
-		"Request decode failed: json: cannot unmarshal number 1.5 into Go struct field .Port of type int" },
+		"Request decode failed: json: cannot unmarshal number 1.5 into Go struct field "
+		".Port of type int" },
 	{ "{\"name\":\"x\",\"Tags\":\"1\"}", RESULT_BAD,
-		"Request decode failed: json: cannot unmarshal string into Go struct field .Tags of type []string" },
+		"Request decode failed: json: cannot unmarshal string into Go struct field .Tags "
+		"of type []string" },
 	{ "{\"name\":\"x\",\"Tags\":[1]}", RESULT_BAD,
-		"Request decode failed: json: cannot unmarshal number into Go struct field .Tags of type string" },
+		"Request decode failed: json: cannot unmarshal number into Go struct field .Tags "
+		"of type string" },
 	{ "{\"name\":\"x\",\"Meta\":{\"a\":1}}", RESULT_BAD,
-		"Request decode failed: json: cannot unmarshal number into Go struct field .Meta of type string" },
+		"Request decode failed: json: cannot unmarshal number into Go struct field .Meta "
+		"of type string" },
 	{ "{\"name\":\"x\",\"Weights\":{\"Passing\":\"1\"}}", RESULT_BAD,
-		"Request decode failed: json: cannot unmarshal string into Go struct field Weights.Weights.Passing of type int" },
-	{ "{\"name\":\"x\",\"Weights\":{\"passing\":0}}", RESULT_BAD, "Invalid Weights: Passing must be greater than 0" },
+		"Request decode failed: json: cannot unmarshal string into Go struct field "
+		"Weights.Weights.Passing of type int" },
+	{ "{\"name\":\"x\",\"Weights\":{\"passing\":0}}", RESULT_BAD,
+		"Invalid Weights: Passing must be greater than 0" },
 	{ "{\"name\":\"x\",\"Weights\":{\"warning\":70000,\"Passing\":70000}}", RESULT_BAD,
 		"Invalid Weights: DNS Weight must be between 0 and 65535" },
 	{ "{\"name\":\"x\",\"Check\":{\"ID\":\"x\",\"TTL\":\"1s\"}}", RESULT_BAD,
@@ -36,27 +44,31 @@ static const struct refusal service_refusals[] = {
 	{ "{\"name\":\"x\",\"Check\":{\"TTL\":\"1\"}}", RESULT_BAD,
 		"Request decode failed: time: missing unit in duration \"1\"" },
 	{ "{\"name\":\"x\",\"Checks\":{}}", RESULT_BAD,
-		"Request decode failed: json: cannot unmarshal object into Go struct field .Checks of type structs.CheckTypes" },
+		"Request decode failed: json: cannot unmarshal object into Go struct field .Checks "
+		"of type structs.CheckTypes" },
 	{ "{\"name\":\"x\",\"Checks\":[{\"HTTP\":\"x\"}]}", RESULT_BAD,
 		"Invalid check: Interval must be > 0 for Script, HTTP, or TCP checks" },
-	{ "{\"name\":\"x\",\"Checks\":[{\"HTTP\":\"x\",\"Interval\":\"1s\",\"Status\":\"foo\"}]}", RESULT_BAD,
-		"Status for checks must 'passing', 'warning', 'critical'" },
+	{ "{\"name\":\"x\",\"Checks\":[{\"HTTP\":\"x\",\"Interval\":\"1s\",\"Status\":\"foo\"}]}",
+		RESULT_BAD, "Status for checks must 'passing', 'warning', 'critical'" },
 	{ "{\"name\":\"x\",\"TaggedAddresses\":{\"lan\":{\"Address\":1}}}", RESULT_BAD,
 		"Request decode failed: json: cannot unmarshal number into Go struct field "
 		"ServiceAddress.TaggedAddresses.Address of type string" },
 	{ "{\"name\":\"x\",\"TaggedAddresses\":{\"lan_ipv4\":{\"Address\":\"foo\"}}}", RESULT_ERROR,
 		"Service tagged address \"lan_ipv4\" must be a valid ipv4 address" },
-	{ "{\"name\":\"x\",\"TaggedAddresses\":{\"lan_ipv6\":{\"Address\":\"1.2.3.4\"}}}", RESULT_ERROR,
-		"Service tagged address \"lan_ipv6\" must be a valid ipv6 address" },
+	{ "{\"name\":\"x\",\"TaggedAddresses\":{\"lan_ipv6\":{\"Address\":\"1.2.3.4\"}}}",
+		RESULT_ERROR, "Service tagged address \"lan_ipv6\" must be a valid ipv6 address" },
 	{ "{\"name\":\"x\",\"Meta\":{\"a b\":\"1\"}}", RESULT_BAD,
-		"Invalid Service Meta: Couldn't load metadata pair ('a b', '1'): Key contains invalid characters" },
+		"Invalid Service Meta: Couldn't load metadata pair ('a b', '1'): Key contains "
+		"invalid characters" },
 	{ "{\"name\":\"x\",\"Meta\":{\"\":\"1\"}}", RESULT_BAD,
-		"Invalid Service Meta: Couldn't load metadata pair ('', '1'): Key cannot be blank" },
+		"Invalid Service Meta: Couldn't load metadata pair ('', '1'): Key cannot be "
+		"blank" },
 	{ "{\"name\":\"x\",\"Meta\":{\"consul-x\":\"v\"}}", RESULT_BAD,
 		"Invalid Service Meta: Couldn't load metadata pair ('consul-x', 'v'): "
 		"Key prefix 'consul-' is reserved for internal use" },
 	{ "{\"name\":\"x\",\"Address\":\"0.0.0.0\"}", RESULT_BAD, "Invalid service address" },
-	{ "{\"name\":\"x\",\"Bogus\":1}", RESULT_BAD, "Request decode failed: json: unknown field \"Bogus\"" },
+	{ "{\"name\":\"x\",\"Bogus\":1}", RESULT_BAD,
+		"Request decode failed: json: unknown field \"Bogus\"" },
 	{ "{}", RESULT_BAD, "Missing service name" },
 	{ "null", RESULT_BAD, "Missing service name" },
 };
@@ -87,17 +99,20 @@ static const struct refusal file_refusals[] = {
 	{ "{\"Name\":\"x\",\"EnableTagOverride\":true}", RESULT_BAD,
 		"1 error occurred:\n\t* invalid config key service.EnableTagOverride\n\n" },
 	{ "{\"name\":\"x\",\"bogus\":1,\"foo\":{\"a\":1}}", RESULT_BAD,
-		"2 errors occurred:\n\t* invalid config key service.bogus\n\t* invalid config key service.foo\n\n" },
+		"2 errors occurred:\n\t* invalid config key service.bogus\n\t* invalid config key "
+		"service.foo\n\n" },
 	{ "{\"name\":\"x\",\"checks\":[{\"CheckID\":\"a\"}]}", RESULT_BAD,
 		"1 error occurred:\n\t* invalid config key service.checks[0].CheckID\n\n" },
 	{ "{\"name\":\"x\",\"port\":\"80\",\"tags\":\"a\"}", RESULT_BAD,
-		"2 error(s) decoding:\n\n* 'service.port' expected type 'int', got unconvertible type 'string'\n"
+		"2 error(s) decoding:\n\n* 'service.port' expected type 'int', got unconvertible "
+		"type 'string'\n"
 		"* 'service.tags': source data must be an array or slice, got string" },
 	{ "{\"name\":\"x\",\"meta\":1,\"check\":{\"ttl\":1}}", RESULT_BAD,
 		"2 error(s) decoding:\n\n* 'service.meta' expected a map, got 'float64'\n"
 		"* 'service.check.ttl' expected type 'string', got unconvertible type 'float64'" },
 	{ "{\"name\":\"x\",\"check\":{\"id\":\"c\",\"interval\":\"abc\"}}", RESULT_BAD,
-		"1 error occurred:\n\t* check[c].interval: invalid duration: \"abc\": time: invalid duration \"abc\"\n\n" },
+		"1 error occurred:\n\t* check[c].interval: invalid duration: \"abc\": time: "
+		"invalid duration \"abc\"\n\n" },
 };
 
 static struct json *parsed(struct arena *arena, const char *text)
@@ -111,7 +126,8 @@ static struct json *parsed(struct arena *arena, const char *text)
 static void refusal_expect(const struct refusal *row, int r, const struct result *error)
 {
 	ck_assert_msg(r == ST_INVALID, "%s was accepted", row->body);
-	ck_assert_msg(str_is(error->text, row->text), "%s:\n" STR_FMT "\n%s", row->body, STR_ARG(error->text), row->text);
+	ck_assert_msg(str_is(error->text, row->text), "%s:\n" STR_FMT "\n%s", row->body,
+		STR_ARG(error->text), row->text);
 	ck_assert_int_eq(error->kind, row->kind);
 }
 
@@ -122,7 +138,9 @@ START_TEST(test_service_refusals)
 	struct result error;
 
 	refusal_expect(&service_refusals[_i],
-		definition_service(&arena, DEFINITION_API, parsed(&arena, service_refusals[_i].body), &d, &error), &error);
+		definition_service(&arena, DEFINITION_API,
+			parsed(&arena, service_refusals[_i].body), &d, &error),
+		&error);
 }
 END_TEST
 
@@ -133,7 +151,9 @@ START_TEST(test_check_refusals)
 	struct result error;
 
 	refusal_expect(&check_refusals[_i],
-		definition_check(&arena, DEFINITION_API, parsed(&arena, check_refusals[_i].body), &c, &error), &error);
+		definition_check(&arena, DEFINITION_API, parsed(&arena, check_refusals[_i].body),
+			&c, &error),
+		&error);
 }
 END_TEST
 
@@ -144,7 +164,9 @@ START_TEST(test_file_refusals)
 	struct result error;
 
 	refusal_expect(&file_refusals[_i],
-		definition_service(&arena, DEFINITION_FILE, parsed(&arena, file_refusals[_i].body), &d, &error), &error);
+		definition_service(&arena, DEFINITION_FILE, parsed(&arena, file_refusals[_i].body),
+			&d, &error),
+		&error);
 }
 END_TEST
 
@@ -154,12 +176,15 @@ START_TEST(test_service_defaults)
 	struct service_definition d;
 	struct result error;
 
-	ck_assert_int_eq(definition_service(&arena, DEFINITION_API,
-				 parsed(&arena, "{\"Name\":\"web\",\"Address\":\"10.0.0.9\",\"Port\":80,"
-						"\"TaggedAddresses\":{\"wan\":{\"Address\":\"1.1.1.1\",\"Port\":90}},"
-						"\"Check\":{\"TTL\":\"15s\"},\"Checks\":[{\"script_args\":[\"true\"],"
-						"\"Interval\":\"2s\",\"header\":{\"A\":[\"b\"]}}]}"),
-				 &d, &error),
+	ck_assert_int_eq(
+		definition_service(&arena, DEFINITION_API,
+			parsed(&arena, "{\"Name\":\"web\",\"Address\":\"10.0.0.9\",\"Port\":80,"
+				       "\"TaggedAddresses\":{\"wan\":{\"Address\":\"1.1.1.1\","
+				       "\"Port\":90}},"
+				       "\"Check\":{\"TTL\":\"15s\"},\"Checks\":[{\"script_args\":["
+				       "\"true\"],"
+				       "\"Interval\":\"2s\",\"header\":{\"A\":[\"b\"]}}]}"),
+			&d, &error),
 		0);
 	ck_assert(str_is(d.service.id, "web"));
 	ck_assert_int_eq(d.service.weight_passing, 1);
@@ -178,7 +203,8 @@ START_TEST(test_service_defaults)
 }
 END_TEST
 
-/* What `muster services register FILE` does: read the file's spelling, send the other, and nothing is lost. */
+/* What `muster services register FILE` does: read the file's spelling, send the other, and nothing
+ * is lost. */
 START_TEST(test_file_to_api)
 {
 	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
@@ -188,21 +214,30 @@ START_TEST(test_file_to_api)
 	struct result error;
 
 	ck_assert_int_eq(definition_service(&arena, DEFINITION_FILE,
-				 parsed(&arena, "{\"id\":\"w1\",\"name\":\"web\",\"tags\":[\"a\"],\"port\":80,\"meta\":{\"k\":\"v\"},"
-						"\"weights\":{\"passing\":3},\"enable_tag_override\":true,\"token\":\"t\","
-						"\"checks\":[{\"id\":\"c\",\"http\":\"http://x\",\"interval\":\"10s\","
-						"\"tls_skip_verify\":true,\"deregister_critical_service_after\":\"90m\"}]}"),
+				 parsed(&arena, "{\"id\":\"w1\",\"name\":\"web\",\"tags\":[\"a\"],"
+						"\"port\":80,\"meta\":{\"k\":\"v\"},"
+						"\"weights\":{\"passing\":3},\"enable_tag_"
+						"override\":true,\"token\":\"t\","
+						"\"checks\":[{\"id\":\"c\",\"http\":\"http://"
+						"x\",\"interval\":\"10s\","
+						"\"tls_skip_verify\":true,\"deregister_critical_"
+						"service_after\":\"90m\"}]}"),
 				 &d, &error),
 		0);
 	ck_assert_int_eq(d.service.weight_warning, 1);
 	definition_service_render(&w, &d);
-	ck_assert_int_eq(definition_service(&arena, DEFINITION_API, parsed(&arena, buf_cstr(&body)), &back, &error), 0);
+	ck_assert_int_eq(definition_service(&arena, DEFINITION_API, parsed(&arena, buf_cstr(&body)),
+				 &back, &error),
+		0);
 	definition_service_render(&w2, &back);
 	ck_assert_str_eq(buf_cstr(&body), buf_cstr(&again));
 	ck_assert_str_eq(buf_cstr(&body),
-		"{\"ID\":\"w1\",\"Name\":\"web\",\"Tags\":[\"a\"],\"Port\":80,\"EnableTagOverride\":true,\"Meta\":{\"k\":\"v\"},"
-		"\"Weights\":{\"Passing\":3,\"Warning\":1},\"Checks\":[{\"CheckID\":\"c\",\"HTTP\":\"http://x\",\"Interval\":\"10s\","
-		"\"TLSSkipVerify\":true,\"DeregisterCriticalServiceAfter\":\"1h30m0s\"}],\"Token\":\"t\"}");
+		"{\"ID\":\"w1\",\"Name\":\"web\",\"Tags\":[\"a\"],\"Port\":80,"
+		"\"EnableTagOverride\":true,\"Meta\":{\"k\":\"v\"},"
+		"\"Weights\":{\"Passing\":3,\"Warning\":1},\"Checks\":[{\"CheckID\":\"c\",\"HTTP\":"
+		"\"http://x\",\"Interval\":\"10s\","
+		"\"TLSSkipVerify\":true,\"DeregisterCriticalServiceAfter\":\"1h30m0s\"}],\"Token\":"
+		"\"t\"}");
 }
 END_TEST
 
