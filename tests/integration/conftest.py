@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures: `node` is one started server; `make_node(name=, config=, args=)` makes more of them, not yet started."""
+import pathlib
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from node import Node  # noqa: E402
+
+
+@pytest.fixture
+def make_node(tmp_path):
+    made = []
+
+    def make(name="n1", **options):
+        made.append(Node(tmp_path / ("%d-%s" % (len(made), name)), name=name, **options))
+        return made[-1]
+    yield make
+    for node in made:
+        node.cleanup()
+
+
+@pytest.fixture
+def node(make_node):
+    return make_node().start()
+
+
+@pytest.fixture(scope="module")
+def shared_node(tmp_path_factory):
+    """One server for all tests of a file that do not disturb each other."""
+    node = Node(tmp_path_factory.mktemp("shared"))
+    node.start()
+    yield node
+    node.cleanup()
