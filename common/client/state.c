@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One mapped environment at a time: that of the generation on catalogd's page. While the page says "not ready", or names a generation
- * that cannot be opened yet, there is no answer; an environment known to be replaced is never read again.
+ * One mapped environment at a time: that of the generation on catalogd's page. While the page says
+ * "not ready", or names a generation that cannot be opened yet, there is no answer; an environment
+ * known to be replaced is never read again.
  */
 #include "common/client/state.h"
 
@@ -16,7 +17,8 @@
 
 enum { OPEN_AGAIN_MS = 20, APPLIED_TABLE = 0 };
 
-_Static_assert((int)STATE_META == APPLIED_TABLE && (int)NAMING_META == APPLIED_TABLE, "META is the first table of both");
+_Static_assert((int)STATE_META == APPLIED_TABLE && (int)NAMING_META == APPLIED_TABLE,
+	"META is the first table of both");
 
 struct state_reader {
 	enum state_kind kind;
@@ -70,8 +72,8 @@ static void generation_open(struct state_reader *r, uint64_t generation)
 	if (r->db) {
 		db_free(take(r->db));
 	}
-	if (snprintf(directory, sizeof(directory), "%s/catalogd/%s.%" PRIu64, r->data_dir, naming ? "naming" : "state",
-		    generation) >= (int)sizeof(directory)) {
+	if (snprintf(directory, sizeof(directory), "%s/catalogd/%s.%" PRIu64, r->data_dir,
+		    naming ? "naming" : "state", generation) >= (int)sizeof(directory)) {
 		return;
 	}
 	status = db_open(&options, &r->db);

@@ -4,13 +4,15 @@
  *
  *   service: u32 format, views, nodes, nodes offset, targets, targets offset
  *            views    72 bytes each, sorted by tag, the first is "" (all instances):
- *                     u32 tag offset, tag size, then for V4, V6, HOSTS, TARGETS: u32 offset, passing, count, 0
- *            nodes    u32 offset, u32 size of a node record; each node once
- *            targets  16 bytes each: u32 node number, u32 address offset, u16 port, u16 weight, u8 address kind, u8 size, u16 0
- *            lists    V4: 4 bytes, V6: 16 bytes, HOSTS and TARGETS: u32 target number
- *   node:    u8 address kind, u8 address size, u8 name size, u8 plain, u16 texts, u16 0, address, name, texts (u16 size, TXT data)
+ *                     u32 tag offset, tag size, then for V4, V6, HOSTS, TARGETS: u32 offset,
+ * passing, count, 0 nodes    u32 offset, u32 size of a node record; each node once targets  16
+ * bytes each: u32 node number, u32 address offset, u16 port, u16 weight, u8 address kind, u8 size,
+ * u16 0 lists    V4: 4 bytes, V6: 16 bytes, HOSTS and TARGETS: u32 target number node:    u8
+ * address kind, u8 address size, u8 name size, u8 plain, u16 texts, u16 0, address, name, texts
+ * (u16 size, TXT data)
  *
- * Instances stand in order of health (passing first), so that "only passing" is a prefix of every list.
+ * Instances stand in order of health (passing first), so that "only passing" is a prefix of every
+ * list.
  */
 #include "common/msg/naming.h"
 
@@ -96,7 +98,8 @@ struct naming_address naming_address_parse(struct str text, char room[DNS_NAME_M
 	return a;
 }
 
-bool naming_address_key(struct state_key *room, struct str address, enum naming_owner owner, struct str id, struct str *key_out)
+bool naming_address_key(struct state_key *room, struct str address, enum naming_owner owner,
+	struct str id, struct str *key_out)
 {
 	char bytes[DNS_NAME_MAX];
 	struct naming_address a = naming_address_parse(address, bytes);
@@ -169,7 +172,8 @@ static bool name_plain(struct str name)
 	for (size_t i = 0; i < name.n; i++) {
 		char c = name.p[i];
 
-		if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-')) {
+		if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+			    c == '-')) {
 			return false;
 		}
 	}
@@ -231,24 +235,29 @@ static int by_health(const void *pa, const void *pb)
 
 static int by_node(const void *pa, const void *pb)
 {
-	return str_cmp((*(struct item *const *)pa)->instance->node, (*(struct item *const *)pb)->instance->node);
+	return str_cmp((*(struct item *const *)pa)->instance->node,
+		(*(struct item *const *)pb)->instance->node);
 }
 
 static int by_address(const void *pa, const void *pb)
 {
-	return address_cmp(&(*(struct item *const *)pa)->effective, &(*(struct item *const *)pb)->effective);
+	return address_cmp(
+		&(*(struct item *const *)pa)->effective, &(*(struct item *const *)pb)->effective);
 }
 
 /* Consul takes two instances for one when node, service address and port agree. */
 static int by_target(const void *pa, const void *pb)
 {
 	const struct item *a = *(struct item *const *)pa, *b = *(struct item *const *)pb;
-	int order = a->node != b->node ? (a->node < b->node ? -1 : 1) : address_cmp(&a->own, &b->own);
+	int order =
+		a->node != b->node ? (a->node < b->node ? -1 : 1) : address_cmp(&a->own, &b->own);
 
 	if (order) {
 		return order;
 	}
-	return a->instance->port == b->instance->port ? 0 : a->instance->port < b->instance->port ? -1 : 1;
+	return a->instance->port == b->instance->port  ? 0
+	       : a->instance->port < b->instance->port ? -1
+						       : 1;
 }
 
 static int by_tag(const void *pa, const void *pb)
@@ -259,7 +268,8 @@ static int by_tag(const void *pa, const void *pb)
 	return order ? order : a->item < b->item ? -1 : a->item > b->item;
 }
 
-/* Numbers the items so that those which compare equal have the same id. Returns how many ids there are. */
+/* Numbers the items so that those which compare equal have the same id. Returns how many ids there
+ * are. */
 static uint32_t number(struct writer *w, int (*compare)(const void *, const void *), size_t member)
 {
 	uint32_t id = 0;
@@ -281,15 +291,18 @@ static void items_collect(struct writer *w, const struct naming_instance *items,
 	for (uint32_t i = 0; i < count; i++) {
 		struct item *item = &w->items[w->count];
 
-		if (items[i].status == HEALTH_CRITICAL || naming_name_encode(items[i].node, wire, &wire_n) ||
+		if (items[i].status == HEALTH_CRITICAL ||
+			naming_name_encode(items[i].node, wire, &wire_n) ||
 			wire_n > NAMING_NODE_NAME_MAX) {
 			continue;
 		}
 		*item = (struct item) { .instance = &items[i], .order = i };
 		item->room = arena_alloc(&w->arena, (size_t)2 * DNS_NAME_MAX);
 		item->own = naming_address_parse(items[i].address, item->room);
-		item->effective = item->own.kind != NAMING_NONE ? item->own :
-			naming_address_parse(items[i].node_address, item->room + DNS_NAME_MAX);
+		item->effective = item->own.kind != NAMING_NONE
+					  ? item->own
+					  : naming_address_parse(items[i].node_address,
+						    item->room + DNS_NAME_MAX);
 		w->count++;
 	}
 	if (w->count) {
@@ -358,7 +371,8 @@ static void nodes_write(struct writer *w)
 			uint32_t from = offset(w);
 
 			previous = item->node;
-			node_put(w->out, item->instance->node, item->instance->node_address, item->instance->node_meta);
+			node_put(w->out, item->instance->node, item->instance->node_address,
+				item->instance->node_meta);
 			patch(w, at + (size_t)8 * previous, from);
 			patch(w, at + (size_t)8 * previous + 4, offset(w) - from);
 		}
@@ -395,7 +409,8 @@ static bool list_takes(const struct item *item, enum naming_list_kind kind)
 	return kind == NAMING_LIST_TARGETS || item->effective.kind == wanted[kind];
 }
 
-static void list_write(struct writer *w, const struct label *labels, uint32_t count, enum naming_list_kind kind, size_t at)
+static void list_write(struct writer *w, const struct label *labels, uint32_t count,
+	enum naming_list_kind kind, size_t at)
 {
 	uint32_t from = offset(w), elements = 0, passing = 0;
 
@@ -443,7 +458,8 @@ static void views_write(struct writer *w)
 		patch(w, at, text);
 		patch(w, at + 4, (uint32_t)w->labels[from].tag.n);
 		for (int kind = 0; kind < NAMING_LISTS_COUNT; kind++) {
-			list_write(w, w->labels + from, end - from, kind, at + 8 + (size_t)16 * kind);
+			list_write(
+				w, w->labels + from, end - from, kind, at + 8 + (size_t)16 * kind);
 		}
 	}
 }

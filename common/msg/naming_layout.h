@@ -20,8 +20,9 @@ enum {
 	NAMING_TEXT_MAX = 16384,
 };
 
-/* naming_address_key for an address that is already bytes; id "" gives the prefix of all owners of the kind. */
-bool naming_ip_key(struct state_key *room, const void *ip, size_t ip_size, enum naming_owner owner, struct str id,
-	struct str *key_out);
+/* naming_address_key for an address that is already bytes; id "" gives the prefix of all owners of
+ * the kind. */
+bool naming_ip_key(struct state_key *room, const void *ip, size_t ip_size, enum naming_owner owner,
+	struct str id, struct str *key_out);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The reader's half of the naming codec: fixed-size entries addressed by number, each access checked against the record's end.
+ * The reader's half of the naming codec: fixed-size entries addressed by number, each access
+ * checked against the record's end.
  */
 #include <arpa/inet.h>
 
@@ -74,7 +75,9 @@ int naming_node_open(struct str record, struct naming_node *out)
 	out->address.bytes = cursor_take(&c, address_n);
 	out->name = cursor_take(&c, name_n);
 	out->texts = cursor_rest(&c);
-	return cursor_done(&c) || !address_valid(&out->address) || !name_valid(out->name) ? ST_CORRUPT : 0;
+	return cursor_done(&c) || !address_valid(&out->address) || !name_valid(out->name)
+		       ? ST_CORRUPT
+		       : 0;
 }
 
 bool naming_text_next(struct str *texts, struct str *rdata_out)
@@ -109,7 +112,8 @@ int naming_service_open(struct str record, struct naming_service *out)
 	};
 	if (!inside(record, NAMING_HEADER_SIZE, (uint64_t)out->views_count * NAMING_VIEW_SIZE) ||
 		!inside(record, out->nodes_offset, (uint64_t)out->nodes_count * 8) ||
-		!inside(record, out->targets_offset, (uint64_t)out->targets_count * NAMING_TARGET_SIZE)) {
+		!inside(record, out->targets_offset,
+			(uint64_t)out->targets_count * NAMING_TARGET_SIZE)) {
 		return ST_CORRUPT;
 	}
 	return 0;
@@ -126,7 +130,8 @@ static int view_read(const struct naming_service *s, uint64_t at, struct naming_
 		l->offset = u32_at(s->record, from);
 		l->passing = u32_at(s->record, from + 4);
 		l->count = u32_at(s->record, from + 8);
-		if (l->passing > l->count || !inside(s->record, l->offset, (uint64_t)l->count * sizes[i])) {
+		if (l->passing > l->count ||
+			!inside(s->record, l->offset, (uint64_t)l->count * sizes[i])) {
 			return ST_CORRUPT;
 		}
 	}
@@ -159,8 +164,8 @@ int naming_service_view(const struct naming_service *s, struct str tag, struct n
 	return ST_NOT_FOUND;
 }
 
-struct naming_address naming_list_address(const struct naming_service *s, const struct naming_list *l, enum naming_list_kind kind,
-	uint32_t i)
+struct naming_address naming_list_address(const struct naming_service *s,
+	const struct naming_list *l, enum naming_list_kind kind, uint32_t i)
 {
 	size_t size = kind == NAMING_LIST_V4 ? 4 : 16;
 
@@ -169,7 +174,8 @@ struct naming_address naming_list_address(const struct naming_service *s, const 
 		str_n(s->record.p + l->offset + size * i, size) };
 }
 
-int naming_list_target(const struct naming_service *s, const struct naming_list *l, uint32_t i, struct naming_target *out)
+int naming_list_target(const struct naming_service *s, const struct naming_list *l, uint32_t i,
+	struct naming_target *out)
 {
 	uint32_t number, node, address, node_at, node_n;
 	uint64_t at;
@@ -199,8 +205,8 @@ int naming_list_target(const struct naming_service *s, const struct naming_list 
 	return naming_node_open(str_n(s->record.p + node_at, node_n), &out->node);
 }
 
-bool naming_ip_key(struct state_key *room, const void *ip, size_t ip_size, enum naming_owner owner, struct str id,
-	struct str *key_out)
+bool naming_ip_key(struct state_key *room, const void *ip, size_t ip_size, enum naming_owner owner,
+	struct str id, struct str *key_out)
 {
 	char text[INET6_ADDRSTRLEN + 2];
 	size_t n;
@@ -221,7 +227,8 @@ bool naming_ip_key(struct state_key *room, const void *ip, size_t ip_size, enum 
 	return true;
 }
 
-bool naming_address_find(struct kv_txn *t, const void *ip, size_t ip_size, enum naming_owner *owner_out, struct str *name_out)
+bool naming_address_find(struct kv_txn *t, const void *ip, size_t ip_size,
+	enum naming_owner *owner_out, struct str *name_out)
 {
 	static const enum naming_owner owners[] = { NAMING_OWNER_NODE, NAMING_OWNER_SERVICE };
 	struct state_key room;

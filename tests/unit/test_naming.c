@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * common/msg/naming: what the writer puts in, the reader finds; grouped by health and tag, without duplicates; damaged records are
- * refused without a crash.
+ * common/msg/naming: what the writer puts in, the reader finds; grouped by health and tag, without
+ * duplicates; damaged records are refused without a crash.
  */
 #include "tests/unit/unit.h"
 
@@ -9,9 +9,11 @@
 
 static struct str tags_ab[] = { { "a", 1 }, { "B", 1 } };
 static struct str tags_b[] = { { "b", 1 }, { "b", 1 }, { "", 0 } };
-static struct pair meta[] = { { { "k=`", 3 }, { "v`", 2 } }, { { "RFC1035-x", 9 }, { "plain", 5 } }, { { " s ", 3 }, { "", 0 } } };
+static struct pair meta[] = { { { "k=`", 3 }, { "v`", 2 } }, { { "RFC1035-x", 9 }, { "plain", 5 } },
+	{ { " s ", 3 }, { "", 0 } } };
 
-static struct naming_instance instance(const char *node, const char *address, int64_t port, enum health status)
+static struct naming_instance instance(
+	const char *node, const char *address, int64_t port, enum health status)
 {
 	return (struct naming_instance) {
 		.node = str_of(node),
@@ -25,8 +27,8 @@ static struct naming_instance instance(const char *node, const char *address, in
 	};
 }
 
-static const struct naming_list *list(const struct naming_service *s, struct naming_view *v, const char *tag,
-	enum naming_list_kind kind)
+static const struct naming_list *list(const struct naming_service *s, struct naming_view *v,
+	const char *tag, enum naming_list_kind kind)
 {
 	ck_assert_int_eq(naming_service_view(s, str_of(tag), v), 0);
 	return &v->lists[kind];
@@ -67,7 +69,9 @@ TEST(test_groups)
 	ck_assert_int_eq(t.address.kind, NAMING_NONE);
 	ck_assert_int_eq(t.node.address.kind, NAMING_V4);
 	ck_assert_int_eq(naming_list_target(&s, l, 2, &t), 0);
-	ck_str_is(t.address.bytes, "\x03www\x07" "Example\x03" "com");
+	ck_str_is(t.address.bytes, "\x03www\x07"
+				   "Example\x03"
+				   "com");
 	ck_assert_int_eq(naming_list_target(&s, l, 3, &t), 0);
 	ck_assert_uint_eq(t.weight, 2);
 	ck_assert_int_eq(naming_list_target(&s, l, 4, &t), 0);
@@ -83,7 +87,9 @@ TEST(test_groups)
 	ck_assert_uint_eq(v.lists[NAMING_LIST_V6].count, 1);
 	ck_assert_uint_eq(v.lists[NAMING_LIST_HOSTS].count, 1);
 	ck_assert_int_eq(naming_list_target(&s, &v.lists[NAMING_LIST_HOSTS], 0, &t), 0);
-	ck_str_is(t.address.bytes, "\x03www\x07" "Example\x03" "com");
+	ck_str_is(t.address.bytes, "\x03www\x07"
+				   "Example\x03"
+				   "com");
 
 	ck_assert_uint_eq(list(&s, &v, "a", NAMING_LIST_TARGETS)->count, 1);
 	ck_assert_uint_eq(list(&s, &v, "b", NAMING_LIST_TARGETS)->count, 2);
@@ -109,13 +115,17 @@ TEST(test_node)
 {
 	static const char *const expected[] = { "\x09k`=``=v``", "\x05plain", "\x06` s` =" };
 	OWN_EMBEDDED(buf_fini) struct buf b = { 0 };
-	struct node_def def = { .node = STR("db.1"), .address = STR("::ffff:1.2.3.4"), .meta = { meta, 3, true } };
+	struct node_def def = {
+		.node = STR("db.1"), .address = STR("::ffff:1.2.3.4"), .meta = { meta, 3, true }
+	};
 	struct naming_node n;
 	struct str rdata;
 
 	naming_node_encode(&b, &def);
 	ck_assert_int_eq(naming_node_open(buf_str(&b), &n), 0);
-	ck_str_is(n.name, "\x02" "db\x01" "1");
+	ck_str_is(n.name, "\x02"
+			  "db\x01"
+			  "1");
 	ck_assert(!n.plain);
 	ck_assert_int_eq(n.address.kind, NAMING_V4);
 	ck_assert_uint_eq(n.texts_count, 3);
@@ -132,7 +142,9 @@ TEST(test_long_text)
 	OWN_EMBEDDED(buf_fini) struct buf b = { 0 };
 	char value[300];
 	struct pair pair = { STR("key"), { value, sizeof(value) } };
-	struct node_def def = { .node = STR("n"), .address = STR("host.example."), .meta = { &pair, 1, true } };
+	struct node_def def = {
+		.node = STR("n"), .address = STR("host.example."), .meta = { &pair, 1, true }
+	};
 	struct naming_node n;
 	struct str rdata;
 
@@ -157,7 +169,8 @@ TEST(test_addresses)
 	struct str key, name;
 
 	ck_assert(!naming_address_key(&room, STR("host"), NAMING_OWNER_NODE, STR("n"), &key));
-	ck_assert(naming_address_key(&room, STR("10.0.0.1"), NAMING_OWNER_SERVICE, STR("n\0web"), &key));
+	ck_assert(naming_address_key(
+		&room, STR("10.0.0.1"), NAMING_OWNER_SERVICE, STR("n\0web"), &key));
 	kv_put(t, NAMING_ADDRESSES, key, STR("Web"));
 	ck_assert(naming_address_find(t, "\x0a\0\0\x01", 4, &owner, &name));
 	ck_assert_int_eq(owner, NAMING_OWNER_SERVICE);
@@ -193,7 +206,8 @@ static void walk(struct str record)
 				(void)naming_list_target(&s, &v.lists[kind], i, &t);
 			} else {
 				a = naming_list_address(&s, &v.lists[kind], kind, i);
-				ck_assert(a.bytes.p >= record.p && a.bytes.p + a.bytes.n <= record.p + record.n);
+				ck_assert(a.bytes.p >= record.p &&
+					  a.bytes.p + a.bytes.n <= record.p + record.n);
 			}
 		}
 	}
@@ -202,8 +216,8 @@ static void walk(struct str record)
 TEST(test_damage)
 {
 	OWN_EMBEDDED(buf_fini) struct buf b = { 0 };
-	struct naming_instance items[3] = { instance("n1", "h.example", 1, HEALTH_PASSING), instance("n2", "", 2, HEALTH_WARNING),
-		instance("n3", "::1", 3, HEALTH_OTHER) };
+	struct naming_instance items[3] = { instance("n1", "h.example", 1, HEALTH_PASSING),
+		instance("n2", "", 2, HEALTH_WARNING), instance("n3", "::1", 3, HEALTH_OTHER) };
 
 	for (size_t i = 0; i < ARRAY_SIZE(items); i++) {
 		items[i].tags = (struct strs) { tags_ab, 2, true };
@@ -236,7 +250,9 @@ TEST(test_names)
 	size_t n;
 
 	ck_assert_int_eq(naming_name_encode(STR("a.bc."), out, &n), 0);
-	ck_str_is(str_n(out, n), "\x01" "a\x02" "bc");
+	ck_str_is(str_n(out, n), "\x01"
+				 "a\x02"
+				 "bc");
 	ck_assert_int_eq(naming_name_encode(STR(""), out, &n), ST_INVALID);
 	ck_assert_int_eq(naming_name_encode(STR("."), out, &n), ST_INVALID);
 	ck_assert_int_eq(naming_name_encode(STR("a..b"), out, &n), ST_INVALID);
@@ -254,4 +270,5 @@ TEST(test_names)
 }
 END_TEST
 
-UNIT_MAIN("naming", test_groups, test_empty, test_node, test_long_text, test_addresses, test_damage, test_names)
+UNIT_MAIN("naming", test_groups, test_empty, test_node, test_long_text, test_addresses, test_damage,
+	test_names)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * common/client/state: nothing before there is a state, nothing while it is not ready, and the next generation as soon as the page
- * names it.
+ * common/client/state: nothing before there is a state, nothing while it is not ready, and the next
+ * generation as soon as the page names it.
  */
 #include "tests/unit/unit.h"
 
@@ -14,7 +14,8 @@
 
 static void generation_write(const char *directory, uint64_t index)
 {
-	struct db_options options = { directory, NAMING_TABLES_COUNT, naming_table_names, DB_WRITE, 1 << 20 };
+	struct db_options options = { directory, NAMING_TABLES_COUNT, naming_table_names, DB_WRITE,
+		1 << 20 };
 	OWN(db_free) struct db *db = NULL;
 	struct kv_txn *t;
 
