@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * struct exchange: one request and its answer. This is what a handler gets, and the header to read before writing one.
+ * struct exchange: one request and its answer. This is what a handler gets, and the header to read
+ * before writing one.
  *
  * A handler does exactly one of three things before it returns:
- *   1. answers: renders into exchange_body(x) and ends with answer_json / answer_raw, or answer_text / answer_empty / answer_error;
- *   2. calls another daemon with EXCHANGE_CALL(x, client, type, &message, timeout_ms, on_reply): the exchange is then pending, and
- *      on_reply again does one of 1 and 2. When the client goes away the call is cancelled and on_reply never runs;
- *   3. in a ROUTE_READ handler: returns because read_held(x) said so. The engine runs the handler again when the thing
- *      that it named has changed, or when the wait is over. Nothing is kept between two runs.
- * After answering, x must not be used any more.
+ *   1. answers: renders into exchange_body(x) and ends with answer_json / answer_raw, or
+ * answer_text / answer_empty / answer_printf;
+ *   2. calls another daemon with EXCHANGE_CALL(x, client, type, &message, timeout_ms, on_reply):
+ * the exchange is then pending, and on_reply again does one of 1 and 2. When the client goes away
+ * the call is cancelled and on_reply never runs;
+ *   3. in a ROUTE_READ handler: returns because read_held(x) said so. The engine runs the handler
+ * again when the thing that it named has changed, or when the wait is over. Nothing is kept between
+ * two runs. After answering, x must not be used any more.
  *
  * A read:
  *
- *     void handle_health_node(struct exchange *x)              // ROUTE(GET, "/v1/health/node/", handle_health_node, ROUTE_READ | ...)
+ *     void handle_health_node(struct exchange *x)              // ROUTE(GET, "/v1/health/node/",
+ * handle_health_node, ROUTE_READ | ...)
  *     {
  *             read_thing(x, THING_NODE_CHECKS, exchange_lower(x, x->request.name));
  *             if (read_held(x)) {
@@ -27,7 +31,8 @@
  *     struct agent_service_deregister m = { .token = exchange_token(x), .id = x->request.name };
  *     EXCHANGE_CALL(x, x->httpd->check_write, agent_service_deregister, &m, 0, exchange_on_result);
  *
- * Memory: x->arena and everything in x->request (but not request.body) live until the answer; records of x->txn until the handler returns.
+ * Memory: x->arena and everything in x->request (but not request.body) live until the answer;
+ * records of x->txn until the handler returns.
  */
 #ifndef MUSTER_HTTPD_EXCHANGE_H
 #define MUSTER_HTTPD_EXCHANGE_H
@@ -51,7 +56,7 @@ struct exchange {
 	struct httpd *httpd;
 	struct request request;
 	struct arena arena;
-	void *state;            /* the handler's own, in the arena; survives EXCHANGE_CALL */
+	void *state;		 /* the handler's own, in the arena; survives EXCHANGE_CALL */
 	const char *upload_path; /* ROUTE_BODY_FILE */
 
 	/* inside a ROUTE_READ handler */
@@ -59,24 +64,31 @@ struct exchange {
 
 	/* ---- the engine's ---- */
 	struct conn *conn;
-	const struct route *route;
+	struct str head; /* as received, in the arena */
+	struct route_match match;
+	const struct route *route; /* the row of path and method; NULL: none */
 	struct answer answer;
 	struct exchange_read *read; /* NULL outside ROUTE_READ */
 	struct ipc_pending *call;
 	exchange_reply_fn on_reply;
-	bool answered;
-	struct list link; /* in httpd's pool */
+	const struct stream *stream;
+	bool answered, is_json, is_replying;
+	struct list link; /* in the engine's pool */
 };
 
-/* ---- answering: each of these ends the exchange ---- */
+/* ---- answering: each of these ends the exchange (the bytes go out when the handler has returned)
+ * ---- */
 
-struct buf *exchange_body(struct exchange *x); /* where the answer is rendered; empty when the handler starts */
-void answer_json(struct exchange *x, int status);               /* the body is one compact JSON value; indented when ?pretty */
+struct buf *exchange_body(
+	struct exchange *x); /* where the answer is rendered; empty when the handler starts */
+void answer_json(struct exchange *x,
+	int status); /* the body is one compact JSON value; indented when ?pretty */
 void answer_raw(struct exchange *x, int status, struct str content_type); /* the body as it is */
 void answer_text(struct exchange *x, int status, struct str text);
 void answer_printf(struct exchange *x, int status, const char *format, ...) PRINTF_LIKE(3, 4);
 void answer_empty(struct exchange *x, int status);
-/* A refusal or the result of another daemon: status of ipc.h, result may be NULL unless status is 0. RESULT_OK: 200 with its payload as JSON. */
+/* A refusal or the result of another daemon: status of ipc.h, result may be NULL unless status is
+ * 0. RESULT_OK: 200 with its payload as JSON. */
 void answer_result(struct exchange *x, int status, const struct result *result);
 
 /* Before answering: one more header. name in the spelling that goes out; value is copied. */
@@ -85,58 +97,71 @@ void answer_header(struct exchange *x, struct str name, struct str value);
 void answer_index(struct exchange *x, uint64_t index);
 
 /*
- * An answer produced piece by piece (monitor, metrics/stream, snapshot). produce appends the next bytes to out and says
- * whether there is more; it runs when the client has taken what was there. STREAM_WAIT: nothing now; ask again after wait_ms.
+ * An answer produced piece by piece (monitor, metrics/stream, snapshot). produce appends the next
+ * bytes to out and says whether there is more; it runs when the client has taken what was there.
+ * STREAM_WAIT: nothing more now; ask again after wait_ms. The stream ends with the call that
+ * appends nothing and returns STREAM_END.
  */
 enum stream_state { STREAM_MORE, STREAM_WAIT, STREAM_END };
 struct stream {
 	enum stream_state (*produce)(struct exchange *x, struct buf *out);
-	void (*close)(struct exchange *x); /* at the end, also when the client went away; may be NULL */
-	int64_t size;                      /* of the whole body; -1: unknown, sent chunked */
+	void (*close)(
+		struct exchange *x); /* at the end, also when the client went away; may be NULL */
+	int64_t size;		     /* of the whole body; -1: unknown, sent chunked */
 	int64_t wait_ms;
 	struct str content_type;
 };
-void answer_stream(struct exchange *x, int status, const struct stream *stream); /* x lives until close */
+void answer_stream(
+	struct exchange *x, int status, const struct stream *stream); /* x lives until close */
 
 /* ---- reading the request ---- */
 
-struct str exchange_token(struct exchange *x);                 /* ?token, headers, else acl.tokens.default, else "" */
-struct str exchange_lower(struct exchange *x, struct str s);   /* ASCII lower case, in the arena */
+struct str exchange_token(
+	struct exchange *x); /* ?token, headers, else acl.tokens.default, else "" */
+struct str exchange_lower(struct exchange *x, struct str s); /* ASCII lower case, in the arena */
 /*
- * The JSON body bound to a struct (out holds the defaults). false: answered with 400 "Request decode failed: ...".
- * exchange_bind_json gives the parsed tree too (for bodies whose shape is looked at before binding).
+ * The JSON body bound to a struct (out holds the defaults). false: answered with 400 "Request
+ * decode failed: ...". exchange_bind_json gives the parsed tree too (for bodies whose shape is
+ * looked at before binding).
  */
 bool exchange_bind(struct exchange *x, const struct bind_object *object, void *out);
 bool exchange_json(struct exchange *x, const char *error_prefix, struct json **out);
 
 /* ---- ROUTE_READ handlers ---- */
 
-/* Names a thing that the answer shows; at most EXCHANGE_THINGS_MAX. X-Consul-Index is the highest index of them. */
+/* Names a thing that the answer shows; at most EXCHANGE_THINGS_MAX. X-Consul-Index is the highest
+ * index of them. */
 void read_thing(struct exchange *x, enum thing kind, struct str name);
 /* The same for the keys below a prefix, whose index the handler has found out itself. */
 void read_prefix(struct exchange *x, struct str prefix, uint64_t index);
-/* true: the client has this answer already and waits for the next: return at once, without answering. */
+/* true: the client has this answer already and waits for the next: return at once, without
+ * answering. */
 bool read_held(struct exchange *x);
 /*
- * For answers that show only a part of the thing (filter, tag, passing, node-meta ...): the engine compares the rendered answer with
- * the one that the client has, and goes on holding while it is the same.
+ * For answers that show only a part of the thing (filter, tag, passing, node-meta ...): the engine
+ * compares the rendered answer with the one that the client has, and goes on holding while it is
+ * the same.
  */
 bool read_held_filtered(struct exchange *x);
+/* A read that failed behind its parameters (bad filter ...): the answer carries Consul's empty meta
+ * headers. */
+void read_failed(struct exchange *x, int status, struct str text);
 /* ?consistent, ?stale or neither */
 enum read_mode { READ_DEFAULT, READ_STALE, READ_CONSISTENT };
 
 /* ---- other daemons ---- */
 
 /* timeout_ms 0: EXCHANGE_CALL_MS */
-#define EXCHANGE_CALL(x, client, type, message_pointer, timeout_ms, reply)                         \
-	do {                                                                                       \
-		OWN_EMBEDDED(buf_fini) struct buf encoded_ = { 0 };                                \
-                                                                                                   \
-		type##_encode(&encoded_, (message_pointer));                                       \
-		exchange_call((x), (client), MSG_##type, buf_str(&encoded_), (timeout_ms), (reply)); \
+#define EXCHANGE_CALL(x, client, type, message_pointer, timeout_ms, reply)                     \
+	do {                                                                                   \
+		OWN_EMBEDDED(buf_fini) struct buf encoded_ = { 0 };                            \
+                                                                                               \
+		type##_encode(&encoded_, (message_pointer));                                   \
+		exchange_call(                                                                 \
+			(x), (client), MSG_##type, buf_str(&encoded_), (timeout_ms), (reply)); \
 	} while (0)
-void exchange_call(struct exchange *x, struct ipc_client *client, uint16_t message, struct str encoded, int64_t timeout_ms,
-	exchange_reply_fn on_reply);
+void exchange_call(struct exchange *x, struct ipc_client *client, uint16_t message,
+	struct str encoded, int64_t timeout_ms, exchange_reply_fn on_reply);
 /* The on_reply of messages whose reply is just a result: answer_result. */
 void exchange_on_result(struct exchange *x, int status, struct str payload);
 /* The same, but success is 200 with an empty body whatever the payload (agent operations). */

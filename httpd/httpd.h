@@ -15,9 +15,16 @@ struct httpd {
 	const struct conf *conf;
 	struct uuid node_id;
 	struct state_reader *reader;
-	struct ipc_client *catalog_read, *catalog_write, *check_read, *check_write, *gossip_read, *gossip_write, *raft_read;
+	struct ipc_client *catalog_read, *catalog_write, *check_read, *check_write, *gossip_read,
+		*gossip_write, *raft_read;
 	/* ---- the engine's ---- */
 	struct engine *engine;
 };
+
+/* service.c */
+int httpd_open(struct httpd *h);
+void httpd_free(struct httpd *h);
+void httpd_status(struct daemon *d, struct jsonw *w);
+const char *httpd_waits_for(struct daemon *d);
 
 #endif

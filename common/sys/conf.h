@@ -78,6 +78,7 @@ struct conf {
 		ui, log_json, enable_syslog, rejoin_after_leave;
 	int64_t bootstrap_expect;
 	struct str log_file;
+	int64_t log_rotate_bytes, log_rotate_duration_ns, log_rotate_max_files;
 	/* addresses */
 	struct str bind_addr, client_addr, advertise_addr, advertise_addr_wan, serf_lan_bind,
 		serf_wan_bind;

@@ -393,6 +393,9 @@ static void derived_fill(struct conf_builder *b)
 	if (c->raft_snapshot_interval_ns == 0) {
 		c->raft_snapshot_interval_ns = 30 * NS_PER_S;
 	}
+	if (c->log_rotate_duration_ns <= 0) {
+		c->log_rotate_duration_ns = 24 * 3600 * NS_PER_S;
+	}
 	if (c->session_ttl_min_ns == 0) {
 		c->session_ttl_min_ns = 10 * NS_PER_S;
 	}

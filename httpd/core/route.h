@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which handler answers which method and path. The rows stand in httpd/routes.def; ADDING AN ENDPOINT = A ROW THERE AND ITS
- * FUNCTION in the file of its group. Rows of one path with several methods stand together.
+ * Which handler answers which method and path. The rows stand in httpd/routes.def; ADDING AN
+ * ENDPOINT = A ROW THERE AND ITS FUNCTION in the file of its group. Rows of one path with several
+ * methods stand together.
  *
- * A path that ends in '/' matches everything below it (the longest such path wins); what follows is request.name.
+ * A path that ends in '/' matches everything below it (the longest such path wins); what follows is
+ * request.name.
  */
 #ifndef MUSTER_HTTPD_CORE_ROUTE_H
 #define MUSTER_HTTPD_CORE_ROUTE_H
@@ -13,11 +15,13 @@
 struct exchange;
 
 enum route_flag {
-	/* The handler runs inside a read transaction (exchange->txn), with ?stale, ?consistent, ?index and ?wait handled around it. */
+	/* The handler runs inside a read transaction (exchange->txn), with ?stale, ?consistent,
+	   ?index and ?wait handled around it. */
 	ROUTE_READ = 1 << 0,
 	/* X-Consul-Effective-Consistency is sent. */
 	ROUTE_SHOWS_CONSISTENCY = 1 << 1,
-	/* ?dc= is ignored (agent-local endpoints and catalog register/deregister); elsewhere a foreign dc answers "No path to datacenter". */
+	/* ?dc= is ignored (agent-local endpoints and catalog register/deregister); elsewhere a
+	   foreign dc answers "No path to datacenter". */
 	ROUTE_LOCAL = 1 << 2,
 	/* ?cached is known: X-Cache is sent. */
 	ROUTE_CACHED = 1 << 3,
@@ -26,9 +30,11 @@ enum route_flag {
 	ROUTE_BODY_TXN = 1 << 5,
 	/* The body is written to a file in the run directory: exchange->upload_path. */
 	ROUTE_BODY_FILE = 1 << 6,
-	/* No wrapper around the answer: no Vary, no configured headers, no block_endpoints ("/"). */
+	/* No wrapper around the answer: no Vary, no configured headers, no block_endpoints ("/").
+	 */
 	ROUTE_BARE = 1 << 7,
-	/* The methods are the handler's own business (every method reaches the GET row): query, ui. */
+	/* The methods are the handler's own business (every method reaches the GET row): query, ui.
+	 */
 	ROUTE_ANY_METHOD = 1 << 8,
 };
 
@@ -42,8 +48,8 @@ struct route {
 struct route_match {
 	const struct route *rows; /* the first row of the path; NULL: unknown path */
 	uint32_t rows_count;
-	struct str name;          /* what follows a subtree's path */
-	bool add_slash;           /* the path is that of a subtree without its '/': redirect */
+	struct str name; /* what follows a subtree's path */
+	bool add_slash;	 /* the path is that of a subtree without its '/': redirect */
 };
 
 /* The table in a form that is searched fast: rows sorted by path. rows must outlive it. */

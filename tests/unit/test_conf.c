@@ -91,8 +91,7 @@ TEST(test_older_spellings)
 		0);
 	ck_str_is(c->acl.token_default, "new");
 	ck_str_is(c->acl.token_agent, "x");
-	ck_str_is(
-		c->acl.default_policy, "allow"); /* the default of the newer key stands behind it */
+	ck_str_is(c->acl.default_policy, "deny");
 }
 END_TEST
 

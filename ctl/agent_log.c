@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The log of a node run by `muster agent`: all daemons, and we ourselves, write their lines into
+ * one pipe; from there they go to stdout, indented by four columns as Consul does, and to log_file.
+ * A line is one write of at most PIPE_BUF bytes, so lines do not mix; longer ones may.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "common/base/err.h"
+#include "common/sys/clock.h"
+#include "ctl/agent.h"
+
+struct agent_log {
+	int in, out; /* the pipe */
+	struct loop_io io;
+	struct buf lines; /* not yet ended */
+	/* log_file and its rotation; fd -1: none */
+	int fd;
+	struct str path;
+	int64_t bytes_max, bytes;
+	struct mono rotate_at;
+	int64_t rotate_after_ms;
+	int64_t files_max;
+	struct buf older; /* names of the files of this run, one per line, oldest first */
+};
+
+static void write_all(int fd, struct str s)
+{
+	while (s.n) {
+		ssize_t n = write(fd, s.p, s.n);
+
+		if (n < 0 && errno != EINTR) {
+			return; /* nobody reads: the log is lost, the node goes on */
+		}
+		s = str_skip(s, n > 0 ? (size_t)n : 0);
+	}
+}
+
+/* ---- log_file ---- */
+
+/* The file being written is always <base>-<unix ns><ext>. */
+static void file_name(const struct agent_log *log, struct buf *out)
+{
+	ssize_t dot = str_rfind(log->path, '.');
+	struct str base = log->path, extension = STR(".log");
+
+	if (dot > str_rfind(log->path, '/')) {
+		base = str_cut(log->path, (size_t)dot);
+		extension = str_skip(log->path, (size_t)dot);
+	}
+	buf_printf(out, STR_FMT "-%lld" STR_FMT, STR_ARG(base), (long long)clock_wall().ns,
+		STR_ARG(extension));
+}
+
+static void older_drop(struct agent_log *log)
+{
+	size_t lines = 0;
+
+	for (size_t i = 0; i < log->older.n; i++) {
+		lines += log->older.p[i] == '\n';
+	}
+	while (log->files_max > 0 && lines > (size_t)log->files_max) {
+		size_t end = (size_t)str_find(buf_str(&log->older), '\n');
+
+		log->older.p[end] = 0;
+		unlink(log->older.p);
+		memmove(log->older.p, log->older.p + end + 1, log->older.n - end - 1);
+		log->older.n -= end + 1;
+		lines--;
+	}
+}
+
+static int file_open(struct agent_log *log)
+{
+	OWN_EMBEDDED(buf_fini) struct buf name = { 0 };
+
+	file_name(log, &name);
+	if (log->fd >= 0) {
+		close(log->fd);
+	}
+	log->fd = open(buf_cstr(&name), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+	if (log->fd < 0) {
+		return err_errno("log_file %s", buf_cstr(&name));
+	}
+	older_drop(log);
+	buf_printf(&log->older, "%s\n", buf_cstr(&name));
+	log->bytes = 0;
+	log->rotate_at = mono_add_ms(clock_mono(), log->rotate_after_ms);
+	return 0;
+}
+
+static void file_write(struct agent_log *log, struct str line)
+{
+	if (log->fd < 0) {
+		return;
+	}
+	if ((log->bytes_max > 0 && log->bytes > 0 &&
+		    log->bytes + (int64_t)line.n > log->bytes_max) ||
+		!mono_before(clock_mono(), log->rotate_at)) {
+		if (file_open(log)) {
+			return;
+		}
+	}
+	write_all(log->fd, line);
+	log->bytes += (int64_t)line.n;
+}
+
+/* ---- the pipe ---- */
+
+static void lines_write(struct agent_log *log)
+{
+	OWN_EMBEDDED(buf_fini) struct buf shown = { 0 };
+	struct str rest = buf_str(&log->lines);
+	ssize_t end;
+
+	while ((end = str_find(rest, '\n')) >= 0) {
+		struct str line = str_cut(rest, (size_t)end + 1);
+
+		buf_put_lit(&shown, "    ");
+		buf_put_str(&shown, line);
+		file_write(log, line);
+		rest = str_skip(rest, line.n);
+	}
+	write_all(STDOUT_FILENO, buf_str(&shown));
+	if (rest.n != log->lines.n) {
+		memmove(log->lines.p, rest.p, rest.n);
+		log->lines.n = rest.n;
+	}
+}
+
+/* true: there may be more */
+static bool pipe_read(struct agent_log *log)
+{
+	enum { CHUNK = 16384, LINE_MAX_BYTES = 256 * 1024 };
+	ssize_t n = read(log->in, buf_reserve(&log->lines, CHUNK), CHUNK);
+
+	if (n <= 0) {
+		return false;
+	}
+	log->lines.n += (size_t)n;
+	if (log->lines.n > LINE_MAX_BYTES) {
+		buf_put_char(&log->lines, '\n');
+	}
+	lines_write(log);
+	return true;
+}
+
+static void on_pipe(void *arg, int events)
+{
+	pipe_read(arg);
+}
+
+int agent_log_open(struct loop *loop, const struct conf *c, struct agent_log **out)
+{
+	struct agent_log *log = xcalloc(1, sizeof(*log));
+	int fds[2], own;
+	char path[32];
+
+	*log = (struct agent_log) { .in = -1, .out = -1, .fd = -1, .path = c->log_file };
+	log->bytes_max = c->log_rotate_bytes;
+	log->files_max = c->log_rotate_max_files;
+	log->rotate_after_ms = c->log_rotate_duration_ns / NS_PER_MS;
+	if (c->log_file.n && file_open(log)) {
+		free(log);
+		return -EIO;
+	}
+	if (pipe2(fds, O_CLOEXEC)) {
+		free(log);
+		return err_errno("pipe");
+	}
+	log->in = fds[0];
+	log->out = fds[1];
+	fcntl(log->in, F_SETFL, O_NONBLOCK);
+	/* We are the reader: our own lines must never wait for room. A description of our own makes
+	 * only us non-blocking. */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", log->out);
+	own = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+	if (own >= 0) {
+		dup2(own, STDERR_FILENO);
+		close(own);
+	}
+	loop_io_init(&log->io, loop, log->in, on_pipe, log);
+	loop_io_set(&log->io, LOOP_READ);
+	*out = log;
+	return 0;
+}
+
+int agent_log_fd(const struct agent_log *log)
+{
+	return log->out;
+}
+
+void agent_log_close(struct agent_log *log)
+{
+	while (pipe_read(log)) {
+	}
+	loop_io_set(&log->io, 0);
+	dup2(STDOUT_FILENO, STDERR_FILENO);
+	close(log->in);
+	close(log->out);
+	if (log->fd >= 0) {
+		close(log->fd);
+	}
+	buf_fini(&log->lines);
+	buf_fini(&log->older);
+	free(log);
+}

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The listening sockets of a node: HTTP, HTTPS and DNS, on each address of the configuration.
+ */
+#include <errno.h>
+#include <grp.h>
+#include <netinet/in.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/base/err.h"
+#include "common/sys/net.h"
+#include "ctl/agent.h"
+
+enum { BACKLOG = 4096 };
+
+/* Owner, group and mode of a Unix socket as unix_sockets says (numbers or names). */
+static int permissions_set(const struct conf_unix_sockets *u, const char *path, struct buf *why)
+{
+	uid_t uid = (uid_t)-1;
+	gid_t gid = (gid_t)-1;
+	uint64_t number;
+
+	if (u->user.n) {
+		const struct passwd *pw = getpwnam(u->user.p);
+
+		if (!pw && str_to_u64(u->user, &number)) {
+			buf_printf(
+				why, "unix_sockets.user: unknown user " STR_FMT, STR_ARG(u->user));
+			return ST_INVALID;
+		}
+		uid = pw ? pw->pw_uid : (uid_t)number;
+	}
+	if (u->group.n) {
+		const struct group *gr = getgrnam(u->group.p);
+
+		if (!gr && str_to_u64(u->group, &number)) {
+			buf_printf(why, "unix_sockets.group: unknown group " STR_FMT,
+				STR_ARG(u->group));
+			return ST_INVALID;
+		}
+		gid = gr ? gr->gr_gid : (gid_t)number;
+	}
+	if (chown(path, uid, gid)) {
+		buf_printf(why, "chown %s: %s", path, strerror(errno));
+		return ST_INVALID;
+	}
+	if (u->mode.n && chmod(path, (mode_t)strtoul(u->mode.p, NULL, 8))) {
+		buf_printf(why, "chmod %s: %s", path, strerror(errno));
+		return ST_INVALID;
+	}
+	return 0;
+}
+
+/* Go's words for what a bind may answer. */
+static const char *reason_of(int error)
+{
+	switch (error) {
+	case EADDRINUSE:
+		return "address already in use";
+	case EADDRNOTAVAIL:
+		return "cannot assign requested address";
+	case EACCES:
+		return "permission denied";
+	default:
+		return strerror(error);
+	}
+}
+
+static int one_open(const struct conf *c, struct agent_sockets *s, const char *name,
+	struct str address, int64_t port, struct buf *why)
+{
+	bool udp = strcmp(name, "dns-udp") == 0, local = str_starts(address, STR("unix://"));
+	OWN_EMBEDDED(buf_fini) struct buf shown = { 0 };
+	struct net_address a;
+	int fd;
+
+	if (s->count == AGENT_SOCKETS_MAX) {
+		buf_printf(why, "more than %d addresses to listen on", AGENT_SOCKETS_MAX);
+		return ST_INVALID;
+	}
+	if (net_address_parse(address, (int)port, &a)) {
+		buf_printf(why, "cannot listen on \"" STR_FMT "\"", STR_ARG(address));
+		return ST_INVALID;
+	}
+	net_address_render(&a, &shown);
+	fd = net_listen(&a, udp ? SOCK_DGRAM : SOCK_STREAM, BACKLOG);
+	if (fd < 0) {
+		buf_printf(why, "listen %s %s: bind: %s",
+			udp	? "udp"
+			: local ? "unix"
+				: "tcp",
+			buf_cstr(&shown), reason_of(-fd));
+		return ST_INVALID;
+	}
+	snprintf(s->rows[s->count].name, sizeof(s->rows[0].name), "%s", name);
+	s->rows[s->count++].fd = fd;
+	return local ? permissions_set(&c->unix_sockets, buf_cstr(&shown) + strlen("unix://"), why)
+		     : 0;
+}
+
+int agent_sockets_open(const struct conf *c, struct agent_sockets *out, struct buf *why)
+{
+	const struct {
+		const char *name;
+		struct str addresses;
+		int64_t port;
+	} wanted[] = {
+		{ "dns-tcp", c->addresses.dns, c->ports.dns },
+		{ "dns-udp", c->addresses.dns, c->ports.dns },
+		{ "http", c->addresses.http, c->ports.http },
+		{ "https", c->addresses.https, c->ports.https },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
+		struct str rest = wanted[i].addresses;
+
+		while (wanted[i].port > 0 && rest.p) {
+			struct str one = str_split(rest, ' ', &rest);
+			int r = one.n ? one_open(c, out, wanted[i].name, one, wanted[i].port, why)
+				      : 0;
+
+			if (r) {
+				agent_sockets_close(out);
+				return r;
+			}
+		}
+	}
+	return 0;
+}
+
+void agent_sockets_close(struct agent_sockets *s)
+{
+	for (size_t i = 0; i < s->count; i++) {
+		struct sockaddr_storage sa = { 0 };
+		socklen_t size = sizeof(sa);
+
+		/* a Unix socket's file goes with it */
+		if (getsockname(s->rows[i].fd, (struct sockaddr *)&sa, &size) == 0 &&
+			sa.ss_family == AF_UNIX) {
+			struct net_address a = { sa, size };
+			OWN_EMBEDDED(buf_fini) struct buf path = { 0 };
+
+			net_address_render(&a, &path);
+			unlink(buf_cstr(&path) + strlen("unix://"));
+		}
+		close(s->rows[i].fd);
+	}
+	s->count = 0;
+}

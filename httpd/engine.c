@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The engine as a whole: its beginning, reload and end. The routes are expanded here from
+ * routes.def.
+ */
+#include "common/sys/clock.h"
+#include "common/sys/tls.h"
+#include "httpd/engine.h"
+#include "httpd/routes.h"
+
+static const struct route routes[] = {
+#define ROUTE(method, path, handler, flags) \
+	{ METHOD_##method, { path, sizeof(path) - 1 }, handler, flags },
+#include "httpd/routes.def"
+#undef ROUTE
+};
+
+/* http_config.response_headers as lines, in Go's spelling of names. */
+static void configure_headers(struct engine *e)
+{
+	const struct conf *conf = e->httpd->conf;
+	const struct pairs *headers = &conf->http.response_headers;
+
+	buf_clear(&e->configured);
+	for (uint32_t i = 0; i < headers->count; i++) {
+		struct str name = headers->items[i].key;
+		bool first = true;
+
+		for (size_t j = 0; j < name.n; j++) {
+			char c = name.p[j];
+
+			if (first && c >= 'a' && c <= 'z') {
+				c = (char)(c - 'a' + 'A');
+			} else if (!first && c >= 'A' && c <= 'Z') {
+				c = (char)(c - 'A' + 'a');
+			}
+			buf_put_char(&e->configured, c);
+			first = c == '-';
+		}
+		buf_put_lit(&e->configured, ": ");
+		buf_put_str(&e->configured, headers->items[i].value);
+		buf_put_lit(&e->configured, "\r\n");
+	}
+	if (conf->translate_wan_addrs) {
+		buf_put_lit(&e->configured, "X-Consul-Translate-Addresses: true\r\n");
+	}
+}
+
+/* conf's strings are not NUL-terminated by contract. */
+static const char *path_or_null(struct arena *arena, struct str path)
+{
+	return path.n ? arena_str(arena, path).p : NULL;
+}
+
+static int configure_tls(struct engine *e)
+{
+	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
+	OWN_EMBEDDED(buf_fini) struct buf why = { 0 };
+	const struct conf *conf = e->httpd->conf;
+	struct tls_options options = {
+		.cert_file = path_or_null(&arena, conf->cert_file),
+		.key_file = path_or_null(&arena, conf->key_file),
+		.ca_file = path_or_null(&arena, conf->ca_file),
+		.ca_path = path_or_null(&arena, conf->ca_path),
+		.version_min = path_or_null(&arena, conf->tls_min_version),
+		.verify_client = conf->verify_incoming || conf->verify_incoming_https,
+	};
+	int rc;
+
+	if (conf->ports.https <= 0 && daemon_socket(e->httpd->daemon, "https", 0) < 0) {
+		return 0;
+	}
+	rc = tls_context_new(&options, (struct tls_context **)&e->tls, &why);
+	if (rc) {
+		log_error("tls-unusable", "reason=\"" STR_FMT "\"", STR_ARG(buf_str(&why)));
+	}
+	return rc;
+}
+
+static void on_drain_timer(void *arg);
+
+int engine_open(struct httpd *h)
+{
+	struct engine *e = xcalloc(1, sizeof(*e));
+	int rc;
+
+	h->engine = e;
+	e->httpd = h;
+	e->loop = h->loop;
+	e->date_s = -1;
+	e->scratch = xmalloc(READ_SIZE);
+	route_table_init(&e->routes, routes, ARRAY_SIZE(routes));
+	rng_init(&e->rng, random_u64());
+	list_init(&e->listeners);
+	list_init(&e->conns);
+	list_init(&e->exchanges_free);
+	map_init(&e->clients, random_u64());
+	loop_timer_init(&e->drain_timer, e->loop, on_drain_timer, e);
+	holds_init(e);
+	configure_headers(e);
+	rc = configure_tls(e);
+	return rc ? rc : listen_open(e);
+}
+
+int engine_start(struct httpd *h)
+{
+	listen_start(h->engine);
+	return 0;
+}
+
+void engine_reload(struct httpd *h)
+{
+	configure_headers(h->engine);
+}
+
+/* Idle connections have been served for a while; a client that still wants something connects
+ * again. */
+static void on_drain_timer(void *arg)
+{
+	struct engine *e = arg;
+	struct conn *c, *following;
+
+	e->lingered = true;
+	list_for_each_safe (c, following, &e->conns, link) {
+		if (c->state == CONN_HEAD && !c->in.n) {
+			conn_fail(c);
+			conn_settle(c);
+		}
+	}
+	engine_check_drained(e);
+}
+
+void engine_drain(struct httpd *h)
+{
+	struct engine *e = h->engine;
+
+	e->draining = true;
+	listen_stop(e);
+	loop_timer_in(&e->drain_timer, DRAIN_LINGER_MS);
+	holds_expire_all(e);
+	engine_check_drained(e);
+}
+
+void engine_check_drained(struct engine *e)
+{
+	if (e->draining && e->conns_count == 0) {
+		daemon_drained(e->httpd->daemon);
+	}
+}
+
+void engine_free(struct engine *e)
+{
+	e->draining = false;
+	conns_free(e);
+	listen_fini(e);
+	holds_fini(e);
+	exchanges_fini(e);
+	output_fini(e);
+	route_table_fini(&e->routes);
+	map_fini(&e->clients);
+	loop_timer_stop(&e->drain_timer);
+	if (e->tls) {
+		tls_context_free(e->tls);
+	}
+	free(e->scratch);
+	free(e);
+}

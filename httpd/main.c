@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * httpd: the HTTP API. It answers reads from catalogd's state, which it maps read-only, and carries
+ * everything else to the daemon that owns it. It owns nothing itself.
+ */
+#include "httpd/engine.h"
+
+static int open_hook(struct daemon *d)
+{
+	struct httpd *h = xcalloc(1, sizeof(*h));
+
+	d->self = h;
+	h->daemon = d;
+	h->loop = d->loop;
+	h->conf = d->conf;
+	return httpd_open(h);
+}
+
+static int start_hook(struct daemon *d)
+{
+	return engine_start(d->self);
+}
+
+static void reload_hook(struct daemon *d)
+{
+	struct httpd *h = d->self;
+
+	h->conf = d->conf;
+	engine_reload(h);
+}
+
+static void drain_hook(struct daemon *d)
+{
+	engine_drain(d->self);
+}
+
+static void stop_hook(struct daemon *d)
+{
+	httpd_free(d->self);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct daemon_spec spec = {
+		.name = "httpd",
+		.open = open_hook,
+		.start = start_hook,
+		.reload = reload_hook,
+		.drain = drain_hook,
+		.stop = stop_hook,
+		.status = httpd_status,
+		.dump = httpd_status,
+		.waits_for = httpd_waits_for,
+	};
+
+	return daemon_main(&spec, argc, argv);
+}

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ROUTE_READ: how fresh the answer must be, the transaction, and whether there is something new to
+ * say. The handler is run again from the start after each change; a query waits in hold.c
+ * meanwhile.
+ *
+ * A read without a leader, or before the state is there, is parked for a while
+ * (performance.rpc_hold_timeout), as Consul retries, and then refused. It is never answered with an
+ * empty state.
+ */
+#include "common/base/hash.h"
+#include "httpd/engine.h"
+
+static bool parse_consistency(struct exchange *x, struct exchange_read *read)
+{
+	const struct request *r = &x->request;
+	struct str max_stale = request_param(r, "max_stale");
+	bool stale = request_has(r, "stale"), consistent = request_has(r, "consistent");
+	int64_t ns;
+
+	if (max_stale.n && duration_parse(max_stale, &ns, NULL)) {
+		answer_printf(
+			x, 400, "Invalid max_stale value \"" STR_FMT "\"", STR_ARG(max_stale));
+		return false;
+	}
+	if (stale && consistent) {
+		answer_text(x, 400,
+			STR("Cannot specify ?stale with ?consistent, conflicting semantics."));
+		return false;
+	}
+	if (consistent && request_has(r, "cached")) {
+		answer_text(x, 400,
+			STR("Cannot specify ?cached with ?consistent, conflicting semantics."));
+		return false;
+	}
+	read->mode = stale ? READ_STALE : consistent ? READ_CONSISTENT : READ_DEFAULT;
+	return true;
+}
+
+static bool parse_wait(struct exchange *x, struct exchange_read *read)
+{
+	const struct conf *conf = x->httpd->conf;
+	struct str wait = request_param(&x->request, "wait"),
+		   index = request_param(&x->request, "index");
+
+	if (wait.n && duration_parse(wait, &read->wait_ns, NULL)) {
+		answer_text(x, 400, STR("Invalid wait time"));
+		return false;
+	}
+	if (index.n && str_to_u64(index, &read->wanted)) {
+		answer_text(x, 400, STR("Invalid index"));
+		return false;
+	}
+	if (read->wait_ns <= 0) {
+		read->wait_ns = conf->default_query_time_ns;
+	}
+	read->wait_ns = min_of(read->wait_ns, conf->max_query_time_ns);
+	read->blocking = read->wanted > 0;
+	return true;
+}
+
+/* Who leads, and whether a read in this mode may be answered from the state here. */
+static bool may_answer(struct exchange *x)
+{
+	struct exchange_read *read = x->read;
+	struct mono now = loop_now(x->httpd->loop);
+	struct raft_page page;
+	bool known = state_raft_page(x->httpd->reader, &page);
+	bool leads = known && page.is_leader && page.lease_until_ns > now.ns;
+
+	x->answer.has_leader = true;
+	x->answer.known_leader = known && (page.is_leader || page.leader_known);
+	if (known && !page.is_leader && page.last_contact_ns) {
+		x->answer.last_contact_ms =
+			(uint64_t)max_of((now.ns - page.last_contact_ns) / NS_PER_MS, 0);
+	}
+	/* In a quorum of one nobody else can have been elected: a lease without end needs no
+	 * confirmation. */
+	read->barrier_passed |= leads && page.lease_until_ns == INT64_MAX;
+	return leads || read->mode == READ_STALE ||
+	       (read->mode == READ_CONSISTENT && read->barrier_passed);
+}
+
+/* No leader or no state: later, or an error. */
+static void not_now(struct exchange *x)
+{
+	struct hold *h = x->conn->hold;
+	bool waited = h && h->give_up.ns && !mono_before(loop_now(x->httpd->loop), h->give_up);
+
+	if (waited || x->httpd->engine->draining || (h && h->expired)) {
+		answer_text(x, 500, STR("No cluster leader"));
+		return;
+	}
+	x->read->held = x->read->park = true;
+}
+
+/* The client of a filtered query has an answer: is the new one any different? */
+static void compare(struct exchange *x)
+{
+	struct hold *h = x->conn->hold;
+	uint64_t hash =
+		hash64_mix(hash64(buf_str(exchange_body(x)), 0), (uint64_t)x->answer.status);
+
+	if (h && h->has_hash && h->hash != hash) {
+		return;
+	}
+	x->read->hash = hash;
+	x->read->held = true;
+	x->answered = false;
+}
+
+static void run(struct exchange *x)
+{
+	struct exchange_read *read = x->read;
+
+	if (!may_answer(x) || state_read(x->httpd->reader, &x->txn, &read->applied)) {
+		not_now(x);
+		return;
+	}
+	if (x->route->flags & ROUTE_SHOWS_CONSISTENCY) {
+		static const char *const names[] = { "leader", "stale", "consistent" };
+
+		x->answer.consistency = names[read->mode];
+	}
+	x->route->handle(x);
+	kv_abort(take(x->txn));
+	if (read->compare && x->answered && x->answer.status == 200) {
+		compare(x);
+	}
+}
+
+static void on_barrier(struct exchange *x, int status, struct str payload)
+{
+	if (status) {
+		answer_result(x, status, NULL);
+		return;
+	}
+	x->read->barrier_passed = true;
+	run(x);
+}
+
+void read_run(struct exchange *x)
+{
+	struct exchange_read *read = arena_new(&x->arena, struct exchange_read);
+	struct str dc = request_param(&x->request, "dc");
+	struct catalog_barrier m = {};
+
+	x->read = read;
+	if (!parse_consistency(x, read) || !parse_wait(x, read)) {
+		return;
+	}
+	if (dc.n && !str_eq(dc, x->httpd->conf->datacenter)) {
+		answer_text(x, 500, STR("No path to datacenter"));
+		return;
+	}
+	if (x->route->flags & ROUTE_CACHED && request_has(&x->request, "cached")) {
+		/* There is no cache to be behind: each answer is read from the state. */
+		answer_header(x, STR("X-Cache"), STR("MISS"));
+	}
+	may_answer(x);
+	if (read->mode == READ_CONSISTENT && !read->barrier_passed) {
+		EXCHANGE_CALL(x, x->httpd->catalog_read, catalog_barrier, &m,
+			x->httpd->conf->performance.rpc_hold_timeout_ns / NS_PER_MS, on_barrier);
+		return;
+	}
+	run(x);
+}
+
+static void add_thing(struct exchange *x, enum thing kind, struct str name, uint64_t index)
+{
+	struct exchange_read *read = x->read;
+
+	must(read->things_count < EXCHANGE_THINGS_MAX);
+	read->things[read->things_count].kind = kind;
+	read->things[read->things_count++].name = name;
+	read->index = max_of(read->index, index);
+}
+
+void read_thing(struct exchange *x, enum thing kind, struct str name)
+{
+	add_thing(x, kind, name,
+		kind == THING_KV ? thing_kv_index(x->txn, name) : thing_index(x->txn, kind, name));
+}
+
+void read_prefix(struct exchange *x, struct str prefix, uint64_t index)
+{
+	add_thing(x, 0, prefix, index);
+}
+
+/* The wait is over, whatever there is to say. */
+static bool is_over(const struct exchange *x)
+{
+	const struct hold *h = x->conn->hold;
+	struct catalog_page page;
+
+	if (x->httpd->engine->draining || (h && h->expired)) {
+		return true;
+	}
+	/* A restored snapshot may have moved every index back. */
+	return h && h->has_restore_count && state_catalog_page(x->httpd->reader, &page) &&
+	       page.restore_count != h->restore_count;
+}
+
+bool read_held(struct exchange *x)
+{
+	struct exchange_read *read = x->read;
+
+	answer_index(x, read->index);
+	read->held = read->blocking && read->index <= read->wanted && !is_over(x);
+	return read->held;
+}
+
+bool read_held_filtered(struct exchange *x)
+{
+	struct exchange_read *read = x->read;
+	const struct hold *h = x->conn->hold;
+
+	answer_index(x, read->index);
+	read->compare = read->blocking && !is_over(x) &&
+			(read->index <= read->wanted || (h && h->has_hash));
+	return false;
+}

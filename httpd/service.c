@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What httpd holds of the other daemons, and what it tells about itself on the control socket.
+ */
+#include "httpd/engine.h"
+
+int httpd_open(struct httpd *h)
+{
+	struct {
+		const char *endpoint;
+		struct ipc_client **client;
+	} const rows[] = {
+		{ "catalogd/read", &h->catalog_read },
+		{ "catalogd/write", &h->catalog_write },
+		{ "checkd/read", &h->check_read },
+		{ "checkd/write", &h->check_write },
+		{ "gossipd/read", &h->gossip_read },
+		{ "gossipd/write", &h->gossip_write },
+		{ "raftd/read", &h->raft_read },
+	};
+	OWN(free) char *data_dir = NULL;
+	int rc = conf_node_id(h->conf, &h->node_id);
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows) && !rc; i++) {
+		rc = ipc_client_new(h->loop, rows[i].endpoint, rows[i].client);
+	}
+	if (rc) {
+		return err_pass(rc);
+	}
+	data_dir = str_dup(h->conf->data_dir);
+	h->reader = state_reader_new(data_dir, STATE_KIND_STATE);
+	return engine_open(h);
+}
+
+void httpd_free(struct httpd *h)
+{
+	struct ipc_client *clients[] = { h->catalog_read, h->catalog_write, h->check_read,
+		h->check_write, h->gossip_read, h->gossip_write, h->raft_read };
+
+	if (h->engine) {
+		engine_free(h->engine);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(clients); i++) {
+		if (clients[i]) {
+			ipc_client_free(clients[i]);
+		}
+	}
+	if (h->reader) {
+		state_reader_free(h->reader);
+	}
+	free(h);
+}
+
+void httpd_status(struct daemon *d, struct jsonw *w)
+{
+	const struct httpd *h = d->self;
+	const struct engine *e = h->engine;
+	struct {
+		const char *name;
+		uint64_t value;
+	} const rows[] = {
+		{ "connections", e->conns_count },
+		{ "connections_max", e->conns_max },
+		{ "held", e->holds_count },
+		{ "waiting", e->waits.waiters_count },
+		{ "buffered_bytes", e->buffered },
+		{ "requests", e->counts.requests },
+		{ "accepted", e->counts.accepted },
+		{ "refused_connections", e->counts.refused_conns },
+		{ "refused_by_client_limit", e->counts.refused_client },
+		{ "malformed", e->counts.malformed },
+		{ "timeouts", e->counts.timeouts },
+		{ "holds", e->counts.holds },
+		{ "wakes", e->counts.wakes },
+		{ "watch_lost", e->counts.watch_lost },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		jsonw_key(w, str_of(rows[i].name));
+		jsonw_u64(w, rows[i].value);
+	}
+}
+
+const char *httpd_waits_for(struct daemon *d)
+{
+	const struct httpd *h = d->self;
+
+	return ipc_client_connected(h->catalog_read) ? NULL : "catalogd";
+}
