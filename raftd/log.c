@@ -133,31 +133,42 @@ int log_reserve(struct log *l, size_t body_size)
 	return 0;
 }
 
-bool log_prepare(struct log *l)
+bool log_wants_spare(const struct log *l)
 {
-	struct segment *s = log_newest(l);
-	uint64_t left;
+	const struct segment *s = log_newest(l);
 
-	if (!s || !list_empty(&l->spares) || s->end < s->size / 4) {
-		return false;
+	return s && list_empty(&l->spares) && s->end >= s->size / 4;
+}
+
+int log_prepare(struct log *l)
+{
+	uint64_t size = l->options.segment_bytes;
+	struct segment *s;
+	int r = 0;
+
+	if (!log_wants_spare(l)) {
+		return 0;
 	}
-	if (!l->preparing && file_new(l, &l->preparing)) {
-		return false;
+	if (!l->preparing) {
+		r = file_new(l, &l->preparing);
+	}
+	if (r) {
+		return r;
 	}
 	s = l->preparing;
-	left = l->options.segment_bytes - s->size;
-	if (fill(s, min_of(left, (uint64_t)LOG_SLICE_BYTES))) {
+	r = fill(s, min_of(size - s->size, (uint64_t)LOG_SLICE_BYTES));
+	if (r) {
 		(void)disk_remove(l->options.disk, s->name);
 		segment_free(take(l->preparing));
-		return false;
+		return r;
 	}
-	if (s->size < l->options.segment_bytes) {
-		return true;
+	if (s->size == size) {
+		r = disk_sync_names(l->options.disk);
 	}
-	if (disk_sync_names(l->options.disk) == 0) {
+	if (s->size == size && r == 0) {
 		log_put_spare(l, take(l->preparing));
 	}
-	return false;
+	return r;
 }
 
 /* -------- appending -------- */

@@ -80,8 +80,9 @@ int log_read(struct log *l, uint64_t from, uint64_t through, size_t bytes_max, s
 
 /* Gives up whole segments before `before`, and those before `limit` while there are more than bytes_max. -errno from removing files. */
 int log_discard(struct log *l, uint64_t before, uint64_t limit, uint64_t bytes_max);
-/* true: call again soon. Failures are not told: log_reserve will meet them. */
-bool log_prepare(struct log *l);
+bool log_wants_spare(const struct log *l);
+/* One slice, when wanted. -errno: not now; log_reserve will meet it, when it comes to that. */
+int log_prepare(struct log *l);
 uint64_t log_disk_bytes(const struct log *l);
 
 /* Shared by log.c and log_open.c. */

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "raftd/raftd.h"
+
+int main(int argc, char **argv)
+{
+	static const struct daemon_spec spec = {
+		.name = "raftd",
+		.open = raftd_open,
+		.start = raftd_start,
+		.stop = raftd_stop,
+		.status = raftd_status,
+		.dump = raftd_dump,
+		.waits_for = raftd_waits_for,
+		.metrics = raftd_metrics,
+		.metrics_count = METRICS_COUNT,
+	};
+
+	return daemon_main(&spec, argc, argv);
+}
