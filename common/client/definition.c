@@ -195,6 +195,14 @@ static bool tagged_has(const struct service_def *s, struct str name)
 	return false;
 }
 
+static void tagged_sort(struct service_def *s)
+{
+	if (s->tagged_addresses.count) {
+		qsort(s->tagged_addresses.items, s->tagged_addresses.count,
+			sizeof(s->tagged_addresses.items[0]), tagged_cmp);
+	}
+}
+
 /* An instance with a literal address is reachable under it by family too. Keeps the list sorted by
  * name. */
 static void tagged_complete(struct service_def *s)
@@ -211,18 +219,17 @@ static void tagged_complete(struct service_def *s)
 				(struct tagged_address) { name, s->address, s->port };
 		}
 	}
-	if (s->tagged_addresses.count) {
-		qsort(s->tagged_addresses.items, s->tagged_addresses.count,
-			sizeof(s->tagged_addresses.items[0]), tagged_cmp);
-	}
+	tagged_sort(s);
 }
 
-static int tagged_decode(
-	struct arena *arena, const struct json *v, struct service_def *s, struct buf *why)
+int definition_tagged_addresses(struct arena *arena, const char *go_name, const struct json *v,
+	struct service_def *s, struct buf *why)
 {
+	struct bind_object rows = tagged_address_rows;
 	const struct json *item;
 	uint32_t n = v && v->type == JSON_OBJECT ? v->count : 0;
 
+	rows.go_name = go_name;
 	/* two more: tagged_complete's */
 	s->tagged_addresses.items = arena_array(arena, struct tagged_address, n + 2);
 	s->tagged_addresses.count = 0;
@@ -233,21 +240,19 @@ static int tagged_decode(
 			json_go_type(v));
 		return ST_INVALID;
 	}
-	if (n == 0) {
-		return 0;
-	}
-	json_for_each (item, v) {
+	for (item = n ? v->first : NULL; item; item = item->next) {
 		struct tagged_address *t = &s->tagged_addresses.items[s->tagged_addresses.count];
 
 		if (tagged_has(s, item->key)) {
 			continue;
 		}
-		if (bind_object(&tagged_address_rows, item, arena, t, why)) {
+		if (bind_object(&rows, item, arena, t, why)) {
 			return ST_INVALID;
 		}
 		t->name = item->key;
 		s->tagged_addresses.count++;
 	}
+	tagged_sort(s);
 	return 0;
 }
 
@@ -343,7 +348,7 @@ int definition_service(struct arena *arena, enum definition_form form, const str
 	}
 	if (bind_object(form == DEFINITION_API ? &service_api_rows : &service_file_rows, v, arena,
 		    &b, &why) ||
-		tagged_decode(arena, b.tagged_addresses, &b.service, &why)) {
+		definition_tagged_addresses(arena, tagged_address_rows.go_name, b.tagged_addresses, &b.service, &why)) {
 		return decode_failed(arena, form, &why, error);
 	}
 	service_checks_settle(arena, &b, out);

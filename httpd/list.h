@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Lists of records as answers: what ?filter, ?node-meta, ?tag and ?near mean, once for all endpoints that have them.
+ *
+ *     struct list l;
+ *     if (!list_begin(&l, x, FILTER_NODE)) return;              // answered: bad filter
+ *     if (list_held(&l)) return;
+ *     ... list_add(&l, record.json, key_of_node) ...            // dropped when it does not match the filter
+ *     list_end(&l);                                             // answers with the JSON array
+ *
+ * Without parameters list_add does nothing but append to the body.
+ */
+#ifndef MUSTER_HTTPD_LIST_H
+#define MUSTER_HTTPD_LIST_H
+
+#include "httpd/core/filter.h"
+#include "httpd/exchange.h"
+
+struct list_element {
+	struct str json;
+	double distance;
+	uint32_t number;
+};
+
+struct list_query {
+	struct exchange *x;
+	struct filter *filter;
+	struct arena scratch;     /* of the filter */
+	bool narrowed;            /* shows only a part of the thing: the engine compares answers */
+	bool has_meta, has_tags;
+	bool near;                /* elements are collected and sorted */
+	struct coordinate origin;
+	struct list_element *elements;
+	uint32_t count, room;
+};
+
+/* Reads the parameters. false: answered (bad filter). After true, list_end or list_drop must come. */
+bool list_begin(struct list_query *l, struct exchange *x, enum filter_object object);
+/* read_held or read_held_filtered; true: dropped, return at once. */
+bool list_held(struct list_query *l);
+/* ?node-meta and ?tag about one record. */
+bool list_wants_meta(const struct list_query *l, const struct pairs *node_meta);
+bool list_wants_tags(const struct list_query *l, const struct strs *tags);
+/* node: its name in lower case, for ?near. json: borrowed from the transaction. */
+void list_add(struct list_query *l, struct str json, struct str node);
+bool list_matches(struct list_query *l, struct str json); /* ?filter alone */
+void list_end(struct list_query *l);
+void list_drop(struct list_query *l);
+
+/* A node that has measured nothing yet. */
+#define COORDINATE_ORIGIN \
+	STR("{\"Vec\":[0,0,0,0,0,0,0,0],\"Error\":1.5,\"Adjustment\":0,\"Height\":0.00001}")
+
+/* Estimated round trip between two nodes in seconds (Vivaldi). */
+double coordinate_distance(const struct coordinate *a, const struct coordinate *b);
+
+#endif
