@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * /v1/catalog/: nodes, services and instances as registered; register and deregister, which become commands.
+ * /v1/catalog/: nodes, services and instances as registered; register and deregister, which become
+ * commands.
  */
 #include "common/base/err.h"
+#include "common/base/map.h"
 #include "httpd/core/catalog_body.h"
 #include "httpd/list.h"
 #include "httpd/routes.h"
@@ -133,9 +135,10 @@ void handle_catalog_service(struct exchange *x)
 		struct str json = wire_get_STR(&c, NULL);
 		struct instance_record record;
 
-		if ((!l.has_meta && !l.has_tags) || (instance_record_decode(w.value, &x->arena, &record) == 0 &&
-							    list_wants_meta(&l, &record.node_meta) &&
-							    list_wants_tags(&l, &record.tags))) {
+		if ((!l.has_meta && !l.has_tags) ||
+			(instance_record_decode(w.value, &x->arena, &record) == 0 &&
+				list_wants_meta(&l, &record.node_meta) &&
+				list_wants_tags(&l, &record.tags))) {
 			list_add(&l, json, l.near ? node_of_instance(w.key) : STR_NONE);
 		}
 	}
@@ -144,7 +147,8 @@ void handle_catalog_service(struct exchange *x)
 
 /* ---- services ---- */
 
-/* Names and tags of the services on nodes that ?node-meta selects, gathered because the state knows them only as a whole. */
+/* Names and tags of the services on nodes that ?node-meta selects, gathered because the state knows
+ * them only as a whole. */
 struct name_tags {
 	struct map_node link;
 	struct str name;
@@ -193,16 +197,19 @@ static void name_tags_put(struct jsonw *w, const struct name_tags *n)
 
 static int name_cmp(const void *a, const void *b)
 {
-	return str_cmp((*(struct name_tags *const *)a)->name, (*(struct name_tags *const *)b)->name);
+	return str_cmp(
+		(*(struct name_tags *const *)a)->name, (*(struct name_tags *const *)b)->name);
 }
 
 static void names_put(struct exchange *x, struct map *names)
 {
-	struct name_tags **sorted = arena_array(&x->arena, struct name_tags *, names->count), *n, *following;
+	struct name_tags **sorted = arena_array(&x->arena, struct name_tags *, names->count), *n,
+			 *following;
 	struct jsonw w = jsonw_of(exchange_body(x));
 	size_t count = 0;
 
-	map_for_each(n, following, names, link) {
+	map_for_each(n, following, names, link)
+	{
 		sorted[count++] = n;
 	}
 	qsort(sorted, count, sizeof(sorted[0]), name_cmp);
@@ -238,7 +245,8 @@ static void services_by_meta(struct list_query *l)
 	while (kv_walk_next(&w)) {
 		struct node_record record;
 
-		if (node_record_decode(w.value, &l->x->arena, &record) == 0 && list_wants_meta(l, &record.def.meta)) {
+		if (node_record_decode(w.value, &l->x->arena, &record) == 0 &&
+			list_wants_meta(l, &record.def.meta)) {
 			services_of_node(l, &names, w.key);
 		}
 	}
@@ -279,10 +287,14 @@ void handle_catalog_services(struct exchange *x)
 
 static int nibble(char c)
 {
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+	return c >= '0' && c <= '9'   ? c - '0'
+	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
+	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
+				      : -1;
 }
 
-/* The hex digits of a node ID's beginning, dashes left out: bytes, and whether half a byte follows. -1: no such text. */
+/* The hex digits of a node ID's beginning, dashes left out: bytes, and whether half a byte follows.
+ * -1: no such text. */
 static int id_digits(struct str text, uint8_t bytes[16])
 {
 	int count = 0;
@@ -336,7 +348,8 @@ static bool node_resolve(struct exchange *x, struct str *key_out, struct str *js
 
 	*key_out = key;
 	if (key.n > NODE_NAME_MAX || !kv_get(x->txn, STATE_NODES, key, &value)) {
-		if (!node_by_id(x, x->request.name, &key) || !kv_get(x->txn, STATE_NODES, key, &value)) {
+		if (!node_by_id(x, x->request.name, &key) ||
+			!kv_get(x->txn, STATE_NODES, key, &value)) {
 			return false;
 		}
 		*key_out = arena_str(&x->arena, key);
@@ -352,11 +365,13 @@ struct named_service {
 
 static int named_cmp(const void *a, const void *b)
 {
-	return str_cmp(((const struct named_service *)a)->id, ((const struct named_service *)b)->id);
+	return str_cmp(
+		((const struct named_service *)a)->id, ((const struct named_service *)b)->id);
 }
 
 /* The services of a node that the filter lets through, by ID; in the arena. */
-static struct named_service *services_find(struct list_query *l, struct str node, uint32_t *count_out)
+static struct named_service *services_find(
+	struct list_query *l, struct str node, uint32_t *count_out)
 {
 	struct named_service *items = NULL;
 	uint32_t count = 0, size = 0;
@@ -367,7 +382,8 @@ static struct named_service *services_find(struct list_query *l, struct str node
 	while (kv_walk_next(&w)) {
 		struct service_record record;
 
-		if (service_record_decode(w.value, &l->x->arena, &record) || !list_matches(l, record.json)) {
+		if (service_record_decode(w.value, &l->x->arena, &record) ||
+			!list_matches(l, record.json)) {
 			continue;
 		}
 		items = wire_list_room(&l->x->arena, items, count, &size, sizeof(items[0]));
@@ -380,7 +396,8 @@ static struct named_service *services_find(struct list_query *l, struct str node
 	return items;
 }
 
-/* {"Node":..,"Services":..} with the services as an object (catalog/node) or a list (catalog/node-services). */
+/* {"Node":..,"Services":..} with the services as an object (catalog/node) or a list
+ * (catalog/node-services). */
 static void node_put(struct list_query *l, struct str node, struct str node_json, bool as_list)
 {
 	struct jsonw w = jsonw_of(exchange_body(l->x));
@@ -423,7 +440,8 @@ static void answer_node(struct exchange *x, bool as_list)
 	if (known) {
 		node_put(&l, node, node_json, as_list);
 	} else {
-		buf_put_cstr(exchange_body(x), as_list ? "{\"Node\":null,\"Services\":null}" : "null");
+		buf_put_cstr(
+			exchange_body(x), as_list ? "{\"Node\":null,\"Services\":null}" : "null");
 	}
 	list_drop(&l);
 	answer_json(x, 200);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * /v1/coordinate/: where nodes are in the network, by Vivaldi's measure. What agents send is stored as it is; gossip makes it.
+ * /v1/coordinate/: where nodes are in the network, by Vivaldi's measure. What agents send is stored
+ * as it is; gossip makes it.
  */
 #include <math.h>
 
@@ -53,15 +54,20 @@ static bool is_finite(uint64_t bits)
 /* The rest of the body. false: answered. */
 static bool coord_bind(struct exchange *x, const struct json *coord, struct coordinate *c)
 {
-	uint64_t *const vec[VEC_SIZE] = { &c->vec0, &c->vec1, &c->vec2, &c->vec3, &c->vec4, &c->vec5, &c->vec6, &c->vec7 };
+	uint64_t *const vec[VEC_SIZE] = { &c->vec0, &c->vec1, &c->vec2, &c->vec3, &c->vec4,
+		&c->vec5, &c->vec6, &c->vec7 };
 	const struct json *list = json_find_fold(coord, "Vec"), *item;
 	bool valid = coord && coord->type == JSON_OBJECT;
 	int count = 0;
 
-	for (item = list && list->type == JSON_ARRAY ? list->first : NULL; item; item = item->next) {
+	for (item = list && list->type == JSON_ARRAY ? list->first : NULL; item;
+		item = item->next) {
 		if (item->type != JSON_NUMBER) {
-			answer_printf(x, 400, "Request decode failed: json: cannot unmarshal %s into Go struct field "
-					      "Coordinate.Coord.Vec of type float64", json_go_type(item));
+			answer_printf(x, 400,
+				"Request decode failed: json: cannot unmarshal %s into Go struct "
+				"field "
+				"Coordinate.Coord.Vec of type float64",
+				json_go_type(item));
 			return false;
 		}
 		if (count < VEC_SIZE) {
@@ -99,7 +105,8 @@ void handle_coordinate_update(struct exchange *x)
 	struct update_body body = { 0 };
 	struct cmd_coordinates command = { { &body.coordinate, 1 } };
 
-	if (disabled(x) || !exchange_bind(x, &update_rows, &body) || !coord_bind(x, body.coord, &body.coordinate)) {
+	if (disabled(x) || !exchange_bind(x, &update_rows, &body) ||
+		!coord_bind(x, body.coord, &body.coordinate)) {
 		return;
 	}
 	cmd_coordinates_encode(&payload, &command);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * /v1/health/: checks of a node, of a service, by state; instances of a service with their checks. The elements stand ready
- * in the state; without parameters an answer is their concatenation.
+ * /v1/health/: checks of a node, of a service, by state; instances of a service with their checks.
+ * The elements stand ready in the state; without parameters an answer is their concatenation.
  */
 #include "common/base/err.h"
 #include "httpd/list.h"
@@ -25,8 +25,9 @@ static bool node_wanted(struct list_query *l, struct str node)
 	if (!l->has_meta) {
 		return true;
 	}
-	return kv_get(l->x->txn, STATE_NODES, node, &value) && node_record_decode(value, &l->x->arena, &record) == 0 &&
-		list_wants_meta(l, &record.def.meta);
+	return kv_get(l->x->txn, STATE_NODES, node, &value) &&
+	       node_record_decode(value, &l->x->arena, &record) == 0 &&
+	       list_wants_meta(l, &record.def.meta);
 }
 
 /* key: lower(node) 0 lower(check id), as in CHECKS */
@@ -148,8 +149,8 @@ static bool instance_wanted(struct list_query *l, struct str value)
 	if (!l->has_meta && !l->has_tags) {
 		return true;
 	}
-	return health_record_decode(value, &l->x->arena, &record) == 0 && list_wants_meta(l, &record.node_meta) &&
-		list_wants_tags(l, &record.tags);
+	return health_record_decode(value, &l->x->arena, &record) == 0 &&
+	       list_wants_meta(l, &record.node_meta) && list_wants_tags(l, &record.tags);
 }
 
 /* key: lower(service) 0 lower(node) 0 lower(id) */
@@ -180,7 +181,8 @@ void handle_health_service(struct exchange *x)
 	}
 	kv_walk_init(&w, x->txn, STATE_HEALTH, state_key2(&room, service, STR("")));
 	while (kv_walk_next(&w)) {
-		/* the hot path: status and json stand first, the rest of the record is not looked at */
+		/* the hot path: status and json stand first, the rest of the record is not looked
+		 * at */
 		struct cursor c = cursor_of(w.value);
 		uint8_t status = cursor_u8(&c);
 		struct str json = wire_get_STR(&c, NULL);

@@ -7,7 +7,6 @@
 #include <math.h>
 
 #include "common/base/err.h"
-#include "httpd/httpd.h"
 
 static double double_of(uint64_t bits)
 {
@@ -19,8 +18,10 @@ static double double_of(uint64_t bits)
 
 double coordinate_distance(const struct coordinate *a, const struct coordinate *b)
 {
-	const uint64_t va[] = { a->vec0, a->vec1, a->vec2, a->vec3, a->vec4, a->vec5, a->vec6, a->vec7 };
-	const uint64_t vb[] = { b->vec0, b->vec1, b->vec2, b->vec3, b->vec4, b->vec5, b->vec6, b->vec7 };
+	const uint64_t va[] = { a->vec0, a->vec1, a->vec2, a->vec3, a->vec4, a->vec5, a->vec6,
+		a->vec7 };
+	const uint64_t vb[] = { b->vec0, b->vec1, b->vec2, b->vec3, b->vec4, b->vec5, b->vec6,
+		b->vec7 };
 	double sum = 0, distance, adjusted;
 
 	for (size_t i = 0; i < ARRAY_SIZE(va); i++) {
@@ -43,7 +44,7 @@ static bool coordinate_find(struct list_query *l, struct str node, struct coordi
 		coordinate_record_decode(value, &l->x->arena, &record)) {
 		return false;
 	}
-	*out = record.def;
+	*out = record.coordinate;
 	return true;
 }
 
@@ -52,7 +53,8 @@ static void near_begin(struct list_query *l, struct str near)
 {
 	struct str node = str_is(near, "_agent") ? l->x->httpd->conf->node_name : near;
 
-	l->near = node.n && node.n <= NODE_NAME_MAX && coordinate_find(l, exchange_lower(l->x, node), &l->origin);
+	l->near = node.n && node.n <= NODE_NAME_MAX &&
+		  coordinate_find(l, exchange_lower(l->x, node), &l->origin);
 }
 
 bool list_begin(struct list_query *l, struct exchange *x, enum filter_object object)
@@ -88,7 +90,8 @@ bool list_wants_meta(const struct list_query *l, const struct pairs *node_meta)
 {
 	struct str wanted;
 
-	for (uint32_t at = 0; l->has_meta && request_param_next(&l->x->request, "node-meta", &at, &wanted);) {
+	for (uint32_t at = 0;
+		l->has_meta && request_param_next(&l->x->request, "node-meta", &at, &wanted);) {
 		struct str value, key = str_split(wanted, ':', &value);
 		struct str found = pairs_find(node_meta, key);
 
@@ -113,7 +116,8 @@ bool list_wants_tags(const struct list_query *l, const struct strs *tags)
 {
 	struct str wanted;
 
-	for (uint32_t at = 0; l->has_tags && request_param_next(&l->x->request, "tag", &at, &wanted);) {
+	for (uint32_t at = 0;
+		l->has_tags && request_param_next(&l->x->request, "tag", &at, &wanted);) {
 		if (!tag_listed(tags, wanted)) {
 			return false;
 		}
@@ -144,7 +148,9 @@ static void collect(struct list_query *l, struct str json, struct str node)
 	}
 	l->elements[l->count] = (struct list_element) {
 		.json = json,
-		.distance = coordinate_find(l, node, &place) ? coordinate_distance(&l->origin, &place) : INFINITY,
+		.distance = coordinate_find(l, node, &place)
+				    ? coordinate_distance(&l->origin, &place)
+				    : INFINITY,
 		.number = l->count,
 	};
 	l->count++;

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Lists of records as answers: what ?filter, ?node-meta, ?tag and ?near mean, once for all endpoints that have them.
+ * Lists of records as answers: what ?filter, ?node-meta, ?tag and ?near mean, once for all
+ * endpoints that have them.
  *
  *     struct list l;
  *     if (!list_begin(&l, x, FILTER_NODE)) return;              // answered: bad filter
  *     if (list_held(&l)) return;
- *     ... list_add(&l, record.json, key_of_node) ...            // dropped when it does not match the filter
- *     list_end(&l);                                             // answers with the JSON array
+ *     ... list_add(&l, record.json, key_of_node) ...            // dropped when it does not match
+ * the filter list_end(&l);                                             // answers with the JSON
+ * array
  *
  * Without parameters list_add does nothing but append to the body.
  */
@@ -14,7 +16,7 @@
 #define MUSTER_HTTPD_LIST_H
 
 #include "httpd/core/filter.h"
-#include "httpd/exchange.h"
+#include "httpd/httpd.h"
 
 struct list_element {
 	struct str json;
@@ -25,16 +27,17 @@ struct list_element {
 struct list_query {
 	struct exchange *x;
 	struct filter *filter;
-	struct arena scratch;     /* of the filter */
-	bool narrowed;            /* shows only a part of the thing: the engine compares answers */
+	struct arena scratch; /* of the filter */
+	bool narrowed;	      /* shows only a part of the thing: the engine compares answers */
 	bool has_meta, has_tags;
-	bool near;                /* elements are collected and sorted */
+	bool near; /* elements are collected and sorted */
 	struct coordinate origin;
 	struct list_element *elements;
 	uint32_t count, room;
 };
 
-/* Reads the parameters. false: answered (bad filter). After true, list_end or list_drop must come. */
+/* Reads the parameters. false: answered (bad filter). After true, list_end or list_drop must come.
+ */
 bool list_begin(struct list_query *l, struct exchange *x, enum filter_object object);
 /* read_held or read_held_filtered; true: dropped, return at once. */
 bool list_held(struct list_query *l);

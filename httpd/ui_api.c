@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * /v1/internal/ui/: the summaries that the web UI shows. Unlike the catalogue's own endpoints these say null for tags that
- * were never set.
+ * /v1/internal/ui/: the summaries that the web UI shows. Unlike the catalogue's own endpoints these
+ * say null for tags that were never set.
  */
 #include "common/base/err.h"
 #include "httpd/list.h"
 #include "httpd/routes.h"
 
 /*
- * A record's rendering with null in place of an empty list. The text cannot occur earlier inside a string: its quotes would be escaped.
+ * A record's rendering with null in place of an empty list. The text cannot occur earlier inside a
+ * string: its quotes would be escaped.
  */
 static void put_with_null(struct jsonw *w, struct str json, struct str key, bool present)
 {
@@ -53,7 +54,8 @@ static void checks_put(struct exchange *x, struct jsonw *w, struct str node)
 		struct check_record r;
 
 		if (check_record_decode(walk.value, &x->arena, &r) == 0) {
-			put_with_null(w, r.json, STR("\"ServiceTags\":[]"), r.def.service_tags.present);
+			put_with_null(
+				w, r.json, STR("\"ServiceTags\":[]"), r.def.service_tags.present);
 		}
 	}
 	jsonw_close(w, ']');
@@ -74,7 +76,8 @@ static void pairs_put(struct jsonw *w, const struct pairs *pairs)
 }
 
 /* key: of the node in NODES */
-static void node_info_put(struct exchange *x, struct buf *out, struct str key, const struct node_def *n)
+static void node_info_put(
+	struct exchange *x, struct buf *out, struct str key, const struct node_def *n)
 {
 	struct jsonw w = jsonw_of(out);
 

@@ -348,7 +348,8 @@ int definition_service(struct arena *arena, enum definition_form form, const str
 	}
 	if (bind_object(form == DEFINITION_API ? &service_api_rows : &service_file_rows, v, arena,
 		    &b, &why) ||
-		definition_tagged_addresses(arena, tagged_address_rows.go_name, b.tagged_addresses, &b.service, &why)) {
+		definition_tagged_addresses(
+			arena, tagged_address_rows.go_name, b.tagged_addresses, &b.service, &why)) {
 		return decode_failed(arena, form, &why, error);
 	}
 	service_checks_settle(arena, &b, out);

@@ -56,7 +56,8 @@ bool definition_check_is_script(const struct check_def *c); /* starts a program 
 /* Consul's rules for metadata: 0 or ST_INVALID with e.g. "Couldn't load metadata pair ('a b', 'v'):
  * Key contains invalid characters". */
 int definition_meta_check(const struct pairs *meta, bool reserved_allowed, struct buf *why);
-/* TaggedAddresses (NULL: none) into s, by name, with room for two more. go_name: what errors call its struct. ST_INVALID: Go's decoder text in *why. */
+/* TaggedAddresses (NULL: none) into s, by name, with room for two more. go_name: what errors call
+ * its struct. ST_INVALID: Go's decoder text in *why. */
 int definition_tagged_addresses(struct arena *arena, const char *go_name, const struct json *v,
 	struct service_def *s, struct buf *why);
 /* An address that cannot be one: 0.0.0.0, ::, [::]. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Rows that bind the catalogue's bodies. Field names in errors are Go's: the innermost struct, then the path from the outermost.
+ * Rows that bind the catalogue's bodies. Field names in errors are Go's: the innermost struct, then
+ * the path from the outermost.
  */
 #include "httpd/core/catalog_body.h"
 
@@ -124,9 +125,12 @@ static const struct bind_field register_fields[] = {
 	{ "Address", BIND_STR, NODE_AT(address) },
 	{ "TaggedAddresses", BIND_PAIRS, NODE_AT(tagged_addresses) },
 	{ "NodeMeta", BIND_PAIRS, NODE_AT(meta) },
-	{ "Service", BIND_POINTER, offsetof(struct register_body, service), &service_rows, "structs.NodeService" },
-	{ "Check", BIND_POINTER, offsetof(struct register_body, check), &check_rows, "structs.HealthCheck" },
-	{ "Checks", BIND_OBJECTS, offsetof(struct register_body, checks), &listed_check_rows, "structs.HealthChecks" },
+	{ "Service", BIND_POINTER, offsetof(struct register_body, service), &service_rows,
+		"structs.NodeService" },
+	{ "Check", BIND_POINTER, offsetof(struct register_body, check), &check_rows,
+		"structs.HealthCheck" },
+	{ "Checks", BIND_OBJECTS, offsetof(struct register_body, checks), &listed_check_rows,
+		"structs.HealthChecks" },
 	{ "SkipNodeUpdate", BIND_BOOL, offsetof(struct register_body, command.skip_node_update) },
 	{ "Token", BIND_STR, offsetof(struct register_body, token) },
 	{ "CreateIndex", BIND_U64, offsetof(struct register_body, ignored) },
@@ -152,7 +156,8 @@ static const struct bind_field definition_fields[] = {
 	{ "Interval", BIND_DURATION, DEFINITION_AT(interval_ns) },
 	{ "OutputMaxSize", BIND_INT, DEFINITION_AT(output_max_size) },
 	{ "Timeout", BIND_DURATION, DEFINITION_AT(timeout_ns) },
-	{ "DeregisterCriticalServiceAfter", BIND_DURATION, DEFINITION_AT(deregister_critical_after_ns) },
+	{ "DeregisterCriticalServiceAfter", BIND_DURATION,
+		DEFINITION_AT(deregister_critical_after_ns) },
 	{ "HTTP", BIND_STR, DEFINITION_AT(http) },
 	{ "TLSSkipVerify", BIND_BOOL, DEFINITION_AT(tls_skip_verify) },
 	{ "Header", BIND_MULTI, offsetof(struct definition_body, header) },
@@ -256,8 +261,8 @@ static void definition_put(struct jsonw *w, const struct definition_body *b)
 	jsonw_close(w, '}');
 }
 
-int catalog_body_definition(struct arena *arena, const struct json *definition, struct str *json_out, const char **type_out,
-	struct buf *why)
+int catalog_body_definition(struct arena *arena, const struct json *definition,
+	struct str *json_out, const char **type_out, struct buf *why)
 {
 	OWN_EMBEDDED(buf_fini) struct buf text = { 0 };
 	struct jsonw w = jsonw_of(&text);
@@ -280,7 +285,8 @@ int catalog_body_definition(struct arena *arena, const struct json *definition, 
 
 /* ---- settling ---- */
 
-static int check_settle(struct arena *arena, const struct check_body *b, struct health_check *out, struct buf *why)
+static int check_settle(
+	struct arena *arena, const struct check_body *b, struct health_check *out, struct buf *why)
 {
 	const char *type;
 
@@ -297,12 +303,14 @@ static int check_settle(struct arena *arena, const struct check_body *b, struct 
 	return 0;
 }
 
-static int service_settle(struct arena *arena, const struct service_body *b, struct service_def *out, struct buf *why)
+static int service_settle(
+	struct arena *arena, const struct service_body *b, struct service_def *out, struct buf *why)
 {
 	OWN_EMBEDDED(buf_fini) struct buf proxy = { 0 };
 
 	*out = b->service;
-	if (definition_tagged_addresses(arena, "ServiceAddress.Service.TaggedAddresses", b->tagged_addresses, out, why)) {
+	if (definition_tagged_addresses(arena, "ServiceAddress.Service.TaggedAddresses",
+		    b->tagged_addresses, out, why)) {
 		return ST_INVALID;
 	}
 	if (b->proxy && b->proxy->type == JSON_OBJECT && b->proxy->count) {
@@ -318,21 +326,27 @@ static int service_settle(struct arena *arena, const struct service_body *b, str
 	return 0;
 }
 
-int catalog_body_service(struct arena *arena, const struct json *body, struct service_def *out, struct buf *why)
+int catalog_body_service(
+	struct arena *arena, const struct json *body, struct service_def *out, struct buf *why)
 {
 	struct service_body b = { 0 };
 
-	return bind_object(&service_rows, body, arena, &b, why) ? ST_INVALID : service_settle(arena, &b, out, why);
+	return bind_object(&service_rows, body, arena, &b, why)
+		       ? ST_INVALID
+		       : service_settle(arena, &b, out, why);
 }
 
-int catalog_body_check(struct arena *arena, const struct json *body, struct health_check *out, struct buf *why)
+int catalog_body_check(
+	struct arena *arena, const struct json *body, struct health_check *out, struct buf *why)
 {
 	struct check_body b = { 0 };
 
-	return bind_object(&check_rows, body, arena, &b, why) ? ST_INVALID : check_settle(arena, &b, out, why);
+	return bind_object(&check_rows, body, arena, &b, why) ? ST_INVALID
+							      : check_settle(arena, &b, out, why);
 }
 
-static int checks_settle(struct arena *arena, const struct register_body *b, struct cmd_register *out, struct buf *why)
+static int checks_settle(struct arena *arena, const struct register_body *b,
+	struct cmd_register *out, struct buf *why)
 {
 	const struct check_body *listed = b->checks.items;
 	uint32_t count = b->checks.count + (b->check ? 1 : 0);
@@ -354,7 +368,8 @@ static int checks_settle(struct arena *arena, const struct register_body *b, str
 	return 0;
 }
 
-int catalog_body_register(struct arena *arena, const struct json *body, struct cmd_register *out, struct buf *why)
+int catalog_body_register(
+	struct arena *arena, const struct json *body, struct cmd_register *out, struct buf *why)
 {
 	struct register_body b = { 0 };
 
@@ -389,8 +404,8 @@ static const struct bind_object deregister_rows = {
 	BIND_FIELDS(deregister_fields),
 };
 
-int catalog_body_deregister(struct arena *arena, const struct json *body, struct cmd_deregister *out, struct str *datacenter_out,
-	struct buf *why)
+int catalog_body_deregister(struct arena *arena, const struct json *body,
+	struct cmd_deregister *out, struct str *datacenter_out, struct buf *why)
 {
 	struct deregister_body b = { 0 };
 
