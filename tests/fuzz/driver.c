@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Runs a fuzz target without a fuzzer: replays every file of a corpus folder, then seeded mutations of each, so that every test
- * run walks the same inputs. An input that breaks the target is left in the file named by MUSTER_FUZZ_LAST when that is set.
+ * Runs a fuzz target without a fuzzer: replays every file of a corpus folder, then seeded mutations
+ * of each, so that every test run walks the same inputs. An input that breaks the target is left in
+ * the file named by MUSTER_FUZZ_LAST when that is set.
  *
  *     fuzz_x CORPUS_DIR [MUTATIONS_PER_FILE [SEED]]
  */
@@ -13,7 +14,12 @@
 #include "common/base/rng.h"
 #include "tests/fuzz/fuzz.h"
 
-enum { MUTATIONS_DEFAULT = 3000, MUTATIONS_TOTAL = 60000, INPUTS_MAX = 4096, INPUT_SIZE_MAX = 1 << 20 };
+enum {
+	MUTATIONS_DEFAULT = 3000,
+	MUTATIONS_TOTAL = 60000,
+	INPUTS_MAX = 4096,
+	INPUT_SIZE_MAX = 1 << 20
+};
 
 struct corpus {
 	struct buf inputs[INPUTS_MAX];
@@ -62,7 +68,8 @@ static void corpus_load(struct corpus *c, const char *folder)
 	free(entries);
 }
 
-/* The input lives in a block of exactly its size, so that a sanitizer sees every byte read too far. */
+/* The input lives in a block of exactly its size, so that a sanitizer sees every byte read too far.
+ */
 static void target_run(const struct buf *input)
 {
 	const char *keep = getenv("MUSTER_FUZZ_LAST");
@@ -102,7 +109,8 @@ static void bytes_insert(struct buf *b, size_t at, const void *p, size_t n)
 
 static void mutate_once(struct rng *rng, struct buf *b, const struct buf *other)
 {
-	static const uint8_t interesting[] = { 0, 1, 0x7f, 0x80, 0xff, '"', '{', '[', '\\', '\n', ' ', '0', '-' };
+	static const uint8_t interesting[] = { 0, 1, 0x7f, 0x80, 0xff, '"', '{', '[', '\\', '\n',
+		' ', '0', '-' };
 	size_t at = rng_below(rng, b->n + 1);
 	size_t span = rng_below(rng, 16) + 1;
 

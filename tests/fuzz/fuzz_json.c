@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * JSON texts: what parses renders, and what was rendered parses again to the same rendering (from the second on: bytes that are
- * not UTF-8 become U+FFFD, escaped the first time and plain from then on). Refusals always say why.
+ * JSON texts: what parses renders, and what was rendered parses again to the same rendering (from
+ * the second on: bytes that are not UTF-8 become U+FFFD, escaped the first time and plain from then
+ * on). Refusals always say why.
  */
 #include "tests/fuzz/fuzz.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Files of raftd as a broken disk might give them back: any bytes as the only segment, and as the meta file. Recovery either refuses or
- * gives a log whose every entry can be read and which takes more.
+ * Files of raftd as a broken disk might give them back: any bytes as the only segment, and as the
+ * meta file. Recovery either refuses or gives a log whose every entry can be read and which takes
+ * more.
  */
 #include "tests/fuzz/fuzz.h"
 
@@ -11,7 +12,8 @@
 
 enum { SEGMENT = 16 << 10 };
 
-static void put_file(struct fake_disk *d, const char *name, const uint8_t *data, size_t size, size_t whole)
+static void put_file(
+	struct fake_disk *d, const char *name, const uint8_t *data, size_t size, size_t whole)
 {
 	OWN(disk_close) struct disk_file *f = NULL;
 	uint64_t before;
@@ -30,7 +32,8 @@ static void read_all(struct log *l)
 		struct record *records;
 		size_t count;
 
-		must(log_read(l, at, l->last_index, 4096, &arena, &records, &count) == 0 && count > 0);
+		must(log_read(l, at, l->last_index, 4096, &arena, &records, &count) == 0 &&
+			count > 0);
 		must(records[0].index == at);
 		at += count;
 	}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Every local message, reply, command and record. The first two bytes choose the type, the rest is its encoding: what decodes
- * must encode to the same bytes again (there is one encoding of each value) and dump as JSON.
+ * Every local message, reply, command and record. The first two bytes choose the type, the rest is
+ * its encoding: what decodes must encode to the same bytes again (there is one encoding of each
+ * value) and dump as JSON.
  */
 #include "tests/fuzz/fuzz.h"
 
@@ -11,23 +12,23 @@
 
 typedef void (*type_run)(struct str bytes);
 
-#define TYPE(type)                                                                                 \
-	static void run_##type(struct str bytes)                                                   \
-	{                                                                                          \
-		OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };                               \
-		OWN_EMBEDDED(buf_fini) struct buf again = { 0 };                                   \
-		OWN_EMBEDDED(buf_fini) struct buf text = { 0 };                                    \
-		struct jsonw w = jsonw_of(&text);                                                  \
-		struct json *tree;                                                                 \
-		struct type v;                                                                     \
-                                                                                                   \
-		if (type##_decode(bytes, &arena, &v)) {                                            \
-			return;                                                                    \
-		}                                                                                  \
-		type##_encode(&again, &v);                                                         \
-		must(str_eq(bytes, buf_str(&again)));                                              \
-		type##_dump(&w, &v);                                                               \
-		must(json_parse(&arena, buf_str(&text), &tree, NULL) == 0);                        \
+#define TYPE(type)                                                          \
+	static void run_##type(struct str bytes)                            \
+	{                                                                   \
+		OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };        \
+		OWN_EMBEDDED(buf_fini) struct buf again = { 0 };            \
+		OWN_EMBEDDED(buf_fini) struct buf text = { 0 };             \
+		struct jsonw w = jsonw_of(&text);                           \
+		struct json *tree;                                          \
+		struct type v;                                              \
+                                                                            \
+		if (type##_decode(bytes, &arena, &v)) {                     \
+			return;                                             \
+		}                                                           \
+		type##_encode(&again, &v);                                  \
+		must(str_eq(bytes, buf_str(&again)));                       \
+		type##_dump(&w, &v);                                        \
+		must(json_parse(&arena, buf_str(&text), &tree, NULL) == 0); \
 	}
 #define COMMAND(number, type)
 #define MESSAGE(number, role, name) TYPE(name) TYPE(name##_reply)
@@ -39,7 +40,7 @@ typedef void (*type_run)(struct str bytes);
 #undef TYPE
 
 static const type_run types[] = {
-#define TYPE(type)                  run_##type,
+#define TYPE(type)		    run_##type,
 #define MESSAGE(number, role, name) run_##name, run_##name##_reply,
 #include "common/msg/command.def"
 #include "common/msg/message.def"

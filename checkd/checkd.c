@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The loop body. Within a turn, events are stepped as they come and their writes gather in one
+ * transaction; at its end the transaction is made durable, then callers are answered, then the
+ * catalogue is told.
+ */
+#include "checkd/checkd.h"
+
+#include "common/sys/clock.h"
+
+const struct metric_row checkd_metrics[] = {
+	[METRIC_RUNS] = { "checkd.runs", METRIC_COUNTER, "" },
+	[METRIC_REGISTRATIONS] = { "checkd.registrations", METRIC_COUNTER, "" },
+	[METRIC_SYNC_OK] = { "checkd.sync", METRIC_COUNTER, "result=ok" },
+	[METRIC_SYNC_FAILED] = { "checkd.sync", METRIC_COUNTER, "result=failed" },
+	[METRIC_SYNC_DENIED] = { "checkd.sync", METRIC_COUNTER, "result=denied" },
+	[METRIC_COMMITS] = { "checkd.commits", METRIC_COUNTER, "" },
+};
+const size_t checkd_metrics_count = ARRAY_SIZE(checkd_metrics);
+
+static void stops_do(struct checkd *c, const struct registry_update *u)
+{
+	for (const struct registry_stop *s = u->stops; s; s = s->next) {
+		if (!runs_stop(c->runs, s->number)) {
+			api_cancel(c->api, s->number);
+		}
+	}
+}
+
+void checkd_step(struct checkd *c, struct registry_event *event, struct result *result_out)
+{
+	struct registry_update u;
+
+	event->now = clock_mono();
+	event->wall = clock_wall();
+	registry_step(c->registry, event, &u);
+	c->stepped = true;
+	c->services_changed |= u.services_changed;
+	store_put(c->store, u.writes);
+	stops_do(c, &u);
+	for (const struct registry_run *run = u.runs; run; run = run->next) {
+		metrics_add(c->daemon->metrics, METRIC_RUNS, 1);
+		runs_start(c->runs, c->daemon->conf, run);
+	}
+	/* Planned at the end of a turn, or by an alias' timer. The bytes are copied; nothing is
+	 * called back from here. */
+	for (const struct registry_request *q = u.requests; q; q = q->next) {
+		if (!c->daemon->draining) {
+			api_send(c->api, q);
+		}
+	}
+	if (result_out) {
+		*result_out = u.result;
+	}
+}
+
+static void runs_collect(struct checkd *c)
+{
+	struct run *run;
+
+	while ((run = runs_take_done(c->runs))) {
+		struct registry_event e = { .type = REGISTRY_RUN_DONE,
+			.run = { run->number, run->status, buf_str(&run->output) } };
+
+		checkd_step(c, &e, NULL);
+		run_free(run);
+	}
+}
+
+static void commit(struct checkd *c)
+{
+	int r = store_commit(c->store);
+
+	if (r) {
+		log_error("store-failed", "error=\"%s\"", err_text());
+	}
+	service_answer_all(c, r);
+}
+
+/* The end of a turn. */
+static void on_flush(void *arg)
+{
+	struct checkd *c = arg;
+	struct registry_event flush = { .type = REGISTRY_FLUSH };
+
+	runs_collect(c);
+	if (!c->stepped) {
+		return;
+	}
+	commit(c);
+	if (!c->daemon->draining) {
+		checkd_step(c, &flush, NULL);
+	}
+	runs_collect(c); /* those that failed to start at once */
+	commit(c);
+	if (c->services_changed) {
+		c->services_changed = false;
+		service_wake(c);
+	}
+	c->stepped = false;
+	loop_timer_at(&c->timer, registry_deadline(c->registry));
+}
+
+static void on_timer(void *arg)
+{
+	struct registry_event e = { .type = REGISTRY_TIMER };
+
+	checkd_step(arg, &e, NULL);
+}
+
+static void on_api_done(void *arg, uint64_t number, int status, uint64_t index, struct str body)
+{
+	struct checkd *c = arg;
+	struct registry_event e = { .type = REGISTRY_REQUEST_DONE,
+		.request = { number, status, index, body } };
+	enum checkd_metric metric = status == 200   ? METRIC_SYNC_OK
+				    : status == 403 ? METRIC_SYNC_DENIED
+						    : METRIC_SYNC_FAILED;
+
+	metrics_add(c->daemon->metrics, metric, 1);
+	if (status != 200 && status != 0) {
+		log_warning("sync-refused", "status=%d error=\"" STR_FMT "\"", status,
+			STR_ARG(str_cut(str_trim(body), 200)));
+	}
+	checkd_step(c, &e, NULL);
+}
+
+/* ---- start ---- */
+
+static void load_row(
+	struct checkd *c, enum registry_event_type type, struct str key, struct str value)
+{
+	struct registry_event e = { .type = type,
+		.load = { key, value, store_same_boot(c->store) } };
+
+	checkd_step(c, &e, NULL);
+}
+
+static void load_service(void *arg, struct str key, struct str value)
+{
+	load_row(arg, REGISTRY_LOAD_SERVICE, key, value);
+}
+
+static void load_check(void *arg, struct str key, struct str value)
+{
+	load_row(arg, REGISTRY_LOAD_CHECK, key, value);
+}
+
+static void load_state(void *arg, struct str key, struct str value)
+{
+	load_row(arg, REGISTRY_LOAD_STATE, key, value);
+}
+
+static int load(struct checkd *c)
+{
+	static const struct {
+		enum registry_table table;
+		store_row_fn row;
+	} tables[] = { { TABLE_SERVICES, load_service }, { TABLE_CHECKS, load_check },
+		{ TABLE_STATES, load_state } };
+	struct registry_event e = { .type = REGISTRY_LOADED };
+
+	for (size_t i = 0; i < ARRAY_SIZE(tables); i++) {
+		int r = store_each(c->store, tables[i].table, tables[i].row, c);
+
+		if (r) {
+			return err_pass(r);
+		}
+	}
+	checkd_step(c, &e, NULL);
+	return 0;
+}
+
+static int registry_begin(struct checkd *c)
+{
+	struct uuid id;
+	struct rng rng;
+	int r = conf_node_id(c->daemon->conf, &id);
+
+	if (r) {
+		return err_pass(r);
+	}
+	uuid_text(&id, c->node_id);
+	rng_init(&rng, random_u64());
+	config_apply(c);
+	c->registry = registry_new(&c->config, &rng);
+	return 0;
+}
+
+int checkd_open(struct daemon *d)
+{
+	OWN_EMBEDDED(buf_fini) struct buf data_dir = { 0 };
+	struct checkd *c = xcalloc(1, sizeof(*c));
+	int r;
+
+	c->daemon = d;
+	d->self = c;
+	list_init(&c->answers);
+	list_init(&c->waiters);
+	c->runs = runs_new(d->loop);
+	c->api = api_new(d->loop, "httpd/api.sock", on_api_done, c);
+	loop_timer_init(&c->timer, d->loop, on_timer, c);
+	buf_put_str(&data_dir, d->conf->data_dir);
+	r = store_open(buf_cstr(&data_dir), &c->store);
+	return r ? err_pass(r) : err_pass(registry_begin(c));
+}
+
+int checkd_start(struct daemon *d)
+{
+	struct checkd *c = d->self;
+	int r;
+
+	/* Before the endpoints': answers given here leave in the same turn. */
+	loop_flush_add(&c->flush, d->loop, on_flush, c);
+	definitions_apply(c);
+	r = load(c);
+	return r ? err_pass(r) : service_open(c);
+}
+
+/* ---- the rest of a daemon's life ---- */
+
+void checkd_reload(struct daemon *d)
+{
+	struct checkd *c = d->self;
+	struct registry_event e = { .type = REGISTRY_CONFIG, .config = &c->config };
+
+	config_apply(c);
+	checkd_step(c, &e, NULL);
+	definitions_apply(c);
+}
+
+/* Nothing is held that a caller waits for beyond this turn; checks that run are killed, and run
+ * again after the restart. */
+void checkd_drain(struct daemon *d)
+{
+	struct checkd *c = d->self;
+
+	runs_stop_all(c->runs);
+	service_close(c);
+	daemon_drained(d);
+}
+
+void checkd_stop(struct daemon *d)
+{
+	struct checkd *c = d->self;
+
+	if (!c) {
+		return;
+	}
+	if (c->flush.on_flush) {
+		loop_flush_del(&c->flush);
+	}
+	loop_timer_stop(&c->timer);
+	service_close(c);
+	runs_free(c->runs);
+	api_free(c->api);
+	if (c->store) {
+		store_commit(c->store);
+		store_free(c->store);
+	}
+	if (c->registry) {
+		registry_free(c->registry);
+	}
+	arena_fini(&c->config_arena);
+	free(c);
+	d->self = NULL;
+}
+
+static void member_u64(struct jsonw *w, const char *name, uint64_t v)
+{
+	jsonw_key(w, str_of(name));
+	jsonw_u64(w, v);
+}
+
+void checkd_status(struct daemon *d, struct jsonw *w)
+{
+	struct checkd *c = d->self;
+	struct registry_counts n;
+
+	registry_count(c->registry, &n);
+	member_u64(w, "services", n.services);
+	member_u64(w, "checks", n.checks);
+	member_u64(w, "running", n.running);
+	member_u64(w, "queued", n.queued);
+	member_u64(w, "unsynced", n.dirty);
+	member_u64(w, "refused", n.failed);
+	jsonw_keyc(w, "in_sync");
+	jsonw_bool(w, n.in_sync);
+}
+
+void checkd_dump(struct daemon *d, struct jsonw *w)
+{
+	OWN_EMBEDDED(buf_fini) struct buf services = { 0 };
+	OWN_EMBEDDED(buf_fini) struct buf checks = { 0 };
+	struct checkd *c = d->self;
+
+	registry_render_services(c->registry, &services);
+	registry_render_checks(c->registry, &checks);
+	jsonw_keyc(w, "services");
+	jsonw_raw(w, buf_str(&services));
+	jsonw_keyc(w, "checks");
+	jsonw_raw(w, buf_str(&checks));
+}
+
+const char *checkd_waits_for(struct daemon *d)
+{
+	struct checkd *c = d->self;
+
+	return c->api && !api_reachable(c->api) ? "httpd" : NULL;
+}

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Checks that mirror others (agent-and-checks 2.2). Of a service here: looked at whenever anything
+ * here has changed. Of another node: one blocking query at a time, whose answer is judged by the
+ * same rules.
+ */
+#include "checkd/core/private.h"
+
+/* What the rules say so far. */
+struct verdict {
+	enum check_status status;
+	bool any;
+	struct str name, output; /* of the check that decides */
+};
+
+static void verdict_add(
+	struct verdict *v, enum check_status status, struct str name, struct str output)
+{
+	if (!v->any || status > v->status) {
+		*v = (struct verdict) { status, true, name, output };
+	}
+}
+
+static enum check_status verdict_render(const struct verdict *v, struct buf *out)
+{
+	if (!v->any) {
+		buf_put_lit(out, "No checks found.");
+	} else if (v->status == CHECK_PASSING) {
+		buf_put_lit(out, "All checks passing.");
+	} else {
+		buf_printf(out, "Aliased check \"" STR_FMT "\" failing: " STR_FMT, STR_ARG(v->name),
+			STR_ARG(v->output));
+	}
+	return v->any ? v->status : CHECK_PASSING;
+}
+
+static void missing_apply(struct registry *r, struct check *c, struct str node)
+{
+	OWN_EMBEDDED(buf_fini) struct buf text = { 0 };
+
+	buf_printf(&text, "Service " STR_FMT " could not be found on node " STR_FMT,
+		STR_ARG(c->row.def.alias_service), STR_ARG(node));
+	schedule_status(r, c, CHECK_CRITICAL, buf_str(&text));
+}
+
+bool alias_is_local(const struct registry *r, const struct check *c)
+{
+	return c->row.def.alias_node.n == 0 || str_ieq(c->row.def.alias_node, r->config->node);
+}
+
+static void verdict_add_list(struct verdict *v, const struct list *checks, const struct check *self)
+{
+	const struct check *c;
+
+	list_for_each (c, checks, of_service) {
+		if (!c->sync.deleted && c != self) {
+			verdict_add(v, c->status, c->row.def.name, buf_str(&c->output));
+		}
+	}
+}
+
+static void refresh_local(struct registry *r, struct check *c)
+{
+	OWN_EMBEDDED(buf_fini) struct buf text = { 0 };
+	struct service *s = NULL;
+	struct verdict v = { 0 };
+	enum check_status status;
+
+	if (c->row.def.alias_service.n) {
+		s = service_find(r, c->row.def.alias_service);
+		if (!s) {
+			missing_apply(r, c, r->config->node);
+			return;
+		}
+	}
+	verdict_add_list(&v, &r->node_checks, c);
+	if (s) {
+		verdict_add_list(&v, &s->checks, c);
+	}
+	status = verdict_render(&v, &text);
+	schedule_status(r, c, status, buf_str(&text));
+}
+
+/* Aliases of aliases: as many rounds as there are aliases settle every chain; a ring is left as it
+ * stands then. */
+void alias_refresh(struct registry *r)
+{
+	size_t rounds = 0, rounds_max = 1;
+	struct check *c;
+
+	list_for_each (c, &r->aliases, of_alias) {
+		rounds_max++;
+	}
+	while (r->aliases_stale && rounds++ < rounds_max) {
+		r->aliases_stale = false;
+		list_for_each (c, &r->aliases, of_alias) {
+			if (alias_is_local(r, c)) {
+				refresh_local(r, c);
+			}
+		}
+	}
+	r->aliases_stale = false;
+}
+
+/* ---- another node ---- */
+
+static void path_escape(struct buf *out, struct str s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char ch = (unsigned char)s.p[i];
+		bool plain = (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') ||
+			     (ch >= '0' && ch <= '9') || strchr("-._~", ch);
+
+		if (plain && ch) {
+			buf_put_char(out, (char)ch);
+		} else {
+			buf_printf(out, "%%%02X", ch);
+		}
+	}
+}
+
+void alias_request(struct registry *r, struct check *c)
+{
+	OWN_EMBEDDED(buf_fini) struct buf path = { 0 };
+	struct registry_request *q;
+
+	c->run = ++r->numbers;
+	buf_put_cstr(&path, c->alias_probe ? "/v1/catalog/node-services/" : "/v1/health/node/");
+	path_escape(&path, c->row.def.alias_node);
+	buf_put_lit(&path, "?stale");
+	if (c->alias_index && !c->alias_probe) {
+		buf_printf(&path, "&wait=1m&index=%llu", (unsigned long long)c->alias_index);
+	}
+	q = sync_request_put(r, c->run);
+	q->path = arena_str(&r->arena, buf_str(&path));
+	q->token = arena_str(&r->arena, c->row.sync_token);
+	q->waits = !c->alias_probe;
+}
+
+static void verdict_add_json(struct verdict *v, const struct json *item)
+{
+	enum check_status status = CHECK_CRITICAL;
+
+	check_status_parse(json_find_text(item, "Status"), &status);
+	verdict_add(v, status, json_find_text(item, "Name"), json_find_text(item, "Output"));
+}
+
+static void health_answer(struct registry *r, struct check *c, const struct json *answer)
+{
+	OWN_EMBEDDED(buf_fini) struct buf text = { 0 };
+	struct str service = c->row.def.alias_service;
+	const struct json *item;
+	struct verdict v = { 0 };
+	enum check_status status;
+	bool found = service.n == 0;
+
+	json_for_each (item, answer) {
+		struct str owner = json_find_text(item, "ServiceID");
+
+		if (owner.n == 0 || (service.n && str_eq(owner, service))) {
+			verdict_add_json(&v, item);
+			found = found || owner.n;
+		}
+	}
+	status = verdict_render(&v, &text);
+	if (found) {
+		schedule_status(r, c, status, buf_str(&text));
+		return;
+	}
+	c->alias_probe = true;
+	c->probe_status = status;
+	buf_clear(&c->probe_output);
+	buf_put_str(&c->probe_output, buf_str(&text));
+}
+
+static void probe_answer(struct registry *r, struct check *c, const struct json *answer)
+{
+	const struct json *services = json_find(answer, "Services"), *item;
+
+	if (services) {
+		json_for_each (item, services) {
+			if (str_eq(json_find_text(item, "ID"), c->row.def.alias_service)) {
+				schedule_status(r, c, c->probe_status, buf_str(&c->probe_output));
+				return;
+			}
+		}
+	}
+	missing_apply(r, c, c->row.def.alias_node);
+}
+
+void alias_answer(struct registry *r, struct check *c, const struct registry_event *e)
+{
+	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
+	bool probe = c->alias_probe;
+	struct json *answer;
+
+	c->alias_probe = false;
+	if (e->request.status != 200 || json_parse(&arena, e->request.body, &answer, NULL)) {
+		c->alias_index = 0; /* asked again after the pause, without waiting for a change */
+	} else if (probe) {
+		probe_answer(r, c, answer);
+	} else {
+		c->alias_index = e->request.index;
+		health_answer(r, c, answer);
+	}
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "checkd/run.h"
+
+struct kind_row {
+	void (*start)(struct run *run);
+	int64_t timeout_ms;  /* unless the definition says one */
+	const char *refusal; /* without a start function: what a registration is told */
+};
+
+static const struct kind_row kinds[] = {
+	[CHECK_KIND_SCRIPT] = { script_start, 30000, NULL },
+	[CHECK_KIND_TCP] = { tcp_start, 10000, NULL },
+	[CHECK_KIND_UDP] = { udp_start, 10000, NULL },
+	[CHECK_KIND_GRPC] = { NULL, 0, "gRPC checks are not supported by this agent" },
+	[CHECK_KIND_H2PING] = { NULL, 0, "H2PING checks are not supported by this agent" },
+	[CHECK_KIND_DOCKER] = { NULL, 0, "Docker checks are not supported by this agent" },
+	[CHECK_KIND_OS_SERVICE] = { NULL, 0, "OSService checks are not supported by this agent" },
+};
+
+struct runs {
+	struct loop *loop;
+	struct list running, done;
+};
+
+struct runs *runs_new(struct loop *loop)
+{
+	struct runs *r = xcalloc(1, sizeof(*r));
+
+	r->loop = loop;
+	list_init(&r->running);
+	list_init(&r->done);
+	return r;
+}
+
+void run_free(struct run *run)
+{
+	if (run->stop) {
+		run->stop(run);
+	}
+	list_del(&run->link);
+	buf_fini(&run->output);
+	free(run);
+}
+
+void runs_stop_all(struct runs *r)
+{
+	struct list *lists[] = { &r->running, &r->done };
+
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+		while (!list_empty(lists[i])) {
+			run_free(list_first(lists[i], struct run, link));
+		}
+	}
+}
+
+void runs_free(struct runs *r)
+{
+	runs_stop_all(r);
+	free(r);
+}
+
+const char *run_refusal(const struct check_def *def)
+{
+	enum check_kind kind = check_kind_of(def);
+
+	return kind < ARRAY_SIZE(kinds) ? kinds[kind].refusal : NULL;
+}
+
+void runs_start(struct runs *r, const struct conf *conf, const struct registry_run *started)
+{
+	struct run *run = xcalloc(1, sizeof(*run));
+	const struct kind_row *row;
+
+	must(started->kind < ARRAY_SIZE(kinds));
+	row = &kinds[started->kind];
+	run->runs = r;
+	run->loop = r->loop;
+	run->conf = conf;
+	run->number = started->number;
+	run->kind = started->kind;
+	run->def = started->def;
+	run->output_max = check_output_max(started->def, conf->check_output_max_size);
+	run->timeout_ms = started->def->timeout_ns > 0
+				  ? max_of(started->def->timeout_ns / NS_PER_MS, 1)
+				  : row->timeout_ms;
+	list_add_tail(&r->running, &run->link);
+	if (row->start) {
+		row->start(run);
+	} else {
+		run_done(run, CHECK_CRITICAL, str_of(row->refusal));
+	}
+}
+
+bool runs_stop(struct runs *r, uint64_t number)
+{
+	struct list *lists[] = { &r->running, &r->done };
+	struct run *run;
+
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+		list_for_each (run, lists[i], link) {
+			if (run->number == number) {
+				run_free(run);
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
+void run_done(struct run *run, enum check_status status, struct str output)
+{
+	must(!run->done);
+	run->done = true;
+	run->status = status;
+	buf_put_str(&run->output, output);
+	list_del(&run->link);
+	list_add_tail(&run->runs->done, &run->link);
+}
+
+struct run *runs_take_done(struct runs *r)
+{
+	struct run *run = list_first(&r->done, struct run, link);
+
+	if (run) {
+		list_del(&run->link);
+	}
+	return run;
+}
