@@ -6,7 +6,7 @@
 #define MUSTER_HTTPD_CORE_FILTER_TREE_H
 
 #include "httpd/core/filter.h"
-#include "httpd/core/regex.h"
+#include "common/base/regex.h"
 
 enum filter_op {
 	FILTER_EQUAL,

@@ -4,8 +4,8 @@
  * PCRE2 agrees with it, unanchored, with a bound on the work of one match. What RE2 does not have
  * (look-around, back references) is refused.
  */
-#ifndef MUSTER_HTTPD_CORE_REGEX_H
-#define MUSTER_HTTPD_CORE_REGEX_H
+#ifndef MUSTER_COMMON_BASE_REGEX_H
+#define MUSTER_COMMON_BASE_REGEX_H
 
 #include "common/base/buf.h"
 #include "common/base/str.h"

@@ -3,7 +3,7 @@
  * PCRE2 behind the words of Go's regexp. The differences that matter: what RE2 lacks is refused,
  * and `$` means the very end.
  */
-#include "httpd/core/regex.h"
+#include "common/base/regex.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
