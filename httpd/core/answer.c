@@ -52,7 +52,7 @@ struct str answer_status_text(int status)
 {
 	struct str line = status_line(status);
 
-	return line.n ? str_n(line.p + 9, line.n - 11) : STR("");
+	return line.n ? str_n(line.p + 13, line.n - 15) : STR("");
 }
 
 static void put_status(const struct answer *a, struct buf *out)

@@ -36,7 +36,7 @@ struct answer {
 
 /* configured: complete header lines of the configuration, each with CRLF. date: "Date: ...\r\n". */
 void answer_render(const struct answer *a, struct str configured, struct str date, struct buf *out);
-/* "200 OK"; unknown codes get their number alone. */
+/* "OK"; "" for codes that are never used. */
 struct str answer_status_text(int status);
 
 #endif

@@ -8,7 +8,7 @@
 #include <http_parser.h>
 #include <limits.h>
 
-enum { HEADERS_FIRST = 16 };
+enum { HEADERS_FIRST = 16, METHOD_SIZE_MAX = 32 };
 
 _Static_assert(
 	sizeof(http_parser) <= sizeof(struct parser_chunks), "room for the library's struct");
@@ -46,7 +46,7 @@ struct head_state {
 	struct request *request;
 	struct header *headers;
 	uint32_t room;
-	bool in_value, folded, too_many, complete;
+	bool in_value, folded, bad_name, too_many, complete;
 };
 
 static int on_url(http_parser *p, const char *at, size_t n)
@@ -62,8 +62,9 @@ static int on_field(http_parser *p, const char *at, size_t n)
 	struct head_state *s = p->data;
 	struct request *r = s->request;
 
-	if (r->headers_count == REQUEST_HEADERS_MAX) {
-		s->too_many = true;
+	s->too_many = r->headers_count == REQUEST_HEADERS_MAX;
+	s->bad_name = memchr(at, ' ', n); /* the library lets it pass */
+	if (s->too_many || s->bad_name) {
 		return 1;
 	}
 	if (r->headers_count == s->room) {
@@ -128,19 +129,34 @@ static enum method method_of(unsigned method)
 	}
 }
 
-static struct str reason_of(const http_parser *p)
+static struct str reason_of(const http_parser *p, const struct head_state *s)
 {
-	switch (HTTP_PARSER_ERRNO(p)) {
-	case HPE_INVALID_HEADER_TOKEN:
-		return STR("invalid header name");
-	case HPE_INVALID_VERSION:
-		return STR("malformed HTTP version");
-	default:
-		return STR("");
+	if (s->folded) {
+		return STR("folded header");
 	}
+	if (s->bad_name || HTTP_PARSER_ERRNO(p) == HPE_INVALID_HEADER_TOKEN) {
+		return STR("invalid header name");
+	}
+	return HTTP_PARSER_ERRNO(p) == HPE_INVALID_VERSION ? STR("malformed HTTP version") : STR("");
 }
 
-int parser_head(struct str head, struct arena *arena, struct request *out, struct str *why_out)
+/* The method at the front, when it is none that the library knows: STR_NONE otherwise. */
+static struct str unknown_method(const http_parser *p, struct str head)
+{
+	struct str rest, method = str_split(head, ' ', &rest);
+
+	if (HTTP_PARSER_ERRNO(p) != HPE_INVALID_METHOD || !rest.p || !method.n || method.n > METHOD_SIZE_MAX) {
+		return STR_NONE;
+	}
+	for (size_t i = 0; i < method.n; i++) {
+		if (method.p[i] < 'A' || method.p[i] > 'Z') {
+			return STR_NONE;
+		}
+	}
+	return method;
+}
+
+static void run(http_parser *p, struct head_state *s, struct str method, struct str rest)
 {
 	static const http_parser_settings settings = {
 		.on_url = on_url,
@@ -148,15 +164,29 @@ int parser_head(struct str head, struct arena *arena, struct request *out, struc
 		.on_header_value = on_value,
 		.on_headers_complete = on_headers,
 	};
+
+	http_parser_init(p, HTTP_REQUEST);
+	p->data = s;
+	if (method.n) {
+		http_parser_execute(p, &settings, method.p, method.n);
+	}
+	http_parser_execute(p, &settings, rest.p, rest.n);
+}
+
+int parser_head(struct str head, struct arena *arena, struct request *out, struct str *why_out)
+{
 	struct head_state state = { .arena = arena, .request = out };
 	http_parser parser;
+	struct str method;
 
 	http_parser_set_max_header_size(REQUEST_HEAD_MAX + 1);
-	http_parser_init(&parser, HTTP_REQUEST);
-	parser.data = &state;
-	http_parser_execute(&parser, &settings, head.p, head.n);
+	run(&parser, &state, STR(""), head);
+	method = unknown_method(&parser, head);
+	if (method.n) { /* parsed as if it were one that no route has */
+		run(&parser, &state, STR("PATCH"), str_skip(head, method.n));
+	}
 	if (!state.complete) {
-		*why_out = state.folded ? STR("folded header") : reason_of(&parser);
+		*why_out = reason_of(&parser, &state);
 		return state.too_many ? ST_TOO_LARGE : ST_INVALID;
 	}
 	if (parser.http_major != 1) {
@@ -165,7 +195,7 @@ int parser_head(struct str head, struct arena *arena, struct request *out, struc
 	}
 	out->headers = state.headers;
 	out->method = method_of(parser.method);
-	out->method_text = str_of(http_method_str(parser.method));
+	out->method_text = method.n ? method : str_of(http_method_str(parser.method));
 	return 0;
 }
 
