@@ -116,8 +116,13 @@ void body_begin(struct conn *c)
 	} else if (c->body_left > (int64_t)c->body_max) {
 		refuse_large(x, c->body_left, c->body_max);
 	}
+	if (!x->answered && x->route && x->route->flags & ROUTE_BODY_FILE) {
+		c->upload = upload_new();
+		x->upload_path = c->upload->path;
+	}
 	if (x->answered || c->body_left == 0) {
 		finish(c);
+		body_fini(c);
 		return;
 	}
 	if (r->expects_continue && conn_write(c, &go_on, 1) < (ssize_t)go_on.n) {
@@ -126,10 +131,6 @@ void body_begin(struct conn *c)
 	}
 	if (r->chunked) {
 		parser_chunks_init(&c->chunks);
-	}
-	if (x->route && x->route->flags & ROUTE_BODY_FILE) {
-		c->upload = upload_new();
-		x->upload_path = c->upload->path;
 	}
 	c->state = CONN_BODY;
 	conn_timer_in(c, STALL_MS);

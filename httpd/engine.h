@@ -168,6 +168,8 @@ struct exchange *exchange_new(struct conn *c, struct str head, int *rc_out, stru
 void exchange_free(struct exchange *x);
 /* After a handler or on_reply: sends, parks, or waits. */
 void exchange_settle(struct exchange *x);
+/* Draining: an exchange that waits in another daemon is run again, to be answered at once. */
+void exchange_restart(struct conn *c);
 void exchanges_fini(struct engine *e);
 
 /* dispatch.c */

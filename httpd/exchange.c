@@ -146,7 +146,8 @@ void exchange_on_done(struct exchange *x, int status, struct str payload)
 	}
 }
 
-void exchange_propose(struct exchange *x, enum command_type type, struct str payload)
+void exchange_propose_then(
+	struct exchange *x, enum command_type type, struct str payload, exchange_reply_fn then)
 {
 	struct catalog_propose m = {
 		.id = random_uuid(),
@@ -155,7 +156,26 @@ void exchange_propose(struct exchange *x, enum command_type type, struct str pay
 		.payload = payload,
 	};
 
-	EXCHANGE_CALL(x, x->httpd->catalog_write, catalog_propose, &m, 0, exchange_on_result);
+	EXCHANGE_CALL(x, x->httpd->catalog_write, catalog_propose, &m, 0, then);
+}
+
+void exchange_propose(struct exchange *x, enum command_type type, struct str payload)
+{
+	exchange_propose_then(x, type, payload, exchange_on_result);
+}
+
+void exchange_restart(struct conn *c)
+{
+	struct exchange *x = c->exchange;
+
+	if (!x->call || !x->is_waiting) {
+		return;
+	}
+	c->exchange = NULL;
+	ipc_cancel(take(x->call));
+	buf_clear(exchange_body(x));
+	x->route->handle(x);
+	exchange_settle(x);
 }
 
 struct str exchange_token(struct exchange *x)

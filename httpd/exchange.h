@@ -72,7 +72,7 @@ struct exchange {
 	struct ipc_pending *call;
 	exchange_reply_fn on_reply;
 	const struct stream *stream;
-	bool answered, is_json, is_replying;
+	bool answered, is_json, is_replying, is_waiting;
 	struct list link; /* in the engine's pool */
 };
 
@@ -168,5 +168,14 @@ void exchange_on_result(struct exchange *x, int status, struct str payload);
 void exchange_on_done(struct exchange *x, int status, struct str payload);
 /* Sends a command to catalogd and answers with its result. */
 void exchange_propose(struct exchange *x, enum command_type type, struct str payload);
+void exchange_propose_then(
+	struct exchange *x, enum command_type type, struct str payload, exchange_reply_fn on_reply);
+/*
+ * For operations of other daemons that block by themselves (event/list, agent/service): ?index= and
+ * ?wait= with Consul's errors (false: answered). *wait_ms_out holds the random addition, and is 0
+ * while httpd ends: the handler is then run again and must be answered at once. The timeout of the
+ * call must be longer than the wait.
+ */
+bool exchange_wait(struct exchange *x, uint64_t *index_out, uint32_t *wait_ms_out);
 
 #endif

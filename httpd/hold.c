@@ -47,9 +47,7 @@ static struct hold *hold_new(struct exchange *x)
 	memcpy(h->head, x->head.p, x->head.n);
 	h->deadline = MONO_NEVER;
 	if (read->blocking) {
-		int64_t jitter = (int64_t)rng_below(&e->rng, (uint64_t)read->wait_ns / 16);
-
-		h->deadline = mono_add_ns(loop_now(e->loop), read->wait_ns + jitter);
+		h->deadline = mono_add_ns(loop_now(e->loop), read->wait_ns);
 	}
 	e->holds_count++;
 	e->counts.holds++;
@@ -242,6 +240,9 @@ void holds_expire_all(struct engine *e)
 	list_for_each_safe (c, following, &e->conns, link) {
 		if (c->state == CONN_HELD) {
 			hold_expire(c);
+			conn_settle(c);
+		} else if (c->state == CONN_BUSY) {
+			exchange_restart(c);
 			conn_settle(c);
 		}
 	}

@@ -37,25 +37,40 @@ static bool parse_consistency(struct exchange *x, struct exchange_read *read)
 	return true;
 }
 
-static bool parse_wait(struct exchange *x, struct exchange_read *read)
+static bool parse_wait(struct exchange *x, uint64_t *index_out, int64_t *wait_ns_out)
 {
 	const struct conf *conf = x->httpd->conf;
-	struct str wait = request_param(&x->request, "wait"),
-		   index = request_param(&x->request, "index");
+	struct str wait = request_param(&x->request, "wait");
+	struct str index = request_param(&x->request, "index");
 
-	if (wait.n && duration_parse(wait, &read->wait_ns, NULL)) {
+	*index_out = 0;
+	*wait_ns_out = 0;
+	if (wait.n && duration_parse(wait, wait_ns_out, NULL)) {
 		answer_text(x, 400, STR("Invalid wait time"));
 		return false;
 	}
-	if (index.n && str_to_u64(index, &read->wanted)) {
+	if (index.n && str_to_u64(index, index_out)) {
 		answer_text(x, 400, STR("Invalid index"));
 		return false;
 	}
-	if (read->wait_ns <= 0) {
-		read->wait_ns = conf->default_query_time_ns;
+	if (*wait_ns_out <= 0) {
+		*wait_ns_out = conf->default_query_time_ns;
 	}
-	read->wait_ns = min_of(read->wait_ns, conf->max_query_time_ns);
-	read->blocking = read->wanted > 0;
+	*wait_ns_out = min_of(*wait_ns_out, conf->max_query_time_ns);
+	/* Those that came together do not all come back together. */
+	*wait_ns_out += (int64_t)rng_below(&x->httpd->engine->rng, (uint64_t)*wait_ns_out / 16);
+	return true;
+}
+
+bool exchange_wait(struct exchange *x, uint64_t *index_out, uint32_t *wait_ms_out)
+{
+	int64_t wait_ns;
+
+	if (!parse_wait(x, index_out, &wait_ns)) {
+		return false;
+	}
+	x->is_waiting = true;
+	*wait_ms_out = x->httpd->engine->draining ? 0 : (uint32_t)(wait_ns / NS_PER_MS);
 	return true;
 }
 
@@ -146,9 +161,10 @@ void read_run(struct exchange *x)
 	struct catalog_barrier m = {};
 
 	x->read = read;
-	if (!parse_consistency(x, read) || !parse_wait(x, read)) {
+	if (!parse_consistency(x, read) || !parse_wait(x, &read->wanted, &read->wait_ns)) {
 		return;
 	}
+	read->blocking = read->wanted > 0;
 	if (dc.n && !str_eq(dc, x->httpd->conf->datacenter)) {
 		answer_text(x, 500, STR("No path to datacenter"));
 		return;

@@ -137,7 +137,8 @@ static struct str reason_of(const http_parser *p, const struct head_state *s)
 	if (s->bad_name || HTTP_PARSER_ERRNO(p) == HPE_INVALID_HEADER_TOKEN) {
 		return STR("invalid header name");
 	}
-	return HTTP_PARSER_ERRNO(p) == HPE_INVALID_VERSION ? STR("malformed HTTP version") : STR("");
+	return HTTP_PARSER_ERRNO(p) == HPE_INVALID_VERSION ? STR("malformed HTTP version")
+							   : STR("");
 }
 
 /* The method at the front, when it is none that the library knows: STR_NONE otherwise. */
@@ -145,7 +146,8 @@ static struct str unknown_method(const http_parser *p, struct str head)
 {
 	struct str rest, method = str_split(head, ' ', &rest);
 
-	if (HTTP_PARSER_ERRNO(p) != HPE_INVALID_METHOD || !rest.p || !method.n || method.n > METHOD_SIZE_MAX) {
+	if (HTTP_PARSER_ERRNO(p) != HPE_INVALID_METHOD || !rest.p || !method.n ||
+		method.n > METHOD_SIZE_MAX) {
 		return STR_NONE;
 	}
 	for (size_t i = 0; i < method.n; i++) {
