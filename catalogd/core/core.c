@@ -157,6 +157,7 @@ void catalog_begin(struct catalog *c, struct kv_txn *t)
 	c->addresses.count = 0;
 	c->replaced = false;
 	c->applied = 0;
+	c->naming_index = 0;
 	arena_reset(&c->batch);
 	buf_clear(&c->changes);
 }
@@ -315,6 +316,9 @@ static void renamed_merge(struct catalog *c)
 
 		set_add(e->node.key.p[0] == 's' ? &c->naming_services : &c->naming_nodes, name);
 	}
+	if (c->renamed.map.count || c->addresses.count > c->addresses_before) {
+		c->naming_index = c->applied;
+	}
 	set_clear(&c->renamed);
 }
 
@@ -390,6 +394,9 @@ void catalog_finish(struct catalog *c)
 			kv_put(c->t, STATE_THINGS, e->node.key, str_n(&e->index, sizeof(e->index)));
 		}
 	}
+	if (c->naming_index) {
+		kv_put(c->t, STATE_META, STR("naming"), str_n(&c->naming_index, sizeof(c->naming_index)));
+	}
 	if (c->applied) {
 		kv_put(c->t, STATE_META, STR("applied"), str_n(applied, sizeof(applied)));
 		kv_put(c->t, STATE_META, STR("format"), str_n(&format, sizeof(format)));
@@ -401,6 +408,11 @@ size_t catalog_changes(struct catalog *c, const struct catalog_change **out)
 {
 	*out = (const struct catalog_change *)(const void *)c->changes.p;
 	return c->changes.n / sizeof(**out);
+}
+
+bool catalog_naming_changed(const struct catalog *c)
+{
+	return c->naming_index != 0;
 }
 
 bool catalog_replaced(const struct catalog *c)

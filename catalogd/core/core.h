@@ -59,6 +59,10 @@ size_t catalog_changes(struct catalog *c, const struct catalog_change **out);
 /* The batch replaced the whole state (a restored snapshot): all that anyone knows of it is void. */
 bool catalog_replaced(const struct catalog *c);
 
+/* Did the batch change anything that DNS shows? */
+bool catalog_naming_changed(const struct catalog *c);
+/* The newest index that did, as the state remembers it; the naming environment has it under NAMING_META when it is complete. */
+uint64_t catalog_naming_index(struct kv_txn *t);
 /* Derives what the finished batch changed; with `all`, everything (a new environment, or one that missed batches). */
 void catalog_naming(struct catalog *c, struct kv_txn *state, struct kv_txn *naming, bool all);
 

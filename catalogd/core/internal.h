@@ -89,6 +89,7 @@ struct catalog {
 	struct address_notes addresses;
 	bool replaced;
 	uint64_t applied, applied_term;
+	uint64_t naming_index; /* of the last command that changed what DNS shows; 0: none did */
 	uint64_t base; /* what is added to log indexes, so that stamps grow over a restored archive's */
 	struct requests requests;
 	/* the command */

@@ -132,9 +132,20 @@ static void changed_ones(struct catalog *c, struct kv_txn *state, struct kv_txn 
 	}
 }
 
+uint64_t catalog_naming_index(struct kv_txn *t)
+{
+	uint64_t index = 0;
+	struct str value;
+
+	if (kv_get(t, STATE_META, STR("naming"), &value) && value.n == sizeof(index)) {
+		memcpy(&index, value.p, sizeof(index));
+	}
+	return index;
+}
+
 void catalog_naming(struct catalog *c, struct kv_txn *state, struct kv_txn *naming, bool all)
 {
-	uint64_t index = catalog_applied(state, NULL);
+	uint64_t index = catalog_naming_index(state);
 
 	arena_reset(&c->arena);
 	if (all || c->replaced) {

@@ -220,6 +220,7 @@ int restore_end(struct catalog *c, const struct cmd_restore_end *cmd)
 	requests_load(c);
 	things_clear(c);
 	c->replaced = true;
+	c->naming_index = c->applied;
 	return 0;
 }
 

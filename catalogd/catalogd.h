@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * catalogd: the replicated state. It is the only writer of the state and naming environments; everything it writes came out of the
+ * log (feed.c). It checks and proposes writes (propose.c), tells what changed (watch.c), takes and restores snapshots
+ * (snapshot.c, archive.c), and does the leader's duties (leader.c, member.c).
+ *
+ * One struct holds it all; each file owns the part that bears its name.
+ */
+#ifndef MUSTER_CATALOGD_CATALOGD_H
+#define MUSTER_CATALOGD_CATALOGD_H
+
+#include <limits.h>
+
+#include "catalogd/core/core.h"
+#include "common/base/list.h"
+#include "common/base/map.h"
+#include "common/msg/message.h"
+#include "common/msg/page.h"
+#include "common/sys/clock.h"
+#include "common/sys/daemon.h"
+#include "common/sys/db.h"
+#include "common/sys/page.h"
+
+struct catalogd;
+
+enum {
+	PROPOSALS_MAX = 8192,           /* waiting for their result at once */
+	WATCHERS_MAX = 64,
+	BARRIERS_MAX = 8192,
+	FEED_BYTES_MAX = 256 << 10,     /* commands of one transaction of the environment */
+	FEED_WAIT_MS = 10000,
+	PROPOSE_TIMEOUT_MS = 30000,
+	CHANGES_BYTES_MAX = 512 << 10,  /* of the newer half of what watchers can look back at */
+	SNAPSHOTS_KEPT = 2,
+	RESTORE_CHUNK_MAX = 512 << 10,
+	RESTORE_CHUNKS_AT_ONCE = 4,
+	ARCHIVE_STATE_MAX = 2000 << 20, /* bytes of state in an archive */
+};
+
+/* Rows of metrics.c. */
+enum metric {
+	METRIC_KVS_APPLY,
+	METRIC_TXN_APPLY,
+	METRIC_SESSION_APPLY,
+	METRIC_REGISTER,
+	METRIC_DEREGISTER,
+	METRIC_SESSION_RENEW,
+	METRIC_FSM_APPLY,
+	METRIC_TTL_ACTIVE,
+	METRIC_TTL_INVALIDATE,
+	METRIC_REAP,
+	METRIC_RECONCILE,
+	METRIC_SNAPSHOT,
+	METRIC_NODES,
+	METRIC_SERVICES,
+	METRIC_INSTANCES,
+	METRIC_KEYS,
+	METRICS_COUNT
+};
+extern const struct metric_row catalogd_metrics[METRICS_COUNT];
+
+/* ---- stores.c: the environments on disk, and whether they may be trusted ---- */
+
+struct stores {
+	char directory[PATH_MAX]; /* <data_dir>/catalogd */
+	uint64_t generation;
+	struct db *state, *naming;
+};
+
+/*
+ * Opens the environments of the generation that the mark names, if the mark says that they are whole (this boot, or a clean end), else
+ * a new generation from the newest snapshot. -errno when not even an empty one can be made.
+ */
+int stores_open(struct stores *s, const char *data_dir);
+/* A new generation from the newest snapshot, or empty: what is there cannot go on. */
+int stores_renew(struct stores *s);
+void stores_close(struct stores *s, bool clean); /* clean: synced and marked as whole */
+/* The newest snapshot's index, 0 for none. */
+uint64_t stores_snapshot_newest(const struct stores *s);
+void stores_snapshots_prune(const struct stores *s, size_t keep);
+void stores_path(const struct stores *s, char out[PATH_MAX], const char *format, ...) PRINTF_LIKE(3, 4);
+void stores_remove(const char *directory); /* with the files in it */
+int stores_sync_directory(const char *directory);
+
+/* ---- worker.c: one job at a time beside the loop ---- */
+
+struct worker_job {
+	struct list link;
+	void (*work)(struct worker_job *job);           /* in the thread: touches nothing of the loop's */
+	void (*done)(struct catalogd *c, struct worker_job *job); /* in the loop */
+	void (*drop)(struct worker_job *job);           /* frees it; the last call */
+};
+
+struct worker;
+/* One thread. */
+int worker_new(struct catalogd *c, struct worker **out);
+void worker_free(struct worker *w); /* waits for the running job; jobs that are not done are dropped */
+DEFINE_OWN(struct worker, worker_free)
+void worker_add(struct worker *w, struct worker_job *job);
+bool worker_busy(struct worker *w); /* a job is running, waiting, or not yet done */
+
+/* ---- feed.c: from the log into the state ---- */
+
+struct feed {
+	struct ipc_pending *pending;
+	struct loop_timer again;
+	uint64_t applied, term;
+	uint64_t commit_index; /* as raftd last said */
+	uint64_t since_snapshot; /* commands applied since the newest one */
+};
+
+void feed_start(struct catalogd *c);
+void feed_stop(struct catalogd *c);
+/* Loads what depends on the state as a whole: after opening or replacing it. */
+void feed_state_opened(struct catalogd *c);
+
+/* ---- propose.c ---- */
+
+typedef void (*propose_fn)(void *arg, int status, const struct result *result);
+
+struct proposals {
+	struct map by_id;
+	struct list applied;
+	uint64_t refused;
+};
+
+void handle_propose(struct catalogd *c, struct ipc_call *call, const struct catalog_propose *m);
+/* A command of our own. on_done (may be NULL) runs once, unless the daemon ends before. id zero: a fresh one. */
+void propose(struct catalogd *c, uint16_t type, struct str payload, propose_fn on_done, void *arg);
+#define PROPOSE(c, type, cmd_pointer, on_done, arg)                                                \
+	do {                                                                                       \
+		OWN_EMBEDDED(buf_fini) struct buf payload_ = { 0 };                                \
+                                                                                                   \
+		type##_encode(&payload_, (cmd_pointer));                                           \
+		propose((c), COMMAND_##type, buf_str(&payload_), (on_done), (arg));                \
+	} while (0)
+/* The command with this id was applied. Kept until proposals_flush, which is called after the commit. */
+void proposals_applied(struct catalogd *c, const struct catalog_outcome *outcome);
+void proposals_flush(struct catalogd *c);
+void proposals_init(struct catalogd *c);
+void proposals_fini(struct catalogd *c);
+
+/* ---- watch.c ---- */
+
+struct watch_half {
+	struct buf bytes;   /* u8 kind, u16 length, name */
+	struct buf batches; /* of struct { uint64_t index; size_t offset; } */
+};
+
+struct watches {
+	struct watch_half halves[2]; /* older, newer */
+	uint64_t floor;              /* changes up to this index are not known any more */
+	struct list watchers;
+	size_t watchers_count;
+};
+
+void watches_init(struct catalogd *c);
+void watches_fini(struct catalogd *c);
+void watches_reset(struct catalogd *c); /* another state: everyone looks again */
+void watches_add(struct catalogd *c, uint64_t index, const struct catalog_change *changes, size_t count);
+void handle_watch(struct catalogd *c, struct ipc_call *call, const struct catalog_watch *m);
+
+/* ---- barrier.c ---- */
+
+struct barriers {
+	struct list waiting;
+	size_t count;
+};
+
+void barriers_init(struct catalogd *c);
+void barriers_fini(struct catalogd *c);
+void barriers_advance(struct catalogd *c);
+void handle_barrier(struct catalogd *c, struct ipc_call *call, const struct catalog_barrier *m);
+
+/* ---- leader.c: what only the leader does by itself ---- */
+
+enum { TTL_SLOTS = 1024, TTL_TICK_MS = 100, REAP_SAMPLES = 32 };
+
+struct leader {
+	struct map sessions; /* those with a TTL */
+	struct list slots[TTL_SLOTS];
+	struct loop_timer ttl_timer, reap_timer;
+	uint64_t tick;
+	uint64_t samples[REAP_SAMPLES]; /* the applied index, every 30 s */
+	size_t samples_count;
+	uint64_t reaped;
+};
+
+void leader_init(struct catalogd *c);
+void leader_start(struct catalogd *c);
+void leader_fini(struct catalogd *c);
+void leader_session_changed(struct catalogd *c, struct kv_txn *t, struct str id);
+void leader_sessions_load(struct catalogd *c);
+bool leader_here(struct catalogd *c);
+void handle_session_renew(struct catalogd *c, struct ipc_call *call, const struct session_renew *m);
+
+/* ---- member.c: members of the pool become nodes of the catalogue ---- */
+
+struct membership {
+	struct arena arena; /* of the member table */
+	struct members_reply members;
+	struct ipc_pending *pending;
+	struct loop_timer again, reconcile;
+	uint32_t proposing;
+};
+
+void membership_start(struct catalogd *c);
+void membership_fini(struct catalogd *c);
+void membership_changed(struct catalogd *c, struct str node); /* somebody changed this node (lower case) */
+
+/* ---- snapshot.c: of the environment, for ourselves ---- */
+
+struct snapshots {
+	struct loop_timer timer;
+	bool running;
+	uint64_t last_index;
+	struct mono last_done;
+};
+
+void snapshots_start(struct catalogd *c);
+void snapshots_fini(struct catalogd *c);
+
+/* ---- archive.c: for people ---- */
+
+void handle_snapshot_save(struct catalogd *c, struct ipc_call *call, const struct snapshot_save *m);
+void handle_snapshot_restore(struct catalogd *c, struct ipc_call *call, const struct snapshot_restore *m);
+void archives_fini(struct catalogd *c);
+
+/* ---- rights.c: what a token may do ---- */
+
+struct rights {
+	bool everything;
+};
+
+void rights_resolve(struct catalogd *c, struct str token, struct rights *out);
+/* ST_DENIED with Consul's text in *why. */
+int rights_check(const struct rights *r, uint16_t command, struct str payload, struct buf *why);
+int rights_check_management(const struct rights *r, struct buf *why);
+
+/* ---- service.c ---- */
+
+struct catalogd {
+	struct daemon *daemon;
+	struct catalog *core;
+	struct stores stores;
+	bool naming_all; /* the naming environment must be made anew with the next batch */
+	struct page_writer *page;
+	struct catalog_page shown;
+	struct page_reader *raft_page;
+	struct ipc_client *raft, *raft_read, *gossip;
+	struct ipc_server *read, *write;
+	struct worker *worker;
+	struct loop_timer second;
+	struct feed feed;
+	struct proposals proposals;
+	struct watches watches;
+	struct barriers barriers;
+	struct leader leader;
+	struct membership membership;
+	struct snapshots snapshots;
+	struct list archives;
+};
+
+int catalogd_open(struct daemon *d);
+int catalogd_start(struct daemon *d);
+void catalogd_drain(struct daemon *d);
+void catalogd_stop(struct daemon *d);
+void catalogd_status(struct daemon *d, struct jsonw *w);
+void catalogd_dump(struct daemon *d, struct jsonw *w);
+const char *catalogd_waits_for(struct daemon *d);
+
+void catalogd_page(struct catalogd *c); /* publishes shown */
+/* The environment failed (disk full, I/O error): the log has everything, a new process tries again. Does not return. */
+_Noreturn void catalogd_give_up(const char *what);
+
+#endif

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From the log into the state: one raft_feed call is always outstanding; what it brings is applied in one transaction. Then, in this
+ * order and in the same turn: commit, derive naming, publish, tell watchers, answer proposers, ask for more.
+ */
+#include <inttypes.h>
+
+#include "catalogd/catalogd.h"
+
+enum { FEED_AGAIN_MS = 200 };
+
+static void feed_ask(struct catalogd *c);
+
+static void on_again(void *arg)
+{
+	feed_ask(arg);
+}
+
+void feed_state_opened(struct catalogd *c)
+{
+	struct kv_txn *state = db_begin(c->stores.state), *naming;
+	uint64_t derived = 0;
+	struct str value;
+
+	catalog_open(c->core, state);
+	c->feed.applied = catalog_applied(state, &c->feed.term);
+	naming = db_begin(c->stores.naming);
+	if (kv_get(naming, NAMING_META, STR("applied"), &value) && value.n == sizeof(derived)) {
+		memcpy(&derived, value.p, sizeof(derived));
+	}
+	if (derived != catalog_naming_index(state) || !derived) {
+		catalog_naming(c->core, state, naming, true);
+		if (kv_commit(naming)) {
+			catalogd_give_up("naming");
+		}
+	} else {
+		kv_abort(naming);
+	}
+	kv_abort(state);
+	watches_reset(c);
+	leader_sessions_load(c);
+}
+
+/* Sessions that came, changed or went; nodes that the leader may have to put right. */
+static void follow_changes(struct catalogd *c, const struct catalog_change *changes, size_t count)
+{
+	struct kv_txn *t = db_read(c->stores.state);
+
+	for (size_t i = 0; i < count && t; i++) {
+		if (changes[i].kind == THING_SESSION) {
+			leader_session_changed(c, t, changes[i].name);
+		} else if (changes[i].kind == THING_NODE || changes[i].kind == THING_NODE_CHECKS) {
+			membership_changed(c, changes[i].name);
+		}
+	}
+	if (t) {
+		kv_abort(t);
+	}
+}
+
+static void derive_naming(struct catalogd *c)
+{
+	struct kv_txn *state, *naming;
+
+	if (!catalog_naming_changed(c->core) && !catalog_replaced(c->core)) {
+		return;
+	}
+	state = db_read(c->stores.state);
+	if (!state) {
+		catalogd_give_up("state");
+	}
+	naming = db_begin(c->stores.naming);
+	catalog_naming(c->core, state, naming, false);
+	kv_abort(state);
+	if (kv_commit(naming)) {
+		catalogd_give_up("naming");
+	}
+}
+
+static void applied(struct catalogd *c)
+{
+	const struct catalog_change *changes;
+	size_t count = catalog_changes(c->core, &changes);
+
+	derive_naming(c);
+	if (catalog_replaced(c->core)) {
+		c->shown.restore_count++;
+		catalogd_page(c);
+		watches_reset(c);
+		leader_sessions_load(c);
+	} else {
+		watches_add(c, c->feed.applied, changes, count);
+		follow_changes(c, changes, count);
+	}
+	proposals_flush(c);
+	barriers_advance(c);
+}
+
+static void apply_entries(struct catalogd *c, const struct raft_feed_reply *m)
+{
+	struct catalog_outcome outcome;
+	struct mono before = clock_mono();
+	uint64_t count = 0;
+	struct kv_txn *t = db_begin(c->stores.state);
+
+	catalog_begin(c->core, t);
+	for (uint32_t i = 0; i < m->entries.count; i++) {
+		const struct raft_entry *e = &m->entries.items[i];
+
+		if (e->index <= c->feed.applied) {
+			continue; /* an answer to an older question */
+		}
+		catalog_apply(c->core, e->index, e->term, e->command, &outcome);
+		proposals_applied(c, &outcome);
+		c->feed.applied = e->index;
+		c->feed.term = e->term;
+		count++;
+	}
+	catalog_finish(c->core);
+	if (kv_commit(t)) {
+		catalogd_give_up("state");
+	}
+	c->feed.since_snapshot += count;
+	metrics_add(c->daemon->metrics, METRIC_FSM_APPLY, (double)mono_diff_ns(clock_mono(), before) / NS_PER_MS);
+	applied(c);
+}
+
+/* The log does not reach back to what we have: only a snapshot can help. */
+static void begin_from_snapshot(struct catalogd *c, uint64_t first_index)
+{
+	if (stores_snapshot_newest(&c->stores) <= c->feed.applied) {
+		log_error("log-gap", "applied=%" PRIu64 " first=%" PRIu64 " snapshot=%" PRIu64, c->feed.applied, first_index,
+			stores_snapshot_newest(&c->stores));
+		return;
+	}
+	if (worker_busy(c->worker)) {
+		return; /* it reads the environment that would be closed */
+	}
+	c->shown.ready = 0;
+	catalogd_page(c);
+	if (stores_renew(&c->stores)) {
+		catalogd_give_up("renew");
+	}
+	c->shown.generation = c->stores.generation;
+	catalogd_page(c);
+	feed_state_opened(c);
+}
+
+static void ready_if_caught_up(struct catalogd *c)
+{
+	if (!c->shown.ready && c->feed.applied >= c->feed.commit_index) {
+		c->shown.ready = 1;
+		catalogd_page(c);
+		log_notice("state-ready", "applied=%" PRIu64 " generation=%" PRIu64, c->feed.applied, c->stores.generation);
+	}
+}
+
+static void on_feed(void *arg, int status, struct str payload)
+{
+	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
+	struct catalogd *c = arg;
+	struct raft_feed_reply m;
+
+	c->feed.pending = NULL;
+	if (!status && raft_feed_reply_decode(payload, &arena, &m)) {
+		log_error("feed-malformed", "bytes=%zu", payload.n);
+		status = ST_INVALID;
+	}
+	if (status) {
+		/* Its own timeout means that nothing happened, or that raftd is away: ask again at once. */
+		loop_timer_in(&c->feed.again, status == ST_TIMEOUT ? 0 : FEED_AGAIN_MS);
+		return;
+	}
+	c->feed.commit_index = m.commit_index;
+	if (m.snapshot_needed) {
+		begin_from_snapshot(c, m.first_index);
+		loop_timer_in(&c->feed.again, FEED_AGAIN_MS);
+		return;
+	}
+	if (m.entries.count) {
+		apply_entries(c, &m);
+	}
+	ready_if_caught_up(c);
+	if (!c->daemon->draining || c->proposals.by_id.count) {
+		feed_ask(c);
+	}
+}
+
+static void feed_ask(struct catalogd *c)
+{
+	struct raft_feed m = { .after = c->feed.applied, .bytes_max = FEED_BYTES_MAX,
+		.wait_ms = c->shown.ready ? FEED_WAIT_MS : 0 };
+
+	if (!c->feed.pending) {
+		c->feed.pending = IPC_CALL(c->raft, raft_feed, &m, FEED_WAIT_MS + 5000, on_feed, c);
+	}
+}
+
+void feed_start(struct catalogd *c)
+{
+	loop_timer_init(&c->feed.again, c->daemon->loop, on_again, c);
+	feed_ask(c);
+}
+
+void feed_stop(struct catalogd *c)
+{
+	loop_timer_stop(&c->feed.again);
+	if (c->feed.pending) {
+		ipc_cancel(take(c->feed.pending));
+	}
+}

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Requests become commands: rights, Consul's checks, time and ids; then raftd. Whoever asked is answered when the command comes back
+ * through the feed and its transaction is committed. The same id again (its caller was restarted, or an answer was lost) waits for
+ * the same result.
+ */
+#include "catalogd/catalogd.h"
+
+struct proposal {
+	struct map_node node; /* by id */
+	struct list link;     /* in applied: to be told after the commit */
+	struct uuid id;
+	struct catalogd *c;
+	struct ipc_call *call;       /* who waits; or */
+	propose_fn on_done;
+	void *arg;
+	struct ipc_pending *pending; /* raftd has not answered yet */
+	uint16_t type;
+	struct mono began;
+	bool applied;
+	struct buf result;           /* encoded catalog_propose_reply */
+};
+
+void proposals_init(struct catalogd *c)
+{
+	list_init(&c->proposals.applied);
+	map_init(&c->proposals.by_id, random_u64());
+}
+
+static void proposal_free(struct proposal *p)
+{
+	map_del(&p->c->proposals.by_id, &p->node);
+	list_del(&p->link);
+	if (p->pending) {
+		ipc_cancel(p->pending);
+	}
+	buf_fini(&p->result);
+	free(p);
+}
+
+void proposals_fini(struct catalogd *c)
+{
+	struct proposal *p, *following;
+
+	map_for_each (p, following, &c->proposals.by_id, node) {
+		if (p->call) {
+			ipc_refuse(p->call, ST_CLOSED);
+		}
+		proposal_free(p);
+	}
+	map_fini(&c->proposals.by_id);
+}
+
+static void answer(struct ipc_call *call, const struct result *result)
+{
+	struct catalog_propose_reply reply = { .result = *result };
+
+	IPC_REPLY(call, catalog_propose, &reply);
+}
+
+static void answer_error(struct ipc_call *call, enum result_kind kind, struct str text)
+{
+	struct result result = { .kind = (uint8_t)kind, .text = text };
+
+	answer(call, &result);
+}
+
+static void proposal_fail(struct proposal *p, int status)
+{
+	if (p->call) {
+		ipc_refuse(take(p->call), status);
+	} else if (p->on_done) {
+		p->on_done(p->arg, status, NULL);
+	}
+	p->c->proposals.refused++;
+	proposal_free(p);
+}
+
+/* Committed is not enough: the answer is that of apply. */
+static void on_proposed(void *arg, int status, struct str payload)
+{
+	struct proposal *p = arg;
+
+	p->pending = NULL;
+	if (status) {
+		proposal_fail(p, status);
+	}
+}
+
+static void proposal_send(struct proposal *p, struct str payload)
+{
+	OWN_EMBEDDED(buf_fini) struct buf bytes = { 0 };
+	struct command command = { .id = p->id, .now_ms = wall_ms(clock_wall()), .type = p->type, .payload = payload };
+	struct raft_propose m;
+	struct ipc_pending *pending;
+
+	command_encode(&bytes, &command);
+	m.command = buf_str(&bytes);
+	pending = IPC_CALL(p->c->raft, raft_propose, &m, PROPOSE_TIMEOUT_MS, on_proposed, p);
+	if (pending) {
+		p->pending = pending; /* NULL: refused already, and p is gone */
+	}
+}
+
+static struct proposal *proposal_new(struct catalogd *c, const struct uuid *id, uint16_t type)
+{
+	struct proposal *p = xcalloc(1, sizeof(*p));
+
+	p->c = c;
+	p->id = uuid_is_zero(id) ? random_uuid() : *id;
+	p->type = type;
+	p->began = clock_mono();
+	map_add(&c->proposals.by_id, &p->node, str_n(p->id.b, sizeof(p->id.b)));
+	return p;
+}
+
+void propose(struct catalogd *c, uint16_t type, struct str payload, propose_fn on_done, void *arg)
+{
+	struct uuid fresh = { { 0 } };
+	struct proposal *p = proposal_new(c, &fresh, type);
+
+	p->on_done = on_done;
+	p->arg = arg;
+	proposal_send(p, payload);
+}
+
+/* What only reads needs no log: the leader has applied all that anyone knows of. */
+static bool answer_read(struct catalogd *c, struct ipc_call *call, const struct catalog_propose *m)
+{
+	struct cmd_txn cmd;
+	struct result result;
+	struct kv_txn *t;
+
+	if (m->type != COMMAND_cmd_txn || cmd_txn_decode(m->payload, ipc_call_arena(call), &cmd) ||
+		!catalog_txn_reads_only(&cmd) || !leader_here(c)) {
+		return false;
+	}
+	t = c->shown.ready ? db_read(c->stores.state) : NULL;
+	if (!t) {
+		ipc_refuse(call, ST_NOT_READY);
+		return true;
+	}
+	catalog_txn_read(c->core, t, &cmd, wall_ms(clock_wall()), &result);
+	kv_abort(t);
+	answer(call, &result);
+	return true;
+}
+
+/* The caller of an id that is on its way has come again: the newer call gets the answer. */
+static bool join_known(struct catalogd *c, struct ipc_call *call, const struct uuid *id)
+{
+	struct proposal *p = map_find(&c->proposals.by_id, str_n(id->b, sizeof(id->b)), struct proposal, node);
+
+	if (!p) {
+		return false;
+	}
+	if (p->call) {
+		ipc_refuse(p->call, ST_CLOSED);
+	}
+	p->call = call;
+	return true;
+}
+
+void handle_propose(struct catalogd *c, struct ipc_call *call, const struct catalog_propose *m)
+{
+	OWN_EMBEDDED(buf_fini) struct buf payload = { 0 }, why = { 0 };
+	struct catalog_rules rules = { .session_ttl_min_ns = c->daemon->conf->session_ttl_min_ns };
+	struct rights rights;
+	struct proposal *p;
+
+	if (!uuid_is_zero(&m->id) && join_known(c, call, &m->id)) {
+		return;
+	}
+	if (c->proposals.by_id.count >= PROPOSALS_MAX || c->daemon->draining) {
+		c->proposals.refused++;
+		ipc_refuse(call, ST_FULL);
+		return;
+	}
+	rights_resolve(c, m->token, &rights);
+	if (rights_check(&rights, m->type, m->payload, &why)) {
+		answer_error(call, RESULT_DENIED, buf_str(&why));
+		return;
+	}
+	if (m->type == COMMAND_cmd_session_create) {
+		rules.fresh_id = random_uuid();
+	}
+	if (catalog_validate(&rules, m->type, m->payload, ipc_call_arena(call), &payload, &why)) {
+		answer_error(call, RESULT_ERROR, buf_str(&why));
+		return;
+	}
+	if (answer_read(c, call, m)) {
+		return;
+	}
+	p = proposal_new(c, &m->id, m->type);
+	p->call = call;
+	proposal_send(p, buf_str(&payload));
+}
+
+void proposals_applied(struct catalogd *c, const struct catalog_outcome *outcome)
+{
+	struct proposal *p = map_find(&c->proposals.by_id, str_n(outcome->id.b, sizeof(outcome->id.b)), struct proposal, node);
+	struct catalog_propose_reply reply = { .result = outcome->result };
+
+	if (p && !p->applied) {
+		catalog_propose_reply_encode(&p->result, &reply);
+		p->applied = true;
+		list_add_tail(&c->proposals.applied, &p->link);
+	}
+}
+
+static const enum metric metric_of_type[] = {
+	[COMMAND_cmd_register] = METRIC_REGISTER,
+	[COMMAND_cmd_deregister] = METRIC_DEREGISTER,
+	[COMMAND_cmd_kv] = METRIC_KVS_APPLY,
+	[COMMAND_cmd_session_create] = METRIC_SESSION_APPLY,
+	[COMMAND_cmd_session_destroy] = METRIC_SESSION_APPLY,
+	[COMMAND_cmd_txn] = METRIC_TXN_APPLY,
+};
+
+static void proposal_measure(const struct proposal *p)
+{
+	double ms = (double)mono_diff_ns(clock_mono(), p->began) / NS_PER_MS;
+
+	if (p->type <= COMMAND_cmd_txn) {
+		metrics_add(p->c->daemon->metrics, metric_of_type[p->type], ms);
+	}
+}
+
+void proposals_flush(struct catalogd *c)
+{
+	struct proposal *p, *following;
+
+	list_for_each_safe (p, following, &c->proposals.applied, link) {
+		struct catalog_propose_reply reply;
+
+		list_del(&p->link);
+		proposal_measure(p);
+		if (p->call) {
+			ipc_reply(take(p->call), buf_str(&p->result));
+		} else if (p->on_done && !catalog_propose_reply_decode(buf_str(&p->result), NULL, &reply)) {
+			p->on_done(p->arg, 0, &reply.result);
+		}
+		proposal_free(p);
+	}
+}
