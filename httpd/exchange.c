@@ -44,6 +44,9 @@ void exchange_free(struct exchange *x)
 	if (x->call) {
 		ipc_cancel(x->call);
 	}
+	if (x->on_gone) {
+		x->on_gone(x->wait_arg);
+	}
 	if (x->stream && x->stream->close) {
 		x->stream->close(x);
 	}
@@ -78,16 +81,33 @@ void exchange_settle(struct exchange *x)
 	} else if (x->read && x->read->held) {
 		hold_park(x);
 	} else {
-		must(x->call); /* a handler answers, is held, or has called */
+		must(x->call || x->on_gone); /* a handler answers, is held, or waits */
 		c->exchange = x;
 		c->state = CONN_BUSY;
 	}
 }
 
+/* Entered from the loop: the exchange is taken from its connection while its code runs. */
+static void resume(struct exchange *x)
+{
+	x->conn->exchange = NULL;
+	buf_clear(&x->httpd->engine->body);
+}
+
+static void resumed(struct exchange *x)
+{
+	struct conn *c = x->conn;
+
+	exchange_settle(x);
+	if (c->upload && c->state != CONN_BUSY) {
+		body_fini(c);
+	}
+	conn_settle(c);
+}
+
 static void on_reply(void *arg, int status, struct str payload)
 {
 	struct exchange *x = arg;
-	struct conn *c = x->conn;
 
 	x->call = NULL;
 	/* Refused within exchange_call: the handler is still running and settles by itself. */
@@ -95,14 +115,30 @@ static void on_reply(void *arg, int status, struct str payload)
 		x->on_reply(x, status, payload);
 		return;
 	}
-	c->exchange = NULL;
-	buf_clear(&x->httpd->engine->body);
+	resume(x);
 	x->on_reply(x, status, payload);
-	exchange_settle(x);
-	if (c->upload && c->state != CONN_BUSY) {
-		body_fini(c);
-	}
-	conn_settle(c);
+	resumed(x);
+}
+
+void exchange_suspend(struct exchange *x, void (*on_gone)(void *arg), void *arg)
+{
+	must(!x->call && !x->answered);
+	x->on_gone = on_gone;
+	x->wait_arg = arg;
+}
+
+void exchange_ready(struct exchange *x)
+{
+	x->on_gone = NULL;
+}
+
+void exchange_continue(struct exchange *x, void (*run)(struct exchange *x, void *arg), void *arg)
+{
+	must(x->on_gone);
+	x->on_gone = NULL;
+	resume(x);
+	run(x, arg);
+	resumed(x);
 }
 
 void exchange_call(struct exchange *x, struct ipc_client *client, uint16_t message,

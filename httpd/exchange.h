@@ -71,6 +71,8 @@ struct exchange {
 	struct exchange_read *read; /* NULL outside ROUTE_READ */
 	struct ipc_pending *call;
 	exchange_reply_fn on_reply;
+	void (*on_gone)(void *arg);
+	void *wait_arg;
 	const struct stream *stream;
 	bool answered, is_json, is_replying, is_waiting;
 	struct list link; /* in the engine's pool */
@@ -162,6 +164,14 @@ enum read_mode { READ_DEFAULT, READ_STALE, READ_CONSISTENT };
 	} while (0)
 void exchange_call(struct exchange *x, struct ipc_client *client, uint16_t message,
 	struct str encoded, int64_t timeout_ms, exchange_reply_fn on_reply);
+/*
+ * Waiting for anything else than a call: the handler returns after exchange_suspend, and whoever has what
+ * was waited for runs the rest by exchange_continue. on_gone: the client went away first; x ends and must
+ * be forgotten. exchange_ready: what was waited for is there already, and the handler still runs.
+ */
+void exchange_suspend(struct exchange *x, void (*on_gone)(void *arg), void *arg);
+void exchange_continue(struct exchange *x, void (*run)(struct exchange *x, void *arg), void *arg);
+void exchange_ready(struct exchange *x);
 /* The on_reply of messages whose reply is just a result: answer_result. */
 void exchange_on_result(struct exchange *x, int status, struct str payload);
 /* The same, but success is 200 with an empty body whatever the payload (agent operations). */

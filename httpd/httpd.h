@@ -17,6 +17,7 @@ struct httpd {
 	struct state_reader *reader;
 	struct ipc_client *catalog_read, *catalog_write, *check_read, *check_write, *gossip_read,
 		*gossip_write, *raft_read;
+	struct local *local; /* local.h */
 	/* ---- the engine's ---- */
 	struct engine *engine;
 };

@@ -2,7 +2,9 @@
 /*
  * What httpd holds of the other daemons, and what it tells about itself on the control socket.
  */
+#include "common/base/err.h"
 #include "httpd/engine.h"
+#include "httpd/local.h"
 
 int httpd_open(struct httpd *h)
 {
@@ -29,7 +31,8 @@ int httpd_open(struct httpd *h)
 	}
 	data_dir = str_dup(h->conf->data_dir);
 	h->reader = state_reader_new(data_dir, STATE_KIND_STATE);
-	return engine_open(h);
+	rc = local_open(h);
+	return rc ? err_pass(rc) : engine_open(h);
 }
 
 void httpd_free(struct httpd *h)
@@ -44,6 +47,9 @@ void httpd_free(struct httpd *h)
 		if (clients[i]) {
 			ipc_client_free(clients[i]);
 		}
+	}
+	if (h->local) {
+		local_free(h->local);
 	}
 	if (h->reader) {
 		state_reader_free(h->reader);

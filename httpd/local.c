@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Asking all daemons of the node at once. A control call cannot be taken back, so what it answers
+ * to outlives the exchange: struct gather is freed when its last answer is in.
+ */
+#include "httpd/local.h"
+
+#include <stdio.h>
+
+#include "common/base/err.h"
+
+static const char *const names[LOCAL_DAEMONS_COUNT] = {
+	[LOCAL_HTTPD] = "httpd",
+	[LOCAL_GOSSIPD] = "gossipd",
+	[LOCAL_RAFTD] = "raftd",
+	[LOCAL_CATALOGD] = "catalogd",
+	[LOCAL_CHECKD] = "checkd",
+	[LOCAL_DNSD] = "dnsd",
+};
+
+struct local {
+	struct control_client *clients[LOCAL_DAEMONS_COUNT];
+	struct list gathers;
+};
+
+struct gather;
+
+struct gather_slot {
+	struct gather *gather;
+	struct buf answer;
+	bool answered;
+};
+
+struct gather {
+	struct list link;   /* in local.gathers */
+	struct exchange *x; /* NULL: the client has gone */
+	void (*done)(struct exchange *x, const struct local_answers *answers);
+	unsigned waits; /* daemons that have not answered, and one for the asking itself */
+	struct gather_slot slots[LOCAL_DAEMONS_COUNT];
+};
+
+static void gather_free(struct gather *g)
+{
+	list_del(&g->link);
+	for (size_t i = 0; i < LOCAL_DAEMONS_COUNT; i++) {
+		buf_fini(&g->slots[i].answer);
+	}
+	free(g);
+}
+
+int local_open(struct httpd *h)
+{
+	OWN(local_free) struct local *l = xcalloc(1, sizeof(*l));
+
+	list_init(&l->gathers);
+	for (size_t i = 0; i < LOCAL_DAEMONS_COUNT; i++) {
+		char endpoint[64];
+		int r;
+
+		snprintf(endpoint, sizeof(endpoint), "%s/control", names[i]);
+		r = control_client_new(h->loop, endpoint, &l->clients[i]);
+		if (r) {
+			return err_pass(r);
+		}
+	}
+	h->local = take(l);
+	return 0;
+}
+
+void local_free(struct local *l)
+{
+	struct gather *g, *following;
+
+	for (size_t i = 0; i < LOCAL_DAEMONS_COUNT; i++) {
+		if (l->clients[i]) {
+			control_client_free(l->clients[i]);
+		}
+	}
+	list_for_each_safe (g, following, &l->gathers, link) {
+		gather_free(g);
+	}
+	free(l);
+}
+
+void local_call(struct local *l, enum local_daemon daemon, struct str request, control_fn on_answer,
+	void *arg)
+{
+	control_call(l->clients[daemon], request, LOCAL_ASK_MS, on_answer, arg);
+}
+
+static void run_done(struct exchange *x, void *arg)
+{
+	const struct gather *g = arg;
+	struct local_answers answers = { 0 };
+
+	for (size_t i = 0; i < LOCAL_DAEMONS_COUNT; i++) {
+		if (g->slots[i].answered) {
+			answers.text[i] = buf_str(&g->slots[i].answer);
+		}
+	}
+	g->done(x, &answers);
+}
+
+static void gather_step(struct gather *g)
+{
+	struct exchange *x = g->x;
+
+	if (--g->waits) {
+		return;
+	}
+	g->x = NULL;
+	if (x) {
+		exchange_continue(x, run_done, g);
+	}
+	gather_free(g);
+}
+
+static void on_answer(void *arg, int status, struct str answer)
+{
+	struct gather_slot *slot = arg;
+
+	if (!status) {
+		slot->answered = true;
+		buf_put_str(&slot->answer, answer);
+	}
+	gather_step(slot->gather);
+}
+
+static void on_gone(void *arg)
+{
+	struct gather *g = arg;
+
+	g->x = NULL;
+}
+
+void local_ask(struct exchange *x, unsigned mask, struct str request,
+	void (*done)(struct exchange *x, const struct local_answers *answers))
+{
+	struct local *l = x->httpd->local;
+	struct gather *g = xcalloc(1, sizeof(*g));
+
+	list_add_tail(&l->gathers, &g->link);
+	g->done = done;
+	g->x = x;
+	g->waits = 1;
+	exchange_suspend(x, on_gone, g);
+	for (size_t i = 0; i < LOCAL_DAEMONS_COUNT; i++) {
+		g->slots[i].gather = g;
+		if (mask & 1u << i) {
+			g->waits++;
+			local_call(l, i, request, on_answer, &g->slots[i]);
+		}
+	}
+	if (--g->waits == 0) { /* all were refused at once: the handler still runs */
+		exchange_ready(x);
+		run_done(x, g);
+		gather_free(g);
+	}
+}

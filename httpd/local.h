@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The control sockets of this node's daemons, for the endpoints that speak for the whole agent:
+ * metrics, monitor, reload, leave. A daemon that does not answer within LOCAL_ASK_MS counts as
+ * absent.
+ */
+#ifndef MUSTER_HTTPD_LOCAL_H
+#define MUSTER_HTTPD_LOCAL_H
+
+#include "common/sys/control.h"
+#include "httpd/httpd.h"
+
+enum local_daemon {
+	LOCAL_HTTPD,
+	LOCAL_GOSSIPD,
+	LOCAL_RAFTD,
+	LOCAL_CATALOGD,
+	LOCAL_CHECKD,
+	LOCAL_DNSD,
+	LOCAL_DAEMONS_COUNT
+};
+
+enum { LOCAL_ASK_MS = 2000, LOCAL_ALL = (1 << LOCAL_DAEMONS_COUNT) - 1 };
+
+struct local;
+
+int local_open(struct httpd *h); /* makes h->local. -errno */
+void local_free(struct local *l);
+DEFINE_OWN(struct local, local_free)
+
+/* One question to one daemon; on_answer runs later, exactly once (unless local_free comes first).
+ */
+void local_call(struct local *l, enum local_daemon daemon, struct str request, control_fn on_answer,
+	void *arg);
+
+struct local_answers {
+	struct str text[LOCAL_DAEMONS_COUNT]; /* the JSON, borrowed; STR_NONE: did not answer, or
+						 not asked */
+};
+/* The same question to the daemons of a mask; done goes on with the exchange. Never runs when the
+ * client has gone. */
+void local_ask(struct exchange *x, unsigned mask, struct str request,
+	void (*done)(struct exchange *x, const struct local_answers *answers));
+
+#endif
