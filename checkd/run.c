@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "checkd/run.h"
+#include "common/sys/fetch.h"
 
 struct kind_row {
 	void (*start)(struct run *run);
@@ -8,10 +9,11 @@ struct kind_row {
 };
 
 static const struct kind_row kinds[] = {
+	[CHECK_KIND_HTTP] = { http_start, 10000, NULL },
+	[CHECK_KIND_GRPC] = { grpc_start, 10000, NULL },
 	[CHECK_KIND_SCRIPT] = { script_start, 30000, NULL },
 	[CHECK_KIND_TCP] = { tcp_start, 10000, NULL },
 	[CHECK_KIND_UDP] = { udp_start, 10000, NULL },
-	[CHECK_KIND_GRPC] = { NULL, 0, "gRPC checks are not supported by this agent" },
 	[CHECK_KIND_H2PING] = { NULL, 0, "H2PING checks are not supported by this agent" },
 	[CHECK_KIND_DOCKER] = { NULL, 0, "Docker checks are not supported by this agent" },
 	[CHECK_KIND_OS_SERVICE] = { NULL, 0, "OSService checks are not supported by this agent" },
@@ -20,6 +22,7 @@ static const struct kind_row kinds[] = {
 struct runs {
 	struct loop *loop;
 	struct list running, done;
+	struct fetcher *fetcher;
 };
 
 struct runs *runs_new(struct loop *loop)
@@ -56,6 +59,9 @@ void runs_stop_all(struct runs *r)
 void runs_free(struct runs *r)
 {
 	runs_stop_all(r);
+	if (r->fetcher) {
+		fetcher_free(r->fetcher);
+	}
 	free(r);
 }
 
@@ -105,6 +111,14 @@ bool runs_stop(struct runs *r, uint64_t number)
 		}
 	}
 	return false;
+}
+
+struct fetcher *run_fetcher(struct run *run)
+{
+	if (!run->runs->fetcher) {
+		run->runs->fetcher = fetcher_new(run->loop);
+	}
+	return run->runs->fetcher;
 }
 
 void run_done(struct run *run, enum check_status status, struct str output)

@@ -15,12 +15,13 @@
 #include "common/sys/loop.h"
 
 struct runs;
+struct fetcher;
 
 struct run {
 	struct list link;
 	struct runs *runs;
 	struct loop *loop;
-	const struct conf *conf;
+	const struct conf *conf; /* valid inside start only */
 	uint64_t number;
 	enum check_kind kind;
 	const struct check_def *def; /* the registry's, valid until the run is done or stopped */
@@ -33,6 +34,8 @@ struct run {
 	struct buf output;
 };
 
+/* The HTTP client that all runs share; made when first asked for. */
+struct fetcher *run_fetcher(struct run *run);
 void run_done(struct run *run, enum check_status status, struct str output);
 
 struct runs *runs_new(struct loop *loop);
@@ -53,5 +56,6 @@ void script_start(struct run *run);
 void tcp_start(struct run *run);
 void udp_start(struct run *run);
 void http_start(struct run *run);
+void grpc_start(struct run *run);
 
 #endif

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * HTTP checks: 2xx passes, 429 warns, everything else is critical.
+ * gRPC checks: the call grpc.health.v1.Health/Check over plain HTTP/2 or TLS; SERVING passes.
+ */
+#include "checkd/run.h"
+#include "common/base/json.h"
+#include "common/sys/fetch.h"
+
+struct http {
+	struct run *run;
+	struct fetch *fetch;
+};
+
+static void http_stop(struct run *run)
+{
+	struct http *h = take(run->impl);
+
+	run->stop = NULL;
+	fetch_cancel(h->fetch);
+	free(h);
+}
+
+static void http_end(struct http *h, enum check_status status, struct buf *text)
+{
+	struct run *run = h->run;
+
+	run_done(run, status, buf_str(text));
+	run->impl = NULL;
+	run->stop = NULL; /* the fetch frees itself behind its callback */
+	free(h);
+}
+
+static void tls_fill(const struct run *run, struct fetch_request *q)
+{
+	const struct conf *conf = run->conf;
+
+	q->tls_skip_verify = run->def->tls_skip_verify;
+	if (conf->enable_agent_tls_for_checks) {
+		q->ca_file = conf->ca_file;
+		q->ca_path = conf->ca_path;
+		q->cert_file = conf->cert_file;
+		q->key_file = conf->key_file;
+	}
+}
+
+static void http_begin(struct run *run, struct fetch_request *q, fetch_fn on_done)
+{
+	struct http *h = xcalloc(1, sizeof(*h));
+
+	q->timeout_ms = run->timeout_ms;
+	q->body_max = run->output_max;
+	tls_fill(run, q);
+	h->run = run;
+	run->impl = h;
+	run->stop = http_stop;
+	h->fetch = fetch_start(run_fetcher(run), q, on_done, h);
+}
+
+/* ---- http ---- */
+
+static struct str method_of(const struct check_def *def)
+{
+	return def->method.n ? def->method : STR("GET");
+}
+
+/* Go's client names the method like a word: Get, Post. */
+static void error_render(struct buf *out, const struct check_def *def, struct str error)
+{
+	struct str method = method_of(def);
+
+	for (size_t i = 0; i < method.n; i++) {
+		bool upper = method.p[i] >= 'A' && method.p[i] <= 'Z';
+
+		buf_put_char(out, i && upper ? (char)(method.p[i] + 32) : method.p[i]);
+	}
+	buf_printf(out, " \"" STR_FMT "\": " STR_FMT, STR_ARG(def->http), STR_ARG(error));
+}
+
+static void on_http(void *arg, const struct fetch_result *r)
+{
+	OWN_EMBEDDED(buf_fini) struct buf text = { 0 };
+	struct http *h = arg;
+	const struct check_def *def = h->run->def;
+	struct str method = method_of(def);
+
+	if (r->status == 0) {
+		error_render(&text, def, r->error);
+		http_end(h, CHECK_CRITICAL, &text);
+		return;
+	}
+	buf_printf(&text, "HTTP " STR_FMT " " STR_FMT ": " STR_FMT " Output: ", STR_ARG(method),
+		STR_ARG(def->http), STR_ARG(r->status_line));
+	buf_put_str(&text, r->body);
+	http_end(h,
+		r->status >= 200 && r->status < 300 ? CHECK_PASSING
+		: r->status == 429		    ? CHECK_WARNING
+						    : CHECK_CRITICAL,
+		&text);
+}
+
+static bool header_line(struct str name, const struct json *v, struct arena *arena, struct str *out)
+{
+	if (v->type != JSON_STRING || str_find(v->text, '\n') >= 0 ||
+		str_find(v->text, '\r') >= 0) {
+		return false;
+	}
+	*out = arena_printf(arena, STR_FMT ": " STR_FMT, STR_ARG(name), STR_ARG(v->text));
+	return true;
+}
+
+/* header_json is an object of lists of strings, checked when it was decoded. */
+static void headers_fill(const struct check_def *def, struct arena *arena, struct strs *out)
+{
+	const struct json *list, *item;
+	bool agent = false, accept = false;
+	uint32_t count = 3;
+	struct json *headers;
+
+	if (!def->header_json.n || json_parse(arena, def->header_json, &headers, NULL)) {
+		headers = arena_new(arena, struct json);
+	}
+	json_for_each (list, headers) {
+		count += list->count;
+	}
+	*out = (struct strs) { arena_array(arena, struct str, count), 0, true };
+	json_for_each (list, headers) {
+		agent = agent || str_ieq(list->key, STR("User-Agent"));
+		accept = accept || str_ieq(list->key, STR("Accept"));
+		json_for_each (item, list) {
+			out->count += header_line(list->key, item, arena, &out->items[out->count]);
+		}
+	}
+	out->items[out->count++] = STR("Connection: close");
+	if (!agent) {
+		out->items[out->count++] = STR("User-Agent: Consul Health Check");
+	}
+	if (!accept) {
+		out->items[out->count++] = STR("Accept: text/plain, text/*, */*");
+	}
+}
+
+void http_start(struct run *run)
+{
+	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
+	const struct check_def *def = run->def;
+	struct fetch_request q = { .method = method_of(def),
+		.url = def->http,
+		.body = def->body,
+		.follow = !def->disable_redirects };
+
+	headers_fill(def, &arena, &q.headers);
+	http_begin(run, &q, on_http);
+}
+
+/* ---- grpc (the wire: grpc.io's PROTOCOL-HTTP2) ---- */
+
+enum { GRPC_FRAME_HEAD = 5, GRPC_SERVING = 1, GRPC_SERVICE_MAX = 120 };
+
+static const char *grpc_code(struct str number)
+{
+	static const char *const names[] = { "OK", "Canceled", "Unknown", "InvalidArgument",
+		"DeadlineExceeded", "NotFound", "AlreadyExists", "PermissionDenied",
+		"ResourceExhausted", "FailedPrecondition", "Aborted", "OutOfRange", "Unimplemented",
+		"Internal", "Unavailable", "DataLoss", "Unauthenticated" };
+	uint64_t n;
+
+	return str_to_u64(number, &n) || n >= ARRAY_SIZE(names) ? "Unknown" : names[n];
+}
+
+/* HealthCheckResponse: field 1, varint, the status. */
+static bool grpc_is_serving(struct str body)
+{
+	struct str message = str_skip(body, GRPC_FRAME_HEAD);
+
+	return message.n >= 2 && message.p[0] == 0x08 && message.p[1] == GRPC_SERVING;
+}
+
+static void on_grpc(void *arg, const struct fetch_result *r)
+{
+	OWN_EMBEDDED(buf_fini) struct buf text = { 0 };
+	struct http *h = arg;
+	struct str target = h->run->def->grpc;
+
+	if (r->status == 0) {
+		buf_printf(&text,
+			"rpc error: code = Unavailable desc = connection error: desc = "
+			"\"transport: Error while dialing " STR_FMT "\"",
+			STR_ARG(r->error));
+	} else if (r->headers[0].n && !str_is(r->headers[0], "0")) {
+		buf_printf(&text, "rpc error: code = %s desc = " STR_FMT, grpc_code(r->headers[0]),
+			STR_ARG(r->headers[1]));
+	} else if (r->status != 200) {
+		buf_printf(&text, "rpc error: code = Unknown desc = HTTP status " STR_FMT,
+			STR_ARG(r->status_line));
+	} else if (!grpc_is_serving(r->body)) {
+		buf_put_lit(&text, "gRPC application didn't report service healthy");
+	} else {
+		buf_printf(&text, "gRPC check " STR_FMT ": success", STR_ARG(target));
+		http_end(h, CHECK_PASSING, &text);
+		return;
+	}
+	http_end(h, CHECK_CRITICAL, &text);
+}
+
+void grpc_start(struct run *run)
+{
+	OWN_EMBEDDED(buf_fini) struct buf body = { 0 };
+	OWN_EMBEDDED(buf_fini) struct buf url = { 0 };
+	struct str headers[] = { STR("Content-Type: application/grpc"), STR("TE: trailers") };
+	struct str service, target = str_split(run->def->grpc, '/', &service);
+	struct fetch_request q = { .method = STR("POST"),
+		.http2 = true,
+		.headers = { headers, ARRAY_SIZE(headers), true },
+		.headers_wanted = { "grpc-status", "grpc-message" } };
+
+	service = str_cut(service, GRPC_SERVICE_MAX); /* keeps the lengths below in one byte */
+	buf_printf(&url, "%s://" STR_FMT "/grpc.health.v1.Health/Check",
+		run->def->grpc_use_tls ? "https" : "http", STR_ARG(target));
+	buf_put_u8(&body, 0); /* not compressed */
+	buf_put_u32be(&body, service.n ? (uint32_t)service.n + 2 : 0);
+	if (service.n) { /* HealthCheckRequest: field 1, the service's name */
+		buf_put_u8(&body, 0x0a);
+		buf_put_u8(&body, (uint8_t)service.n);
+		buf_put_str(&body, service);
+	}
+	q.url = buf_str(&url);
+	q.body = buf_str(&body);
+	http_begin(run, &q, on_grpc);
+}

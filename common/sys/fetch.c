@@ -1,0 +1,515 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * curl_multi with our loop as its eyes and clock. The functions come from dlopen, by table.
+ */
+#define CURL_DISABLE_TYPECHECK
+#include "common/sys/fetch.h"
+
+#include <ctype.h>
+#include <curl/curl.h>
+#include <dlfcn.h>
+#include <stdio.h>
+
+#include "common/sys/log.h"
+
+/* Every function of libcurl that is used here. */
+#define FUNCTIONS(F)                                                              \
+	F(CURLcode, global_init, (long))                                          \
+	F(CURL *, easy_init, (void))                                              \
+	F(void, easy_cleanup, (CURL *))                                           \
+	F(CURLcode, easy_setopt, (CURL *, CURLoption, ...))                       \
+	F(CURLcode, easy_getinfo, (CURL *, CURLINFO, ...))                        \
+	F(const char *, easy_strerror, (CURLcode))                                \
+	F(struct curl_slist *, slist_append, (struct curl_slist *, const char *)) \
+	F(void, slist_free_all, (struct curl_slist *))                            \
+	F(CURLM *, multi_init, (void))                                            \
+	F(CURLMcode, multi_cleanup, (CURLM *))                                    \
+	F(CURLMcode, multi_setopt, (CURLM *, CURLMoption, ...))                   \
+	F(CURLMcode, multi_add_handle, (CURLM *, CURL *))                         \
+	F(CURLMcode, multi_remove_handle, (CURLM *, CURL *))                      \
+	F(CURLMcode, multi_socket_action, (CURLM *, curl_socket_t, int, int *))   \
+	F(CURLMcode, multi_assign, (CURLM *, curl_socket_t, void *))              \
+	F(CURLMsg *, multi_info_read, (CURLM *, int *))
+
+struct library {
+#define F(type, name, args) type(*name) args;
+	FUNCTIONS(F)
+#undef F
+};
+
+struct fetcher {
+	struct loop *loop;
+	struct library curl;
+	void *handle; /* NULL: not loaded yet */
+	CURLM *multi;
+	struct loop_timer timer;
+	struct list fetches, hopeless; /* hopeless: could not be started */
+	struct loop_timer soon;
+};
+
+struct socket_watch {
+	struct fetcher *fetcher;
+	curl_socket_t fd;
+	struct loop_io io;
+};
+
+struct fetch {
+	struct list link;
+	struct fetcher *fetcher;
+	fetch_fn on_done;
+	void *arg;
+	CURL *easy;
+	struct curl_slist *headers;
+	struct buf url, body, status_line;
+	char *ring; /* the newest body_max bytes of the answer */
+	size_t body_max;
+	uint64_t received;
+	const char *headers_wanted[FETCH_HEADERS_WANTED];
+	struct buf header_values[FETCH_HEADERS_WANTED];
+	char error[CURL_ERROR_SIZE];
+	const char *hopeless;
+};
+
+/* ---- loading ---- */
+
+static bool symbols_find(struct fetcher *f, void *handle)
+{
+	const struct {
+		const char *name;
+		void *at;
+	} rows[] = {
+#define F(type, name, args) { "curl_" #name, &f->curl.name },
+		FUNCTIONS(F)
+#undef F
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		void *symbol = dlsym(handle, rows[i].name);
+
+		if (!symbol) {
+			return false;
+		}
+		memcpy(rows[i].at, &symbol, sizeof(symbol));
+	}
+	return true;
+}
+
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *watch);
+static int on_timeout_change(CURLM *multi, long timeout_ms, void *arg);
+
+static bool library_load(struct fetcher *f)
+{
+	static const char *const names[] = { "libcurl-gnutls.so.4", "libcurl.so.4" };
+	void *handle = NULL;
+
+	if (f->handle) {
+		return true;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(names) && !handle; i++) {
+		handle = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
+	}
+	if (!handle || !symbols_find(f, handle) || f->curl.global_init(CURL_GLOBAL_DEFAULT)) {
+		log_error("libcurl-missing", "error=\"%s\"", handle ? "too old" : dlerror());
+		return false;
+	}
+	f->handle = handle;
+	f->multi = f->curl.multi_init();
+	must(f->multi);
+	f->curl.multi_setopt(f->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+	f->curl.multi_setopt(f->multi, CURLMOPT_SOCKETDATA, f);
+	f->curl.multi_setopt(f->multi, CURLMOPT_TIMERFUNCTION, on_timeout_change);
+	f->curl.multi_setopt(f->multi, CURLMOPT_TIMERDATA, f);
+	return true;
+}
+
+/* ---- the loop ---- */
+
+static void finished_collect(struct fetcher *f);
+
+static void on_socket_io(void *arg, int events)
+{
+	struct socket_watch *w = arg;
+	struct fetcher *f = w->fetcher;
+	int mask = (events & LOOP_READ ? CURL_CSELECT_IN : 0) |
+		   (events & LOOP_WRITE ? CURL_CSELECT_OUT : 0);
+	int running;
+
+	f->curl.multi_socket_action(f->multi, w->fd, mask, &running);
+	finished_collect(f);
+}
+
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *watch)
+{
+	struct fetcher *f = arg;
+	struct socket_watch *w = watch;
+
+	if (what == CURL_POLL_REMOVE) {
+		if (w) {
+			loop_io_set(&w->io, 0);
+			free(w);
+			f->curl.multi_assign(f->multi, fd, NULL);
+		}
+		return 0;
+	}
+	if (!w) {
+		w = xcalloc(1, sizeof(*w));
+		w->fetcher = f;
+		w->fd = fd;
+		loop_io_init(&w->io, f->loop, fd, on_socket_io, w);
+		f->curl.multi_assign(f->multi, fd, w);
+	}
+	loop_io_set(&w->io,
+		(what & CURL_POLL_IN ? LOOP_READ : 0) | (what & CURL_POLL_OUT ? LOOP_WRITE : 0));
+	return 0;
+}
+
+static int on_timeout_change(CURLM *multi, long timeout_ms, void *arg)
+{
+	struct fetcher *f = arg;
+
+	if (timeout_ms < 0) {
+		loop_timer_stop(&f->timer);
+	} else {
+		loop_timer_in(&f->timer, timeout_ms);
+	}
+	return 0;
+}
+
+static void on_timer(void *arg)
+{
+	struct fetcher *f = arg;
+	int running;
+
+	f->curl.multi_socket_action(f->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+	finished_collect(f);
+}
+
+/* ---- what curl hands over ---- */
+
+static size_t on_body(char *p, size_t size, size_t count, void *arg)
+{
+	struct fetch *q = arg;
+	size_t n = size * count, all = n;
+
+	if (q->body_max == 0) {
+		return all;
+	}
+	if (n > q->body_max) {
+		q->received += n - q->body_max;
+		p += n - q->body_max;
+		n = q->body_max;
+	}
+	while (n) {
+		size_t at = q->received % q->body_max, part = min_of(n, q->body_max - at);
+
+		memcpy(q->ring + at, p, part);
+		q->received += part;
+		p += part;
+		n -= part;
+	}
+	return all;
+}
+
+static size_t on_header(char *p, size_t size, size_t count, void *arg)
+{
+	struct fetch *q = arg;
+	struct str value, name, line = str_trim(str_n(p, size * count));
+
+	if (str_starts(line, STR("HTTP/"))) { /* of the last answer, where there are redirects */
+		str_split(line, ' ', &value);
+		buf_clear(&q->status_line);
+		buf_put_str(&q->status_line, value);
+		return size * count;
+	}
+	name = str_split(line, ':', &value);
+	for (size_t i = 0; i < FETCH_HEADERS_WANTED; i++) {
+		if (q->headers_wanted[i] && str_ieq(name, str_of(q->headers_wanted[i]))) {
+			buf_clear(&q->header_values[i]);
+			buf_put_str(&q->header_values[i], str_trim(value));
+		}
+	}
+	return size * count;
+}
+
+/* ---- the end of a fetch ---- */
+
+void fetch_cancel(struct fetch *q)
+{
+	struct fetcher *f = q->fetcher;
+
+	if (q->easy) {
+		f->curl.multi_remove_handle(f->multi, q->easy);
+		f->curl.easy_cleanup(q->easy);
+		f->curl.slist_free_all(q->headers);
+	}
+	list_del(&q->link);
+	for (size_t i = 0; i < FETCH_HEADERS_WANTED; i++) {
+		buf_fini(&q->header_values[i]);
+	}
+	buf_fini(&q->url);
+	buf_fini(&q->body);
+	buf_fini(&q->status_line);
+	free(q->ring);
+	free(q);
+}
+
+/* host:port of an absolute URL, for messages. */
+static void target_put(const struct fetch *q, struct buf *out)
+{
+	struct str url = buf_str(&q->url), host;
+	ssize_t scheme = str_find_str(url, STR("://"));
+	bool tls = str_istarts(url, STR("https"));
+
+	host = str_skip(url, scheme < 0 ? 0 : (size_t)scheme + 3);
+	for (size_t i = 0; i < host.n; i++) {
+		if (strchr("/?#", host.p[i])) {
+			host.n = i;
+		}
+	}
+	buf_put_str(out, host);
+	if (str_rfind(host, ':') <= str_rfind(host, ']')) {
+		buf_put_cstr(out, tls ? ":443" : ":80");
+	}
+}
+
+static void dial_error_put(struct fetch *q, struct buf *out)
+{
+	const char *address = NULL, *words;
+	long error = 0, port = 0;
+
+	q->fetcher->curl.easy_getinfo(q->easy, CURLINFO_OS_ERRNO, &error);
+	q->fetcher->curl.easy_getinfo(q->easy, CURLINFO_PRIMARY_IP, &address);
+	q->fetcher->curl.easy_getinfo(q->easy, CURLINFO_PRIMARY_PORT, &port);
+	words = error ? strerror((int)error) : "connection refused";
+	buf_put_lit(out, "dial tcp ");
+	if (address && *address && port) {
+		buf_printf(out, strchr(address, ':') ? "[%s]:%ld" : "%s:%ld", address, port);
+	} else {
+		target_put(q, out);
+	}
+	buf_printf(out, ": connect: %c%s", tolower((unsigned char)words[0]), words + 1);
+}
+
+static void lookup_error_put(struct fetch *q, struct buf *out)
+{
+	OWN_EMBEDDED(buf_fini) struct buf target = { 0 };
+	struct str host;
+
+	target_put(q, &target);
+	host = str_cut(buf_str(&target), (size_t)str_rfind(buf_str(&target), ':'));
+	buf_printf(out, "dial tcp: lookup " STR_FMT ": no such host", STR_ARG(host));
+}
+
+static void error_put(struct fetch *q, CURLcode code, struct buf *out)
+{
+	struct str scheme = buf_str(&q->url);
+
+	switch (code) {
+	case CURLE_COULDNT_CONNECT:
+		dial_error_put(q, out);
+		break;
+	case CURLE_COULDNT_RESOLVE_HOST:
+		lookup_error_put(q, out);
+		break;
+	case CURLE_OPERATION_TIMEDOUT:
+		buf_put_lit(out, "context deadline exceeded (Client.Timeout exceeded while "
+				 "awaiting headers)");
+		break;
+	case CURLE_UNSUPPORTED_PROTOCOL:
+		scheme = str_cut(scheme, (size_t)max_of(str_find_str(scheme, STR("://")), 0));
+		buf_printf(out, "unsupported protocol scheme \"" STR_FMT "\"", STR_ARG(scheme));
+		break;
+	case CURLE_GOT_NOTHING:
+		buf_put_lit(out, "EOF");
+		break;
+	case CURLE_TOO_MANY_REDIRECTS:
+		buf_printf(out, "stopped after %d redirects", FETCH_REDIRECTS_MAX);
+		break;
+	default:
+		buf_put_cstr(out, q->error[0] ? q->error : q->fetcher->curl.easy_strerror(code));
+	}
+}
+
+static void fetch_end(struct fetch *q, CURLcode code)
+{
+	OWN_EMBEDDED(buf_fini) struct buf body = { 0 };
+	OWN_EMBEDDED(buf_fini) struct buf error = { 0 };
+	struct fetch_result result = { .status_line = buf_str(&q->status_line) };
+	size_t at = q->received > q->body_max ? q->received % q->body_max : 0;
+	long status = 0;
+
+	if (q->hopeless) {
+		buf_put_cstr(&error, q->hopeless);
+	} else if (code != CURLE_OK) {
+		error_put(q, code, &error);
+	} else {
+		q->fetcher->curl.easy_getinfo(q->easy, CURLINFO_RESPONSE_CODE, &status);
+		buf_put(&body, q->ring + at, min_of(q->received, q->body_max) - at);
+		buf_put(&body, q->ring, at);
+	}
+	result.status = (int)status;
+	result.body = buf_str(&body);
+	result.error = buf_str(&error);
+	for (size_t i = 0; i < FETCH_HEADERS_WANTED; i++) {
+		result.headers[i] = buf_str(&q->header_values[i]);
+	}
+	q->on_done(q->arg, &result);
+	fetch_cancel(q);
+}
+
+static void finished_collect(struct fetcher *f)
+{
+	CURLMsg *m;
+	int left;
+
+	while ((m = f->curl.multi_info_read(f->multi, &left))) {
+		struct fetch *q = NULL;
+
+		if (m->msg == CURLMSG_DONE) {
+			f->curl.easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &q);
+			fetch_end(q, m->data.result);
+		}
+	}
+}
+
+static void on_soon(void *arg)
+{
+	struct fetcher *f = arg;
+
+	while (!list_empty(&f->hopeless)) {
+		fetch_end(list_first(&f->hopeless, struct fetch, link), CURLE_FAILED_INIT);
+	}
+}
+
+/* ---- the beginning ---- */
+
+static void set_str(struct fetch *q, CURLoption option, struct str value)
+{
+	if (value.n) {
+		OWN(free) char *text = str_dup(value);
+
+		q->fetcher->curl.easy_setopt(q->easy, option, text); /* copied by curl */
+	}
+}
+
+static void tls_set(struct fetch *q, const struct fetch_request *r)
+{
+	struct library *l = &q->fetcher->curl;
+
+	l->easy_setopt(q->easy, CURLOPT_SSL_VERIFYPEER, r->tls_skip_verify ? 0L : 1L);
+	l->easy_setopt(q->easy, CURLOPT_SSL_VERIFYHOST, r->tls_skip_verify ? 0L : 2L);
+	set_str(q, CURLOPT_CAINFO, r->ca_file);
+	set_str(q, CURLOPT_CAPATH, r->ca_path);
+	set_str(q, CURLOPT_SSLCERT, r->cert_file);
+	set_str(q, CURLOPT_SSLKEY, r->key_file);
+}
+
+static void method_set(struct fetch *q, const struct fetch_request *r)
+{
+	struct library *l = &q->fetcher->curl;
+
+	if (r->body.n) {
+		l->easy_setopt(q->easy, CURLOPT_POSTFIELDSIZE, (long)q->body.n);
+		l->easy_setopt(q->easy, CURLOPT_POSTFIELDS, q->body.p);
+	}
+	if (str_is(r->method, "HEAD")) {
+		l->easy_setopt(q->easy, CURLOPT_NOBODY, 1L);
+	} else {
+		set_str(q, CURLOPT_CUSTOMREQUEST, r->method);
+	}
+}
+
+static void headers_set(struct fetch *q, const struct fetch_request *r)
+{
+	struct library *l = &q->fetcher->curl;
+
+	for (uint32_t i = 0; i < r->headers.count; i++) {
+		OWN(free) char *line = str_dup(r->headers.items[i]);
+
+		q->headers = l->slist_append(q->headers, line);
+	}
+	l->easy_setopt(q->easy, CURLOPT_HTTPHEADER, q->headers);
+}
+
+static void options_set(struct fetch *q, const struct fetch_request *r)
+{
+	struct library *l = &q->fetcher->curl;
+
+	l->easy_setopt(q->easy, CURLOPT_PRIVATE, q);
+	l->easy_setopt(q->easy, CURLOPT_NOSIGNAL, 1L);
+	l->easy_setopt(q->easy, CURLOPT_ERRORBUFFER, q->error);
+	l->easy_setopt(q->easy, CURLOPT_PROTOCOLS_STR, "http,https");
+	l->easy_setopt(q->easy, CURLOPT_URL, buf_cstr(&q->url));
+	l->easy_setopt(q->easy, CURLOPT_TIMEOUT_MS, (long)r->timeout_ms);
+	l->easy_setopt(q->easy, CURLOPT_FORBID_REUSE, 1L);
+	l->easy_setopt(q->easy, CURLOPT_FRESH_CONNECT, 1L);
+	l->easy_setopt(q->easy, CURLOPT_HTTP_VERSION,
+		r->http2 ? (long)CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE : (long)CURL_HTTP_VERSION_1_1);
+	l->easy_setopt(q->easy, CURLOPT_FOLLOWLOCATION, r->follow ? 1L : 0L);
+	l->easy_setopt(q->easy, CURLOPT_MAXREDIRS, (long)FETCH_REDIRECTS_MAX);
+	l->easy_setopt(q->easy, CURLOPT_PROXY, "");
+	l->easy_setopt(q->easy, CURLOPT_WRITEFUNCTION, on_body);
+	l->easy_setopt(q->easy, CURLOPT_WRITEDATA, q);
+	l->easy_setopt(q->easy, CURLOPT_HEADERFUNCTION, on_header);
+	l->easy_setopt(q->easy, CURLOPT_HEADERDATA, q);
+	set_str(q, CURLOPT_UNIX_SOCKET_PATH, r->unix_socket);
+	method_set(q, r);
+	headers_set(q, r);
+	tls_set(q, r);
+}
+
+struct fetch *fetch_start(
+	struct fetcher *f, const struct fetch_request *request, fetch_fn on_done, void *arg)
+{
+	struct fetch *q = xcalloc(1, sizeof(*q));
+
+	q->fetcher = f;
+	q->on_done = on_done;
+	q->arg = arg;
+	q->body_max = request->body_max;
+	q->ring = xmalloc(max_of(request->body_max, (size_t)1));
+	buf_put_str(&q->url, request->url);
+	buf_put_str(&q->body, request->body);
+	memcpy(q->headers_wanted, request->headers_wanted, sizeof(q->headers_wanted));
+	if (!library_load(f)) {
+		q->hopeless = "this agent has no libcurl";
+		list_add_tail(&f->hopeless, &q->link);
+		loop_timer_in(&f->soon, 0);
+		return q;
+	}
+	list_add_tail(&f->fetches, &q->link);
+	q->easy = f->curl.easy_init();
+	must(q->easy);
+	options_set(q, request);
+	f->curl.multi_add_handle(f->multi, q->easy); /* asks for a timer: nothing ends in here */
+	return q;
+}
+
+struct fetcher *fetcher_new(struct loop *loop)
+{
+	struct fetcher *f = xcalloc(1, sizeof(*f));
+
+	f->loop = loop;
+	list_init(&f->fetches);
+	list_init(&f->hopeless);
+	loop_timer_init(&f->timer, loop, on_timer, f);
+	loop_timer_init(&f->soon, loop, on_soon, f);
+	return f;
+}
+
+void fetcher_free(struct fetcher *f)
+{
+	struct list *lists[] = { &f->fetches, &f->hopeless };
+
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+		while (!list_empty(lists[i])) {
+			fetch_cancel(list_first(lists[i], struct fetch, link));
+		}
+	}
+	if (f->multi) {
+		f->curl.multi_cleanup(f->multi);
+	}
+	loop_timer_stop(&f->timer);
+	loop_timer_stop(&f->soon);
+	free(f); /* the library stays loaded: it does not unload cleanly */
+}

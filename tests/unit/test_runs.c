@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Running checks for real: programs, sockets, HTTP; what comes back, and that nothing stays behind.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/unit/unit.h"
+
+#include "checkd/run.h"
+#include "common/sys/net.h"
+
+struct bench {
+	struct loop *loop;
+	struct conf conf;
+	struct runs *runs;
+	struct run *done;
+	struct loop_timer limit;
+	bool late;
+};
+
+static void on_limit(void *arg)
+{
+	((struct bench *)arg)->late = true;
+}
+
+static void bench_init(struct bench *b)
+{
+	*b = (struct bench) { .loop = loop_new() };
+	b->conf.check_output_max_size = 4096;
+	b->runs = runs_new(b->loop);
+	loop_timer_init(&b->limit, b->loop, on_limit, b);
+	loop_timer_in(&b->limit, 20000);
+}
+
+static void bench_fini(struct bench *b)
+{
+	loop_timer_stop(&b->limit);
+	runs_free(b->runs);
+	loop_free(b->loop);
+}
+
+static void start(struct bench *b, const struct check_def *def, uint64_t number)
+{
+	struct registry_run run = { .number = number, .kind = check_kind_of(def), .def = def };
+
+	runs_start(b->runs, &b->conf, &run);
+}
+
+static struct run *wait_done(struct bench *b)
+{
+	struct run *run;
+
+	while (!(run = runs_take_done(b->runs)) && !b->late) {
+		loop_run_once(b->loop);
+	}
+	ck_assert_ptr_nonnull(run);
+	return run;
+}
+
+static void is_result(
+	struct bench *b, const struct check_def *def, enum check_status status, const char *output)
+{
+	struct run *run;
+
+	start(b, def, 7);
+	run = wait_done(b);
+	ck_assert_uint_eq(run->number, 7);
+	if (output) {
+		ck_buf_is(&run->output, output);
+	}
+	ck_assert_int_eq(run->status, status);
+	run_free(run);
+}
+
+static struct check_def script(struct str args[3], const char *text)
+{
+	args[0] = STR("sh");
+	args[1] = STR("-c");
+	args[2] = str_of(text);
+	return (struct check_def) { .args = { args, 3, true }, .timeout_ns = 10 * NS_PER_S };
+}
+
+TEST(test_script)
+{
+	static const struct {
+		const char *text;
+		int64_t timeout_ms, output_max;
+		enum check_status status;
+		const char *output;
+	} rows[] = {
+		{ "echo out; echo err >&2", 10000, 0, CHECK_PASSING, "out\nerr\n" },
+		{ "exit 1", 10000, 0, CHECK_WARNING, "" },
+		{ "exit 2", 10000, 0, CHECK_CRITICAL, "" },
+		{ "kill -9 $$", 10000, 0, CHECK_CRITICAL, "" },
+		{ "printf abcdefgh", 10000, 3, CHECK_PASSING, "Captured 3 of 8 bytes\n...\nfgh" },
+		{ "printf abc", 10000, 3, CHECK_PASSING, "abc" },
+		{ "echo x; sleep 60 & sleep 60", 200, 0, CHECK_CRITICAL,
+			"Timed out (200ms) running check\n\nx\n" },
+		{ "sleep 60", 200, 0, CHECK_CRITICAL, "Timed out (200ms) running check" },
+		{ "sleep 60 & exit 0", 200, 0, CHECK_CRITICAL, "Timed out (200ms) running check" },
+		{ "cat; ls /proc/self/fd | tr '\\n' ' '", 10000, 0, CHECK_PASSING,
+			"0 1 2 3 " }, /* 3 is the folder */
+		{ "echo $NOTIFY_SOCKET$MUSTER_PARENT", 10000, 0, CHECK_PASSING, "\n" },
+	};
+	struct bench b;
+	int fds[2];
+
+	ck_assert_int_eq(
+		pipe(fds), 0); /* descriptors that a child must not see, close-on-exec or not */
+	setenv("NOTIFY_SOCKET", "/nowhere", 1);
+	setenv("MUSTER_PARENT", "1", 1);
+	bench_init(&b);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct str args[3];
+		struct check_def def = script(args, rows[i].text);
+
+		def.timeout_ns = rows[i].timeout_ms * NS_PER_MS;
+		def.output_max_size = rows[i].output_max;
+		is_result(&b, &def, rows[i].status, rows[i].output);
+	}
+	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1); /* everybody was reaped */
+	ck_assert_int_eq(errno, ECHILD);
+	bench_fini(&b);
+}
+END_TEST
+
+TEST(test_script_cannot_start)
+{
+	struct str args[] = { STR("no-such-program-here") };
+	struct check_def def = { .args = { args, 1, true } };
+	struct bench b;
+
+	bench_init(&b);
+	is_result(&b, &def, CHECK_CRITICAL,
+		"exec: \"no-such-program-here\": executable file not found in $PATH");
+	args[0] = STR("/no/such");
+	is_result(&b, &def, CHECK_CRITICAL, "fork/exec /no/such: no such file or directory");
+	bench_fini(&b);
+}
+END_TEST
+
+/* A check that is taken away: its whole group dies. */
+TEST(test_script_stop)
+{
+	struct str args[3];
+	struct check_def def = script(args, "sleep 60 & echo $!; sleep 60");
+	struct bench b;
+
+	bench_init(&b);
+	start(&b, &def, 1);
+	ck_assert(!runs_stop(b.runs, 2));
+	ck_assert(runs_stop(b.runs, 1));
+	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1);
+	start(&b, &def, 3);
+	bench_fini(&b); /* and with the runs themselves */
+	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1);
+}
+END_TEST
+
+static int listen_at(int type, char text[64])
+{
+	OWN_EMBEDDED(buf_fini) struct buf b = { 0 };
+	struct net_address a;
+	int fd;
+
+	ck_assert_int_eq(net_address_parse(STR("127.0.0.1:0"), -1, &a), 0);
+	fd = net_listen(&a, type, 8);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&a.sa, &a.size), 0);
+	net_address_render(&a, &b);
+	snprintf(text, 64, "%s", buf_cstr(&b));
+	return fd;
+}
+
+TEST(test_tcp_and_udp)
+{
+	char tcp[64], udp[64], text[128];
+	int tcp_fd = listen_at(SOCK_STREAM, tcp), udp_fd = listen_at(SOCK_DGRAM, udp);
+	struct check_def def = { .tcp = str_of(tcp) };
+	struct bench b;
+
+	bench_init(&b);
+	snprintf(text, sizeof(text), "TCP connect %s: Success", tcp);
+	is_result(&b, &def, CHECK_PASSING, text);
+	close(tcp_fd);
+	snprintf(text, sizeof(text), "dial tcp %s: connect: connection refused", tcp);
+	is_result(&b, &def, CHECK_CRITICAL, text);
+	def = (struct check_def) { .tcp = STR("nowhere") };
+	is_result(&b, &def, CHECK_CRITICAL, "dial tcp: address nowhere: missing port in address");
+	def = (struct check_def) { .udp = str_of(udp), .timeout_ns = 100 * NS_PER_MS };
+	snprintf(text, sizeof(text), "UDP connect %s: Success", udp);
+	is_result(&b, &def, CHECK_PASSING, text);
+	close(udp_fd);
+	is_result(&b, &def, CHECK_CRITICAL, NULL);
+	bench_fini(&b);
+}
+END_TEST
+
+/* ---- HTTP, against a server of a few lines in the same loop ---- */
+
+struct server {
+	int fd;
+	struct loop_io io;
+	const char *answer;
+	char request[2048];
+};
+
+static void on_accept(void *arg, int events)
+{
+	struct server *s = arg;
+	int fd = accept(s->fd, NULL, NULL);
+	ssize_t n;
+
+	ck_assert_int_ge(fd, 0);
+	n = recv(fd, s->request, sizeof(s->request) - 1, 0);
+	s->request[max_of(n, 0)] = 0;
+	ck_assert_int_gt(send(fd, s->answer, strlen(s->answer), MSG_NOSIGNAL), 0);
+	close(fd);
+}
+
+TEST(test_http)
+{
+	static const struct {
+		const char *answer;
+		enum check_status status;
+		const char *line_and_output;
+	} rows[] = {
+		{ "HTTP/1.1 200 OK\r\n\r\nfine", CHECK_PASSING, "200 OK Output: fine" },
+		{ "HTTP/1.1 204 No Content\r\n\r\n", CHECK_PASSING, "204 No Content Output: " },
+		{ "HTTP/1.1 429 Too Many Requests\r\n\r\n", CHECK_WARNING,
+			"429 Too Many Requests Output: " },
+		{ "HTTP/1.1 503 Service Unavailable\r\n\r\n0123456789abc", CHECK_CRITICAL,
+			"503 Service Unavailable Output: 3456789abc" },
+	};
+	struct server s = { 0 };
+	char address[64], url[128], text[256];
+	struct check_def def = { .method = STR("PUT"),
+		.body = STR("b"),
+		.header_json = STR("{\"X-A\":[\"1\"],\"Host\":[\"h\"]}"),
+		.output_max_size = 10 };
+	struct bench b;
+
+	bench_init(&b);
+	s.fd = listen_at(SOCK_STREAM, address);
+	loop_io_init(&s.io, b.loop, s.fd, on_accept, &s);
+	loop_io_set(&s.io, LOOP_READ);
+	snprintf(url, sizeof(url), "http://%s/x", address);
+	def.http = str_of(url);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		s.answer = rows[i].answer;
+		snprintf(text, sizeof(text), "HTTP PUT %s: %s", url, rows[i].line_and_output);
+		is_result(&b, &def, rows[i].status, text);
+	}
+	ck_assert_ptr_nonnull(strstr(s.request, "PUT /x HTTP/1.1\r\n"));
+	ck_assert_ptr_nonnull(strstr(s.request, "Host: h\r\n"));
+	ck_assert_ptr_nonnull(strstr(s.request, "X-A: 1\r\n"));
+	ck_assert_ptr_nonnull(strstr(s.request, "User-Agent: Consul Health Check\r\n"));
+	ck_assert_ptr_nonnull(strstr(s.request, "\r\n\r\nb"));
+	loop_io_set(&s.io, 0);
+	start(&b, &def, 1);
+	ck_assert(runs_stop(b.runs, 1));
+	close(s.fd);
+	def.method = STR_NONE;
+	snprintf(text, sizeof(text), "Get \"%s\": dial tcp %s: connect: connection refused", url,
+		address);
+	is_result(&b, &def, CHECK_CRITICAL, text);
+	bench_fini(&b);
+}
+END_TEST
+
+UNIT_MAIN("runs", test_script, test_script_cannot_start, test_script_stop, test_tcp_and_udp,
+	test_http)
