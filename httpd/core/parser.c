@@ -251,9 +251,7 @@ int parser_chunks_feed(struct parser_chunks *c, struct str bytes, struct buf *ou
 	*used_out = http_parser_execute(parser, &chunks_settings, bytes.p, bytes.n);
 	parser->data = NULL;
 	*done_out = state.done;
-	if (state.done) {
-		/* paused on the last byte, which the library then does not count */
-		*used_out = min_of(*used_out + 1, bytes.n);
+	if (state.done) { /* paused there: that is no error */
 		return 0;
 	}
 	return HTTP_PARSER_ERRNO(parser) == HPE_OK ? 0 : ST_INVALID;
