@@ -23,6 +23,7 @@
 #include "common/sys/control.h"
 #include "common/sys/ipc.h"
 #include "common/sys/log.h"
+#include "ctl/commands.h"
 #include "version.h"
 
 enum { LEAVE_MAX_MS = 5000 };

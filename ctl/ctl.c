@@ -56,7 +56,7 @@ int ctl_begin(struct ctl *c, struct flagset *f, const char *usage, const char *a
 	return -1 - 1;
 }
 
-static void group_help(struct ctl *c, const struct command *group, FILE *to)
+static void group_help(struct ctl *c, const char *path, const struct command *group, FILE *to)
 {
 	size_t width = 0;
 
@@ -64,7 +64,7 @@ static void group_help(struct ctl *c, const struct command *group, FILE *to)
 		width = max_of(width, strlen(group->sub[i].name));
 	}
 	fprintf(to, "Usage: %s %s <subcommand> [options] [args]\n\n  %s\n\nSubcommands:\n",
-		c->program, group->name, group->about);
+		c->program, path, group->about);
 	for (size_t i = 0; i < group->sub_count; i++) {
 		fprintf(to, "    %-*s    %s\n", (int)width, group->sub[i].name,
 			group->sub[i].synopsis);
@@ -76,20 +76,31 @@ static bool is_help(const char *word)
 	return !strcmp(word, "-h") || !strcmp(word, "-help") || !strcmp(word, "--help");
 }
 
-int group_run(struct ctl *c, const struct command *group, int argc, char **argv)
+static int group_enter(
+	struct ctl *c, const char *path, const struct command *group, int argc, char **argv)
 {
 	for (size_t i = 0; argc && i < group->sub_count; i++) {
 		const struct command *sub = &group->sub[i];
+		OWN_EMBEDDED(buf_fini) struct buf sub_path = { 0 };
 
-		if (strcmp(argv[0], sub->name) == 0) {
-			return sub->run ? sub->run(c, argc - 1, argv + 1)
-					: group_run(c, sub, argc - 1, argv + 1);
+		if (strcmp(argv[0], sub->name)) {
+			continue;
 		}
+		if (sub->run) {
+			return sub->run(c, argc - 1, argv + 1);
+		}
+		buf_printf(&sub_path, "%s %s", path, sub->name);
+		return group_enter(c, buf_cstr(&sub_path), sub, argc - 1, argv + 1);
 	}
 	if (argc && is_help(argv[0])) {
-		group_help(c, group, stdout);
+		group_help(c, path, group, stdout);
 		return 0;
 	}
-	group_help(c, group, stderr);
+	group_help(c, path, group, stderr);
 	return 1;
+}
+
+int group_run(struct ctl *c, const struct command *group, int argc, char **argv)
+{
+	return group_enter(c, group->name, group, argc, argv);
 }

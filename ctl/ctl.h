@@ -47,10 +47,4 @@ __attribute__((format(printf, 1, 2))) int ctl_fail(
 	const char *format, ...); /* a line to stderr; returns 1 */
 __attribute__((format(printf, 1, 2))) void ctl_say(const char *format, ...); /* a line to stdout */
 
-/* agent.c, and one per group */
-int agent_run(struct ctl *c, int argc, char **argv);
-int validate_run(struct ctl *c, int argc, char **argv);
-int version_run(struct ctl *c, int argc, char **argv);
-int keygen_run(struct ctl *c, int argc, char **argv);
-
 #endif

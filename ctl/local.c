@@ -9,7 +9,7 @@
 #include "common/base/json.h"
 #include "common/sys/clock.h"
 #include "common/sys/conf.h"
-#include "ctl/ctl.h"
+#include "ctl/commands.h"
 #include "version.h"
 
 int version_run(struct ctl *c, int argc, char **argv)

@@ -5,11 +5,72 @@
 #include <stdio.h>
 
 #include "common/base/err.h"
-#include "ctl/ctl.h"
+#include "ctl/commands.h"
+
+static const struct command catalog_commands[] = {
+	{ "datacenters", "Lists all known datacenters for this agent", catalog_datacenters_run,
+		NULL, 0, NULL },
+	{ "nodes", "Lists all nodes in the given datacenter", catalog_nodes_run, NULL, 0, NULL },
+	{ "services", "Lists all registered services in a datacenter", catalog_services_run, NULL,
+		0, NULL },
+};
+
+static const struct command kv_commands[] = {
+	{ "delete", "Removes data from the KV store", kv_delete_run, NULL, 0, NULL },
+	{ "export", "Exports a tree from the KV store as JSON", kv_export_run, NULL, 0, NULL },
+	{ "get", "Retrieves or lists data from the KV store", kv_get_run, NULL, 0, NULL },
+	{ "import", "Imports a tree stored as JSON to the KV store", kv_import_run, NULL, 0, NULL },
+	{ "put", "Sets or updates data in the KV store", kv_put_run, NULL, 0, NULL },
+};
+
+static const struct command raft_commands[] = {
+	{ "list-peers", "Display the current Raft peer configuration", raft_list_peers_run, NULL, 0,
+		NULL },
+};
+
+static const struct command operator_commands[] = {
+	{ "raft", "Provides cluster-level tools for Raft", NULL, COMMANDS(raft_commands),
+		"Looks at the quorum of servers." },
+};
+
+static const struct command services_commands[] = {
+	{ "deregister", "Deregister services with the local agent", services_deregister_run, NULL,
+		0, NULL },
+	{ "register", "Register services with the local agent", services_register_run, NULL, 0,
+		NULL },
+};
+
+static const struct command snapshot_commands[] = {
+	{ "inspect", "Displays information about a snapshot file", snapshot_inspect_run, NULL, 0,
+		NULL },
+	{ "restore", "Restores snapshot of server state", snapshot_restore_run, NULL, 0, NULL },
+	{ "save", "Saves snapshot of server state", snapshot_save_run, NULL, 0, NULL },
+};
 
 static const struct command commands[] = {
 	{ "agent", "Runs the daemons of a node", agent_run, NULL, 0, NULL },
+	{ "catalog", "Interact with the catalog", NULL, COMMANDS(catalog_commands),
+		"Looks at nodes and services of a data centre." },
+	{ "event", "Fire a new event", event_run, NULL, 0, NULL },
+	{ "force-leave", "Forces a member of the cluster to enter the \"left\" state",
+		force_leave_run, NULL, 0, NULL },
+	{ "info", "Provides debugging information for operators.", info_run, NULL, 0, NULL },
+	{ "join", "Tell the agent to join a cluster", join_run, NULL, 0, NULL },
 	{ "keygen", "Generates a new encryption key", keygen_run, NULL, 0, NULL },
+	{ "kv", "Interact with the key-value store", NULL, COMMANDS(kv_commands),
+		"Reads and writes keys." },
+	{ "leave", "Gracefully leaves the cluster and shuts down", leave_run, NULL, 0, NULL },
+	{ "maint", "Controls node or service maintenance mode", maint_run, NULL, 0, NULL },
+	{ "members", "Lists the members of a cluster", members_run, NULL, 0, NULL },
+	{ "monitor", "Stream logs from an agent", monitor_run, NULL, 0, NULL },
+	{ "operator", "Provides cluster-level tools for operators", NULL,
+		COMMANDS(operator_commands), "Tools for the whole cluster." },
+	{ "reload", "Triggers the agent to reload configuration files", reload_run, NULL, 0, NULL },
+	{ "services", "Interact with services", NULL, COMMANDS(services_commands),
+		"Registers services with the agent." },
+	{ "snapshot", "Saves, restores and inspects snapshots of server state", NULL,
+		COMMANDS(snapshot_commands), "Keeps and restores the whole state of a cluster." },
+	{ "status", "Shows the daemons of this node", status_run, NULL, 0, NULL },
 	{ "validate", "Validate config files/directories", validate_run, NULL, 0, NULL },
 	{ "version", "Prints the version", version_run, NULL, 0, NULL },
 };

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * muster status: the daemons of this machine's node in one table, asked through their control
+ * sockets; the agent (where there is one) adds how often it had to restart them.
+ */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "common/base/err.h"
+#include "common/sys/control.h"
+#include "ctl/api.h"
+#include "ctl/commands.h"
+#include "ctl/table.h"
+
+enum { ASK_MS = 1000 };
+
+static const char *const daemons[] = { "gossipd", "raftd", "catalogd", "checkd", "dnsd", "httpd" };
+
+/* The run directory: what was said, else the agent's own word for its data directory, else where
+ * systemd puts it. */
+static void run_dir_find(
+	struct api *api, const char *run_dir, const char *data_dir, struct buf *out)
+{
+	OWN_EMBEDDED(buf_fini) struct buf path = { 0 };
+	const struct json *self;
+	const char *told;
+
+	if (run_dir) {
+		buf_put_cstr(out, run_dir);
+		return;
+	}
+	if (data_dir) {
+		buf_printf(out, "%s/run", data_dir);
+		return;
+	}
+	buf_put_lit(&path, "/v1/agent/self");
+	if (api_get(api, &path, &self) == 0) {
+		told = field_text(json_find(self, "DebugConfig"), "DataDir");
+		buf_printf(out, "%s/run", told);
+		if (told[0] && access(buf_cstr(out), F_OK) == 0) {
+			return;
+		}
+		buf_clear(out);
+	}
+	buf_put_lit(out, "/run/muster");
+}
+
+static const struct json *ask(struct arena *arena, const char *endpoint)
+{
+	OWN_EMBEDDED(buf_fini) struct buf answer = { 0 };
+	struct json *tree;
+
+	if (access(endpoint, F_OK) ||
+		control_ask(endpoint, STR("{\"cmd\":\"status\"}"), ASK_MS, &answer) ||
+		json_parse(arena, buf_str(&answer), &tree, NULL)) {
+		return NULL;
+	}
+	return tree;
+}
+
+static const struct json *agents_view(const struct json *agent, const char *daemon)
+{
+	const struct json *list = json_find(agent, "daemons"), *one;
+
+	for (one = list ? list->first : NULL; one; one = one->next) {
+		if (strcmp(field_text(one, "name"), daemon) == 0) {
+			return one;
+		}
+	}
+	return NULL;
+}
+
+static void uptime_put(struct buf *out, uint64_t ms)
+{
+	uint64_t s = ms / 1000;
+
+	if (s >= 86400) {
+		buf_printf(out, "%llud%lluh", (unsigned long long)(s / 86400),
+			(unsigned long long)(s % 86400 / 3600));
+	} else if (s >= 3600) {
+		buf_printf(out, "%lluh%llum", (unsigned long long)(s / 3600),
+			(unsigned long long)(s % 3600 / 60));
+	} else {
+		buf_printf(out, s >= 60 ? "%llum%llus" : "%.0llu%llus",
+			(unsigned long long)(s / 60), (unsigned long long)(s % 60));
+	}
+}
+
+/* true: the daemon answered */
+static bool daemon_row(
+	struct table *t, struct arena *arena, const struct json *agent, const char *name)
+{
+	OWN_EMBEDDED(buf_fini) struct buf endpoint = { 0 }, uptime = { 0 }, memory = { 0 };
+	const struct json *view = agents_view(agent, name), *status;
+	const char *restarts = view ? field_text(view, "restarts") : "-", *waits;
+
+	buf_printf(&endpoint, "%s/control", name);
+	status = ask(arena, buf_cstr(&endpoint));
+	if (!status) {
+		TABLE_ROW(t, name, "down", "-", "-", "-", restarts, "-", "-");
+		return false;
+	}
+	uptime_put(&uptime, field_u64(status, "uptime_ms"));
+	buf_printf(&memory, "%.1f MiB",
+		(double)field_u64(json_find(status, "memory"), "pss_kib") / 1024);
+	waits = field_text(status, "waits_for");
+	TABLE_ROW(t, name, field_text(status, "state"), field_text(status, "pid"),
+		buf_cstr(&uptime), field_text(status, "version"), restarts, buf_cstr(&memory),
+		waits[0] ? waits : "-");
+	return true;
+}
+
+int status_run(struct ctl *c, int argc, char **argv)
+{
+	OWN_EMBEDDED(buf_fini) struct buf dir = { 0 }, out = { 0 };
+	OWN_EMBEDDED(api_fini) struct api api = { 0 };
+	OWN_EMBEDDED(table_fini) struct table t = { 0 };
+	const char *run_dir = NULL, *data_dir = NULL;
+	const struct json *agent;
+	struct flagset f = { 0 };
+	size_t up = 0;
+	int at;
+
+	flag_add(&f, "run-dir", FLAG_TEXT, &run_dir, "Folder of the control sockets.");
+	flag_add(&f, "data-dir", FLAG_TEXT, &data_dir,
+		"The node's data folder; its run folder lies in it.");
+	at = api_begin(c, &api, &f, false, "status [options]",
+		"Shows the daemons of the node on this machine.", argc, argv);
+	if (at < 0) {
+		return -1 - at;
+	}
+	run_dir_find(&api, run_dir, data_dir, &dir);
+	if (chdir(buf_cstr(&dir))) { /* endpoints are relative: their paths must be short */
+		return ctl_fail("No node here: %s does not exist (use -data-dir or -run-dir)",
+			buf_cstr(&dir));
+	}
+	agent = ask(&api.arena, "agent/control");
+	table_init(&t, 8);
+	TABLE_ROW(&t, "Daemon", "State", "PID", "Uptime", "Version", "Restarts", "Memory",
+		"Waits for");
+	for (size_t i = 0; i < ARRAY_SIZE(daemons); i++) {
+		up += daemon_row(&t, &api.arena, agent, daemons[i]);
+	}
+	table_render(&t, &out);
+	fwrite(out.p, 1, out.n, stdout);
+	return up == ARRAY_SIZE(daemons) ? 0 : 1;
+}
