@@ -12,9 +12,6 @@
 
 #include "ctl/flags.h"
 
-/* The release of Consul whose behaviour this is. */
-#define CONSUL_VERSION "1.8.7"
-
 struct ctl {
 	const char *program; /* "muster" or "consul" */
 };

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The two questions that may wait for news: members and events.
+ */
+#include "gossipd/gossipd.h"
+
+enum hold_kind { HOLD_MEMBERS, HOLD_EVENTS };
+
+struct hold {
+	struct list link;
+	struct ipc_call *call;
+	enum hold_kind kind;
+	enum gossip_pool_name pool;
+	uint64_t seen; /* version of the members, index of the events */
+	char *name;    /* of the events */
+	struct mono deadline;
+};
+
+static uint64_t news(const struct gossipd *g, const struct hold *h)
+{
+	return h->kind == HOLD_MEMBERS ? g->gossip.pools[h->pool].version
+				       : gossip_events_index(&g->gossip, str_of(h->name));
+}
+
+static void answer_members(struct gossipd *g, struct ipc_call *call, enum gossip_pool_name name)
+{
+	const struct gossip_pool *pool = &g->gossip.pools[name];
+	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
+	struct members_reply reply = {
+		.version = pool->version,
+		.self = pool->active ? list_first(&pool->members, struct gossip_member, link)->member.name : STR_NONE,
+		.members = { arena_array(&arena, struct member, pool->members_count + 1), 0 },
+	};
+	const struct gossip_member *m;
+
+	list_for_each(m, &pool->members, link) {
+		reply.members.items[reply.members.count++] = m->member;
+	}
+	IPC_REPLY(call, members, &reply);
+}
+
+static void answer_events(struct gossipd *g, struct ipc_call *call, struct str name)
+{
+	struct user_event items[GOSSIP_EVENTS_MAX];
+	struct events_reply reply = {
+		.index = gossip_events_index(&g->gossip, name),
+		.events = { items, (uint32_t)gossip_events_list(&g->gossip, name, items) },
+	};
+
+	IPC_REPLY(call, events, &reply);
+}
+
+static void answer(struct gossipd *g, const struct hold *h)
+{
+	if (h->kind == HOLD_MEMBERS) {
+		answer_members(g, h->call, h->pool);
+	} else {
+		answer_events(g, h->call, str_of(h->name));
+	}
+}
+
+static void hold_free(struct gossipd *g, struct hold *h)
+{
+	list_del(&h->link);
+	g->holds_count--;
+	free(h->name);
+	free(h);
+}
+
+static void rearm(struct gossipd *g)
+{
+	struct mono deadline = MONO_NEVER;
+	const struct hold *h;
+
+	list_for_each(h, &g->holds, link) {
+		deadline = mono_min(deadline, h->deadline);
+	}
+	loop_timer_at(&g->hold_timer, deadline);
+}
+
+static void on_deadline(void *arg)
+{
+	struct gossipd *g = arg;
+	struct mono now = loop_now(g->daemon->loop);
+	struct hold *h, *next;
+
+	list_for_each_safe(h, next, &g->holds, link) {
+		if (!mono_before(now, h->deadline)) {
+			answer(g, h);
+			hold_free(g, h);
+		}
+	}
+	rearm(g);
+}
+
+static void hold_add(struct gossipd *g, const struct hold *wanted, uint32_t wait_ms)
+{
+	struct hold *h;
+
+	if (g->holds_count == HOLDS_MAX) {
+		ipc_refuse(wanted->call, ST_FULL);
+		return;
+	}
+	h = xmalloc(sizeof(*h));
+	*h = *wanted;
+	h->name = wanted->name ? xstrdup(wanted->name) : NULL;
+	h->deadline = mono_add_ms(loop_now(g->daemon->loop), wait_ms);
+	list_add_tail(&g->holds, &h->link);
+	g->holds_count++;
+	rearm(g);
+}
+
+static void answer_or_hold(struct gossipd *g, const struct hold *h, uint32_t wait_ms)
+{
+	if (h->seen && h->seen == news(g, h) && wait_ms) {
+		hold_add(g, h, wait_ms);
+	} else {
+		answer(g, h);
+	}
+}
+
+void handle_members(struct gossipd *g, struct ipc_call *call, const struct members *m)
+{
+	struct hold h = {
+		.call = call,
+		.kind = HOLD_MEMBERS,
+		.pool = m->wan ? GOSSIP_WAN : GOSSIP_LAN,
+		.seen = m->version,
+	};
+
+	answer_or_hold(g, &h, m->wait_ms);
+}
+
+void handle_events(struct gossipd *g, struct ipc_call *call, const struct events *m)
+{
+	OWN(free) char *name = str_dup(m->name);
+	struct hold h = { .call = call, .kind = HOLD_EVENTS, .seen = m->index, .name = name };
+
+	answer_or_hold(g, &h, m->wait_ms);
+}
+
+void holds_init(struct gossipd *g)
+{
+	list_init(&g->holds);
+	loop_timer_init(&g->hold_timer, g->daemon->loop, on_deadline, g);
+}
+
+void holds_wake(struct gossipd *g)
+{
+	struct hold *h, *next;
+
+	list_for_each_safe(h, next, &g->holds, link) {
+		if (h->seen != news(g, h)) {
+			answer(g, h);
+			hold_free(g, h);
+		}
+	}
+}
+
+void holds_fini(struct gossipd *g)
+{
+	struct hold *h, *next;
+
+	list_for_each_safe(h, next, &g->holds, link) {
+		hold_free(g, h);
+	}
+	loop_timer_stop(&g->hold_timer);
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "gossipd/gossipd.h"
+
+int main(int argc, char **argv)
+{
+	static const struct daemon_spec spec = {
+		.name = "gossipd",
+		.open = gossipd_open,
+		.start = gossipd_start,
+		.stop = gossipd_stop,
+		.status = gossipd_status,
+		.dump = gossipd_dump,
+		.metrics = gossipd_metrics,
+		.metrics_count = METRICS_COUNT,
+	};
+
+	return daemon_main(&spec, argc, argv);
+}
