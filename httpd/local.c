@@ -5,9 +5,12 @@
  */
 #include "httpd/local.h"
 
+#include <signal.h>
 #include <stdio.h>
 
 #include "common/base/err.h"
+
+enum { END_AFTER_MS = 100 };
 
 static const char *const names[LOCAL_DAEMONS_COUNT] = {
 	[LOCAL_HTTPD] = "httpd",
@@ -21,6 +24,7 @@ static const char *const names[LOCAL_DAEMONS_COUNT] = {
 struct local {
 	struct control_client *clients[LOCAL_DAEMONS_COUNT];
 	struct list gathers;
+	struct loop_timer end_timer;
 };
 
 struct gather;
@@ -48,11 +52,36 @@ static void gather_free(struct gather *g)
 	free(g);
 }
 
+static void ignore(void *arg, int status, struct str answer)
+{
+}
+
+static void on_end(void *arg)
+{
+	struct local *l = arg;
+	const char *parent = getenv("MUSTER_PARENT");
+	int pid = parent ? atoi(parent) : 0;
+
+	if (pid > 1) {
+		kill(pid, SIGTERM);
+		return;
+	}
+	for (size_t i = 0; i < LOCAL_DAEMONS_COUNT; i++) {
+		local_call(l, i, STR("{\"cmd\":\"drain\"}"), ignore, NULL);
+	}
+}
+
+void local_end(struct local *l)
+{
+	loop_timer_in(&l->end_timer, END_AFTER_MS);
+}
+
 int local_open(struct httpd *h)
 {
 	OWN(local_free) struct local *l = xcalloc(1, sizeof(*l));
 
 	list_init(&l->gathers);
+	loop_timer_init(&l->end_timer, h->loop, on_end, l);
 	for (size_t i = 0; i < LOCAL_DAEMONS_COUNT; i++) {
 		char endpoint[64];
 		int r;
@@ -70,6 +99,8 @@ int local_open(struct httpd *h)
 void local_free(struct local *l)
 {
 	struct gather *g, *following;
+
+	loop_timer_stop(&l->end_timer);
 
 	for (size_t i = 0; i < LOCAL_DAEMONS_COUNT; i++) {
 		if (l->clients[i]) {

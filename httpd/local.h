@@ -33,6 +33,13 @@ DEFINE_OWN(struct local, local_free)
 void local_call(struct local *l, enum local_daemon daemon, struct str request, control_fn on_answer,
 	void *arg);
 
+/*
+ * Ends the node, after a moment in which the answer of leave goes out: SIGTERM to the agent that
+ * supervises us (MUSTER_PARENT), who ends all daemons; without one (systemd) every daemon is asked
+ * to drain.
+ */
+void local_end(struct local *l);
+
 struct local_answers {
 	struct str text[LOCAL_DAEMONS_COUNT]; /* the JSON, borrowed; STR_NONE: did not answer, or
 						 not asked */
