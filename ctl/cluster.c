@@ -6,9 +6,9 @@
 #include <stdio.h>
 
 #include "common/base/err.h"
+#include "common/base/regex.h"
 #include "ctl/api.h"
 #include "ctl/commands.h"
-#include "ctl/expression.h"
 #include "ctl/table.h"
 
 /* A PUT that answers with nothing. */
@@ -99,7 +99,7 @@ static void member_row(struct table *t, const struct json *m, bool detailed)
 }
 
 static int members_print(
-	struct api *api, const struct json *all, const regex_t *wanted, bool detailed)
+	struct api *api, const struct json *all, const struct regex *wanted, bool detailed)
 {
 	const struct json **sorted = arena_array(&api->arena, const struct json *, all->count), *m;
 	OWN_EMBEDDED(table_fini) struct table t;
@@ -107,7 +107,7 @@ static int members_print(
 	size_t count = 0;
 
 	json_for_each (m, all) {
-		if (regexec(wanted, status_text(m), 0, NULL, 0) == 0) {
+		if (regex_match(wanted, str_of(status_text(m)))) {
 			sorted[count++] = m;
 		}
 	}
@@ -134,7 +134,7 @@ int members_run(struct ctl *c, int argc, char **argv)
 	bool detailed = false, wan = false;
 	struct flagset f = { 0 };
 	const struct json *all;
-	regex_t wanted;
+	OWN(regex_free) struct regex *wanted = NULL;
 	int at, r;
 
 	flag_add(&f, "detailed", FLAG_BOOL, &detailed, "Show all tags.");
@@ -148,15 +148,14 @@ int members_run(struct ctl *c, int argc, char **argv)
 	if (at < 0) {
 		return -1 - at;
 	}
-	if (regex_open(&wanted, status, &reason)) {
+	if (regex_new(str_of(status), &wanted, &reason)) {
 		return ctl_fail("Failed to compile status regexp: %s", buf_cstr(&reason));
 	}
 	buf_put_lit(&path, "/v1/agent/members");
 	path_query(&path, wan ? "wan" : "segment", wan ? "1" : segment);
 	path_query(&path, "filter", filter);
 	r = api_get(&api, &path, &all) ? ctl_fail("Error retrieving members: %s", api_error(&api))
-				       : members_print(&api, all, &wanted, detailed);
-	regfree(&wanted);
+				       : members_print(&api, all, wanted, detailed);
 	return r;
 }
 

@@ -7,9 +7,9 @@
 #include <unistd.h>
 
 #include "common/base/err.h"
+#include "common/base/regex.h"
 #include "ctl/api.h"
 #include "ctl/commands.h"
-#include "ctl/expression.h"
 
 struct filter {
 	const char *what, *text;
@@ -19,16 +19,15 @@ static int filters_check(const struct filter *filters, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		OWN_EMBEDDED(buf_fini) struct buf why = { 0 };
-		regex_t ignored;
+		OWN(regex_free) struct regex *ignored = NULL;
 
 		if (!filters[i].text) {
 			continue;
 		}
-		if (regex_open(&ignored, filters[i].text, &why)) {
+		if (regex_new(str_of(filters[i].text), &ignored, &why)) {
 			return ctl_fail("Failed to compile %s filter regexp: %s", filters[i].what,
 				buf_cstr(&why));
 		}
-		regfree(&ignored);
 	}
 	return 0;
 }

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The pure parts of the command line: flags in Go's syntax and its error texts, tables,
- * expressions.
+ * The pure parts of the command line: flags in Go's syntax and its error texts, tables.
  */
 #include "tests/unit/unit.h"
 
-#include "ctl/expression.h"
 #include "ctl/flags.h"
 #include "ctl/table.h"
 
@@ -129,17 +127,4 @@ TEST(test_table)
 }
 END_TEST
 
-TEST(test_expressions)
-{
-	OWN_EMBEDDED(buf_fini) struct buf why = { 0 };
-	regex_t e;
-
-	ck_assert_int_eq(regex_open(&e, "^a|b$", &why), 0);
-	regfree(&e);
-	ck_assert_int_eq(regex_open(&e, "(", &why), ST_INVALID);
-	ck_buf_is(&why, "error parsing regexp: missing closing ): `(`");
-}
-END_TEST
-
-UNIT_MAIN("ctl", test_flags, test_flags_end, test_flags_refused, test_flags_help, test_table,
-	test_expressions)
+UNIT_MAIN("ctl", test_flags, test_flags_end, test_flags_refused, test_flags_help, test_table)
