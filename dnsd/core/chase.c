@@ -35,7 +35,9 @@ static void chase_own(
 	for (uint32_t i = 0; i < records.count && taken < chased_max(l); i++) {
 		struct rr rr = records.items[i];
 
-		if (rr.type == TYPE_A || rr.type == TYPE_AAAA || rr.type == TYPE_CNAME) {
+		/* A node stands in for another with its texts, too; a service does not. */
+		if (rr.type == TYPE_A || rr.type == TYPE_AAAA || rr.type == TYPE_CNAME ||
+			(rr.type == TYPE_TXT && keep_ttl)) {
 			rr.ttl = keep_ttl ? rr.ttl : ttl;
 			*rrs_add(to) = rr;
 			taken++;

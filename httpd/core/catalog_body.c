@@ -303,6 +303,15 @@ static int check_settle(
 	return 0;
 }
 
+/* The catalogue takes weights that an agent would refuse for none at all. */
+static bool weights_valid(const struct weights *w)
+{
+	enum { WEIGHT_MAX = 65535 };
+
+	return w->passing >= 1 && w->passing <= WEIGHT_MAX && w->warning >= 0 &&
+	       w->warning <= WEIGHT_MAX;
+}
+
 static int service_settle(
 	struct arena *arena, const struct service_body *b, struct service_def *out, struct buf *why)
 {
@@ -318,8 +327,11 @@ static int service_settle(
 		out->proxy_json = arena_str(arena, buf_str(&proxy));
 	}
 	out->connect_native = b->connect.native;
-	out->weight_passing = b->weights ? b->weights->passing : 1;
-	out->weight_warning = b->weights ? b->weights->warning : 1;
+	out->weight_passing = out->weight_warning = 1;
+	if (b->weights && weights_valid(b->weights)) {
+		out->weight_passing = b->weights->passing;
+		out->weight_warning = b->weights->warning;
+	}
 	if (out->id.n == 0) {
 		out->id = out->name;
 	}
