@@ -23,9 +23,25 @@ static const char *const names[LOCAL_DAEMONS_COUNT] = {
 
 struct local {
 	struct control_client *clients[LOCAL_DAEMONS_COUNT];
-	struct list gathers;
+	struct list pending; /* of struct pending */
 	struct loop_timer end_timer;
 };
+
+/* A question on its way: answered exactly once, also when everything ends. */
+struct pending {
+	struct list link;
+	control_fn on_answer;
+	void *arg;
+};
+
+static void pending_end(void *arg, int status, struct str answer)
+{
+	struct pending *p = arg;
+
+	list_del(&p->link);
+	p->on_answer(p->arg, status, answer);
+	free(p);
+}
 
 struct gather;
 
@@ -36,7 +52,6 @@ struct gather_slot {
 };
 
 struct gather {
-	struct list link;   /* in local.gathers */
 	struct exchange *x; /* NULL: the client has gone */
 	void (*done)(struct exchange *x, const struct local_answers *answers);
 	unsigned waits; /* daemons that have not answered, and one for the asking itself */
@@ -45,7 +60,6 @@ struct gather {
 
 static void gather_free(struct gather *g)
 {
-	list_del(&g->link);
 	for (size_t i = 0; i < LOCAL_DAEMONS_COUNT; i++) {
 		buf_fini(&g->slots[i].answer);
 	}
@@ -80,7 +94,7 @@ int local_open(struct httpd *h)
 {
 	OWN(local_free) struct local *l = xcalloc(1, sizeof(*l));
 
-	list_init(&l->gathers);
+	list_init(&l->pending);
 	loop_timer_init(&l->end_timer, h->loop, on_end, l);
 	for (size_t i = 0; i < LOCAL_DAEMONS_COUNT; i++) {
 		char endpoint[64];
@@ -98,17 +112,16 @@ int local_open(struct httpd *h)
 
 void local_free(struct local *l)
 {
-	struct gather *g, *following;
+	struct pending *p, *following;
 
 	loop_timer_stop(&l->end_timer);
-
 	for (size_t i = 0; i < LOCAL_DAEMONS_COUNT; i++) {
 		if (l->clients[i]) {
 			control_client_free(l->clients[i]);
 		}
 	}
-	list_for_each_safe (g, following, &l->gathers, link) {
-		gather_free(g);
+	list_for_each_safe (p, following, &l->pending, link) {
+		pending_end(p, ST_CLOSED, STR_NONE);
 	}
 	free(l);
 }
@@ -116,7 +129,12 @@ void local_free(struct local *l)
 void local_call(struct local *l, enum local_daemon daemon, struct str request, control_fn on_answer,
 	void *arg)
 {
-	control_call(l->clients[daemon], request, LOCAL_ASK_MS, on_answer, arg);
+	struct pending *p = xcalloc(1, sizeof(*p));
+
+	p->on_answer = on_answer;
+	p->arg = arg;
+	list_add_tail(&l->pending, &p->link);
+	control_call(l->clients[daemon], request, LOCAL_ASK_MS, pending_end, p);
 }
 
 static void run_done(struct exchange *x, void *arg)
@@ -170,7 +188,6 @@ void local_ask(struct exchange *x, unsigned mask, struct str request,
 	struct local *l = x->httpd->local;
 	struct gather *g = xcalloc(1, sizeof(*g));
 
-	list_add_tail(&l->gathers, &g->link);
 	g->done = done;
 	g->x = x;
 	g->waits = 1;
