@@ -67,14 +67,14 @@ void answer_empty(struct exchange *x, int status)
 
 void read_failed(struct exchange *x, int status, struct str text)
 {
-	const char *consistency = x->answer.consistency;
-
 	answer_text(x, status, text);
+	if (x->route->flags & ROUTE_FAILS_BARE) {
+		return;
+	}
 	x->answer.index = 1;
 	x->answer.has_leader = true;
 	x->answer.known_leader = false;
 	x->answer.last_contact_ms = 0;
-	x->answer.consistency = consistency;
 }
 
 static const uint16_t result_statuses[] = {

@@ -103,7 +103,7 @@ static void not_now(struct exchange *x)
 	bool waited = h && h->give_up.ns && !mono_before(loop_now(x->httpd->loop), h->give_up);
 
 	if (waited || x->httpd->engine->draining || (h && h->expired)) {
-		answer_text(x, 500, STR("No cluster leader"));
+		read_failed(x, 500, STR("No cluster leader"));
 		return;
 	}
 	x->read->held = x->read->park = true;
@@ -166,7 +166,7 @@ void read_run(struct exchange *x)
 	}
 	read->blocking = read->wanted > 0;
 	if (dc.n && !str_eq(dc, x->httpd->conf->datacenter)) {
-		answer_text(x, 500, STR("No path to datacenter"));
+		read_failed(x, 500, STR("No path to datacenter"));
 		return;
 	}
 	if (x->route->flags & ROUTE_CACHED && request_has(&x->request, "cached")) {

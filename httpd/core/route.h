@@ -36,6 +36,8 @@ enum route_flag {
 	/* The methods are the handler's own business (every method reaches the GET row): query, ui.
 	 */
 	ROUTE_ANY_METHOD = 1 << 8,
+	/* A read that fails carries no meta headers at all, not even empty ones: kv. */
+	ROUTE_FAILS_BARE = 1 << 9,
 };
 
 struct route {
