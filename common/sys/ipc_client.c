@@ -68,6 +68,8 @@ static void out_send(struct ipc_client *c)
 	if (c->out.n && ipc_socket_send(&c->socket, ipc_client_header(1), buf_str(&c->out))) {
 		c->resend = true;
 		tick_arm(c);
+	} else if (!c->established) { /* the first connection is no reason to send again */
+		c->established = ipc_socket_established(&c->socket);
 	}
 	buf_trim(&c->out, FRAME_SEND_SOFT);
 }

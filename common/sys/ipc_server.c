@@ -4,6 +4,9 @@
  * by nanomsg's routing header, the same bytes in every frame from one connection.
  */
 #include "common/sys/ipc.h"
+
+#include "common/base/map.h"
+#include "common/sys/clock.h"
 #include "common/sys/ipc_frame.h"
 #include "common/sys/ipc_socket.h"
 #include "common/sys/log.h"
@@ -29,17 +32,20 @@ struct ipc_server {
 	enum role role;
 	void *owner;
 	struct list peers;
-	struct list calls;
-	size_t calls_count;
+	struct map calls; /* open ones, by peer and id */
 	struct arena arena;
 	struct log_limit malformed;
 };
 
-struct ipc_call {
-	struct list link;
-	struct ipc_server *server;
+struct call_key {
 	struct peer *peer;
 	uint64_t id;
+};
+
+struct ipc_call {
+	struct map_node node;
+	struct ipc_server *server;
+	struct call_key key;
 	uint16_t message;
 };
 
@@ -111,16 +117,15 @@ static void on_retry(void *arg)
 
 static void call_end(struct ipc_call *call, int status, struct str payload)
 {
-	struct peer *p = call->peer;
-	struct frame_part part = { call->id, call->message, (uint16_t)status, payload };
+	struct peer *p = call->key.peer;
+	struct frame_part part = { call->key.id, call->message, (uint16_t)status, payload };
 
 	if (p->out.n == 0) {
 		frame_begin(&p->out);
 	}
 	frame_put(&p->out, &part);
 	p->calls_count--;
-	call->server->calls_count--;
-	list_del(&call->link);
+	map_del(&call->server->calls, &call->node);
 	free(call);
 }
 
@@ -161,22 +166,32 @@ static const struct ipc_handler *row_find(const struct ipc_server *s, uint16_t m
 	return NULL;
 }
 
+static struct ipc_call *call_new(struct ipc_server *s, const struct call_key *key, uint16_t message)
+{
+	struct ipc_call *call = xcalloc(1, sizeof(*call));
+
+	*call = (struct ipc_call) { .server = s, .key = *key, .message = message };
+	map_add(&s->calls, &call->node, str_n(&call->key, sizeof(call->key)));
+	key->peer->calls_count++;
+	return call;
+}
+
 static void part_handle(struct ipc_server *s, struct peer *p, const struct frame_part *part)
 {
 	const struct ipc_handler *row = row_find(s, part->message);
-	struct ipc_call *call = xcalloc(1, sizeof(*call));
+	struct call_key key = { p, part->id };
+	struct ipc_call *call;
 
-	*call = (struct ipc_call) {
-		.server = s, .peer = p, .id = part->id, .message = part->message
-	};
-	list_add_tail(&s->calls, &call->link);
-	p->calls_count++;
-	s->calls_count++;
+	if (map_find_node(&s->calls, str_n(&key, sizeof(key)))) {
+		return; /* asked again on the same connection: the one that is open will be answered
+			 */
+	}
+	call = call_new(s, &key, part->message);
 	if (!row) {
 		ipc_refuse(call, ST_UNSUPPORTED);
 	} else if (row->role != s->role) {
 		ipc_refuse(call, ST_DENIED);
-	} else if (s->calls_count > IPC_CALLS_MAX) {
+	} else if (s->calls.count > IPC_CALLS_MAX) {
 		ipc_refuse(call, ST_FULL);
 	} else {
 		row->handle(s->owner, call, part->payload);
@@ -231,7 +246,7 @@ int ipc_server_new(struct loop *loop, const char *endpoint, enum role role,
 		.loop = loop, .rows = rows, .rows_count = rows_count, .role = role, .owner = owner
 	};
 	list_init(&s->peers);
-	list_init(&s->calls);
+	map_init(&s->calls, random_u64());
 	r = ipc_socket_open(&s->socket, IPC_SOCKET_SERVER, loop, endpoint, on_readable, s);
 	if (r) {
 		free(s);
@@ -249,9 +264,12 @@ void ipc_server_free(struct ipc_server *s)
 	struct peer *p, *next_peer;
 
 	server_flush(s);
-	list_for_each_safe (call, next_call, &s->calls, link) {
+	map_for_each(call, next_call, &s->calls, node)
+	{
+		map_del(&s->calls, &call->node);
 		free(call);
 	}
+	map_fini(&s->calls);
 	list_for_each_safe (p, next_peer, &s->peers, link) {
 		peer_free(p);
 	}

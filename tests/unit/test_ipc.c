@@ -7,7 +7,10 @@
 #include <unistd.h>
 
 #include "common/sys/control.h"
+#include "common/sys/clock.h"
 #include "common/sys/ipc.h"
+#include "common/sys/ipc_frame.h"
+#include "common/sys/ipc_socket.h"
 
 struct world {
 	struct loop *loop;
@@ -15,7 +18,7 @@ struct world {
 	struct ipc_client *client;
 	struct loop_timer limit;
 	struct ipc_call *held;
-	int answers, wanted;
+	int answers, wanted, handled;
 	int last_status;
 	uint64_t sum;
 	char dir[64];
@@ -25,6 +28,7 @@ static void handle_watch(struct world *w, struct ipc_call *call, const struct ca
 {
 	struct catalog_watch_reply reply = { .index = m->after + 1 };
 
+	w->handled++;
 	if (m->wait_ms) {
 		w->held = call;
 		return;
@@ -165,6 +169,57 @@ TEST(test_server_that_comes_later)
 }
 END_TEST
 
+TEST(test_first_connection_asks_once)
+{
+	struct mono until;
+	struct world w;
+
+	world_init(&w);
+	server_start(&w);
+	while (!ipc_client_connected(w.client)) {
+		loop_run_once(w.loop);
+	}
+	ask(&w, 1, 1000, 5000);
+	until = mono_add_ms(clock_mono(), 200); /* several ticks of the client */
+	while (mono_before(clock_mono(), until)) {
+		loop_run_once(w.loop);
+	}
+	ck_assert_int_eq(w.handled, 1);
+	world_fini(&w);
+}
+END_TEST
+
+TEST(test_repeat_on_one_connection_is_ignored)
+{
+	OWN_EMBEDDED(buf_fini) struct buf frame = { 0 };
+	struct frame_part part = { 7, MSG_catalog_watch, 0, STR_NONE };
+	OWN_EMBEDDED(buf_fini) struct buf payload = { 0 };
+	struct catalog_watch m = { .wait_ms = 1000 };
+	struct ipc_socket socket;
+	struct world w;
+
+	world_init(&w);
+	server_start(&w);
+	catalog_watch_encode(&payload, &m);
+	part.payload = buf_str(&payload);
+	frame_begin(&frame);
+	frame_put(&frame, &part);
+	frame_put(&frame, &part);
+	ck_assert_int_eq(
+		ipc_socket_open(&socket, IPC_SOCKET_CLIENT, w.loop, "endpoint", on_limit, &w), 0);
+	while (!ipc_socket_connections(&socket)) {
+		usleep(1000);
+	}
+	ck_assert_int_eq(ipc_socket_send(&socket, ipc_client_header(1), buf_str(&frame)), 0);
+	while (!w.held) {
+		loop_run_once(w.loop);
+	}
+	ck_assert_int_eq(w.handled, 1);
+	ipc_socket_close(&socket);
+	world_fini(&w);
+}
+END_TEST
+
 TEST(test_unanswered_is_asked_again_after_restart)
 {
 	struct world w;
@@ -237,4 +292,6 @@ TEST(test_control)
 END_TEST
 
 UNIT_MAIN("ipc", test_many_calls, test_refusals, test_deadline_without_server,
-	test_server_that_comes_later, test_unanswered_is_asked_again_after_restart, test_control)
+	test_server_that_comes_later, test_first_connection_asks_once,
+	test_repeat_on_one_connection_is_ignored, test_unanswered_is_asked_again_after_restart,
+	test_control)
