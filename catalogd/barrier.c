@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Linearizable reads: raftd names the index that was committed when the question came in; the answer goes out when that is applied.
+ * Linearizable reads: raftd names the index that was committed when the question came in; the
+ * answer goes out when that is applied.
  */
 #include "catalogd/catalogd.h"
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * catalogd: the replicated state. It is the only writer of the state and naming environments; everything it writes came out of the
- * log (feed.c). It checks and proposes writes (propose.c), tells what changed (watch.c), takes and restores snapshots
- * (snapshot.c, archive.c), and does the leader's duties (leader.c, member.c).
+ * catalogd: the replicated state. It is the only writer of the state and naming environments;
+ * everything it writes came out of the log (feed.c). It checks and proposes writes (propose.c),
+ * tells what changed (watch.c), takes and restores snapshots (snapshot.c, archive.c), and does the
+ * leader's duties (leader.c, member.c).
  *
  * One struct holds it all; each file owns the part that bears its name.
  */
@@ -24,13 +25,13 @@
 struct catalogd;
 
 enum {
-	PROPOSALS_MAX = 8192,           /* waiting for their result at once */
+	PROPOSALS_MAX = 8192, /* waiting for their result at once */
 	WATCHERS_MAX = 64,
 	BARRIERS_MAX = 8192,
-	FEED_BYTES_MAX = 256 << 10,     /* commands of one transaction of the environment */
+	FEED_BYTES_MAX = 256 << 10, /* commands of one transaction of the environment */
 	FEED_WAIT_MS = 10000,
 	PROPOSE_TIMEOUT_MS = 30000,
-	CHANGES_BYTES_MAX = 512 << 10,  /* of the newer half of what watchers can look back at */
+	CHANGES_BYTES_MAX = 512 << 10, /* of the newer half of what watchers can look back at */
 	SNAPSHOTS_KEPT = 2,
 	RESTORE_CHUNK_MAX = 512 << 10,
 	RESTORE_CHUNKS_AT_ONCE = 4,
@@ -68,8 +69,9 @@ struct stores {
 };
 
 /*
- * Opens the environments of the generation that the mark names, if the mark says that they are whole (this boot, or a clean end), else
- * a new generation from the newest snapshot. -errno when not even an empty one can be made.
+ * Opens the environments of the generation that the mark names, if the mark says that they are
+ * whole (this boot, or a clean end), else a new generation from the newest snapshot. -errno when
+ * not even an empty one can be made.
  */
 int stores_open(struct stores *s, const char *data_dir);
 /* A new generation from the newest snapshot, or empty: what is there cannot go on. */
@@ -78,7 +80,8 @@ void stores_close(struct stores *s, bool clean); /* clean: synced and marked as 
 /* The newest snapshot's index, 0 for none. */
 uint64_t stores_snapshot_newest(const struct stores *s);
 void stores_snapshots_prune(const struct stores *s, size_t keep);
-void stores_path(const struct stores *s, char out[PATH_MAX], const char *format, ...) PRINTF_LIKE(3, 4);
+void stores_path(const struct stores *s, char out[PATH_MAX], const char *format, ...)
+	PRINTF_LIKE(3, 4);
 void stores_remove(const char *directory); /* with the files in it */
 int stores_sync_directory(const char *directory);
 
@@ -86,15 +89,16 @@ int stores_sync_directory(const char *directory);
 
 struct worker_job {
 	struct list link;
-	void (*work)(struct worker_job *job);           /* in the thread: touches nothing of the loop's */
+	void (*work)(struct worker_job *job); /* in the thread: touches nothing of the loop's */
 	void (*done)(struct catalogd *c, struct worker_job *job); /* in the loop */
-	void (*drop)(struct worker_job *job);           /* frees it; the last call */
+	void (*drop)(struct worker_job *job);			  /* frees it; the last call */
 };
 
 struct worker;
 /* One thread. */
 int worker_new(struct catalogd *c, struct worker **out);
-void worker_free(struct worker *w); /* waits for the running job; jobs that are not done are dropped */
+void worker_free(
+	struct worker *w); /* waits for the running job; jobs that are not done are dropped */
 DEFINE_OWN(struct worker, worker_free)
 void worker_add(struct worker *w, struct worker_job *job);
 bool worker_busy(struct worker *w); /* a job is running, waiting, or not yet done */
@@ -105,7 +109,7 @@ struct feed {
 	struct ipc_pending *pending;
 	struct loop_timer again;
 	uint64_t applied, term;
-	uint64_t commit_index; /* as raftd last said */
+	uint64_t commit_index;	 /* as raftd last said */
 	uint64_t since_snapshot; /* commands applied since the newest one */
 };
 
@@ -125,16 +129,18 @@ struct proposals {
 };
 
 void handle_propose(struct catalogd *c, struct ipc_call *call, const struct catalog_propose *m);
-/* A command of our own. on_done (may be NULL) runs once, unless the daemon ends before. id zero: a fresh one. */
+/* A command of our own. on_done (may be NULL) runs once, unless the daemon ends before. id zero: a
+ * fresh one. */
 void propose(struct catalogd *c, uint16_t type, struct str payload, propose_fn on_done, void *arg);
-#define PROPOSE(c, type, cmd_pointer, on_done, arg)                                                \
-	do {                                                                                       \
-		OWN_EMBEDDED(buf_fini) struct buf payload_ = { 0 };                                \
-                                                                                                   \
-		type##_encode(&payload_, (cmd_pointer));                                           \
-		propose((c), COMMAND_##type, buf_str(&payload_), (on_done), (arg));                \
+#define PROPOSE(c, type, cmd_pointer, on_done, arg)                                 \
+	do {                                                                        \
+		OWN_EMBEDDED(buf_fini) struct buf payload_ = { 0 };                 \
+                                                                                    \
+		type##_encode(&payload_, (cmd_pointer));                            \
+		propose((c), COMMAND_##type, buf_str(&payload_), (on_done), (arg)); \
 	} while (0)
-/* The command with this id was applied. Kept until proposals_flush, which is called after the commit. */
+/* The command with this id was applied. Kept until proposals_flush, which is called after the
+ * commit. */
 void proposals_applied(struct catalogd *c, const struct catalog_outcome *outcome);
 void proposals_flush(struct catalogd *c);
 void proposals_init(struct catalogd *c);
@@ -149,7 +155,7 @@ struct watch_half {
 
 struct watches {
 	struct watch_half halves[2]; /* older, newer */
-	uint64_t floor;              /* changes up to this index are not known any more */
+	uint64_t floor;		     /* changes up to this index are not known any more */
 	struct list watchers;
 	size_t watchers_count;
 };
@@ -157,7 +163,8 @@ struct watches {
 void watches_init(struct catalogd *c);
 void watches_fini(struct catalogd *c);
 void watches_reset(struct catalogd *c); /* another state: everyone looks again */
-void watches_add(struct catalogd *c, uint64_t index, const struct catalog_change *changes, size_t count);
+void watches_add(
+	struct catalogd *c, uint64_t index, const struct catalog_change *changes, size_t count);
 void handle_watch(struct catalogd *c, struct ipc_call *call, const struct catalog_watch *m);
 
 /* ---- barrier.c ---- */
@@ -206,7 +213,8 @@ struct membership {
 
 void membership_start(struct catalogd *c);
 void membership_fini(struct catalogd *c);
-void membership_changed(struct catalogd *c, struct str node); /* somebody changed this node (lower case) */
+void membership_changed(
+	struct catalogd *c, struct str node); /* somebody changed this node (lower case) */
 
 /* ---- snapshot.c: of the environment, for ourselves ---- */
 
@@ -220,10 +228,11 @@ struct snapshots {
 void snapshots_start(struct catalogd *c);
 void snapshots_fini(struct catalogd *c);
 
-/* ---- archive.c: for people ---- */
+/* ---- archive.c, restore.c: for people ---- */
 
 void handle_snapshot_save(struct catalogd *c, struct ipc_call *call, const struct snapshot_save *m);
-void handle_snapshot_restore(struct catalogd *c, struct ipc_call *call, const struct snapshot_restore *m);
+void handle_snapshot_restore(
+	struct catalogd *c, struct ipc_call *call, const struct snapshot_restore *m);
 void archives_fini(struct catalogd *c);
 
 /* ---- rights.c: what a token may do ---- */
@@ -259,6 +268,7 @@ struct catalogd {
 	struct membership membership;
 	struct snapshots snapshots;
 	struct list archives;
+	struct restore *restore; /* the one that is running, if any */
 };
 
 int catalogd_open(struct daemon *d);
@@ -270,7 +280,8 @@ void catalogd_dump(struct daemon *d, struct jsonw *w);
 const char *catalogd_waits_for(struct daemon *d);
 
 void catalogd_page(struct catalogd *c); /* publishes shown */
-/* The environment failed (disk full, I/O error): the log has everything, a new process tries again. Does not return. */
+/* The environment failed (disk full, I/O error): the log has everything, a new process tries again.
+ * Does not return. */
 _Noreturn void catalogd_give_up(const char *what);
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From the log into the state: one raft_feed call is always outstanding; what it brings is applied in one transaction. Then, in this
- * order and in the same turn: commit, derive naming, publish, tell watchers, answer proposers, ask for more.
+ * From the log into the state: one raft_feed call is always outstanding; what it brings is applied
+ * in one transaction. Then, in this order and in the same turn: commit, derive naming, publish,
+ * tell watchers, answer proposers, ask for more.
  */
 #include <inttypes.h>
 
@@ -121,7 +122,8 @@ static void apply_entries(struct catalogd *c, const struct raft_feed_reply *m)
 		catalogd_give_up("state");
 	}
 	c->feed.since_snapshot += count;
-	metrics_add(c->daemon->metrics, METRIC_FSM_APPLY, (double)mono_diff_ns(clock_mono(), before) / NS_PER_MS);
+	metrics_add(c->daemon->metrics, METRIC_FSM_APPLY,
+		(double)mono_diff_ns(clock_mono(), before) / NS_PER_MS);
 	applied(c);
 }
 
@@ -129,8 +131,8 @@ static void apply_entries(struct catalogd *c, const struct raft_feed_reply *m)
 static void begin_from_snapshot(struct catalogd *c, uint64_t first_index)
 {
 	if (stores_snapshot_newest(&c->stores) <= c->feed.applied) {
-		log_error("log-gap", "applied=%" PRIu64 " first=%" PRIu64 " snapshot=%" PRIu64, c->feed.applied, first_index,
-			stores_snapshot_newest(&c->stores));
+		log_error("log-gap", "applied=%" PRIu64 " first=%" PRIu64 " snapshot=%" PRIu64,
+			c->feed.applied, first_index, stores_snapshot_newest(&c->stores));
 		return;
 	}
 	if (worker_busy(c->worker)) {
@@ -151,7 +153,8 @@ static void ready_if_caught_up(struct catalogd *c)
 	if (!c->shown.ready && c->feed.applied >= c->feed.commit_index) {
 		c->shown.ready = 1;
 		catalogd_page(c);
-		log_notice("state-ready", "applied=%" PRIu64 " generation=%" PRIu64, c->feed.applied, c->stores.generation);
+		log_notice("state-ready", "applied=%" PRIu64 " generation=%" PRIu64,
+			c->feed.applied, c->stores.generation);
 	}
 }
 
@@ -167,7 +170,8 @@ static void on_feed(void *arg, int status, struct str payload)
 		status = ST_INVALID;
 	}
 	if (status) {
-		/* Its own timeout means that nothing happened, or that raftd is away: ask again at once. */
+		/* Its own timeout means that nothing happened, or that raftd is away: ask again at
+		 * once. */
 		loop_timer_in(&c->feed.again, status == ST_TIMEOUT ? 0 : FEED_AGAIN_MS);
 		return;
 	}
@@ -188,7 +192,8 @@ static void on_feed(void *arg, int status, struct str payload)
 
 static void feed_ask(struct catalogd *c)
 {
-	struct raft_feed m = { .after = c->feed.applied, .bytes_max = FEED_BYTES_MAX,
+	struct raft_feed m = { .after = c->feed.applied,
+		.bytes_max = FEED_BYTES_MAX,
 		.wait_ms = c->shown.ready ? FEED_WAIT_MS : 0 };
 
 	if (!c->feed.pending) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The leader's clock: session TTLs and the reaping of tombstones. Every server keeps the TTLs, so that a new leader has them at once;
- * only the leader acts. A session that was not renewed ends 1.0 to 1.2 TTL after its last renewal.
+ * The leader's clock: session TTLs and the reaping of tombstones. Every server keeps the TTLs, so
+ * that a new leader has them at once; only the leader acts. A session that was not renewed ends 1.0
+ * to 1.2 TTL after its last renewal.
  */
 #include <inttypes.h>
 
@@ -12,7 +13,7 @@ enum { REAP_EVERY_MS = 30000, TOMBSTONE_TTL_MS = 15 * 60 * 1000, EXPIRE_AGAIN_MS
 struct ttl_session {
 	struct map_node node; /* by id */
 	struct uuid id;
-	struct list link;     /* in its slot */
+	struct list link; /* in its slot */
 	struct mono deadline;
 	int64_t ttl_ms;
 };
@@ -21,7 +22,8 @@ bool leader_here(struct catalogd *c)
 {
 	struct raft_page page;
 
-	return page_read(c->raft_page, &page) && page.is_leader && page.lease_until_ns > clock_mono().ns;
+	return page_read(c->raft_page, &page) && page.is_leader &&
+	       page.lease_until_ns > clock_mono().ns;
 }
 
 static uint64_t tick_of(struct mono t)
@@ -63,7 +65,8 @@ static void session_add(struct catalogd *c, const struct session_def *def)
 	struct ttl_session *s;
 	int64_t ns;
 
-	if (!def->ttl.n || duration_parse(def->ttl, &ns, NULL) || ns < NS_PER_MS || session_find(c, &def->id)) {
+	if (!def->ttl.n || duration_parse(def->ttl, &ns, NULL) || ns < NS_PER_MS ||
+		session_find(c, &def->id)) {
 		return;
 	}
 	s = xcalloc(1, sizeof(*s));
@@ -102,7 +105,8 @@ static void sessions_clear(struct catalogd *c)
 {
 	struct ttl_session *s, *following;
 
-	map_for_each (s, following, &c->leader.sessions, node) {
+	map_for_each(s, following, &c->leader.sessions, node)
+	{
 		session_drop(c, s);
 	}
 }
@@ -164,9 +168,12 @@ static void on_tick(void *arg)
 	}
 }
 
-static void renew_reply(struct ipc_call *call, enum result_kind kind, struct str text, struct str payload)
+static void renew_reply(
+	struct ipc_call *call, enum result_kind kind, struct str text, struct str payload)
 {
-	struct session_renew_reply reply = { .result = { .kind = (uint8_t)kind, .text = text, .payload = payload } };
+	struct session_renew_reply reply = {
+		.result = { .kind = (uint8_t)kind, .text = text, .payload = payload }
+	};
 
 	IPC_REPLY(call, session_renew, &reply);
 }
@@ -245,7 +252,8 @@ static void on_reaped(void *arg, int status, const struct result *result)
 	metrics_add(c->daemon->metrics, METRIC_REAP, 0);
 }
 
-/* Every 30 s the applied index is noted; what was deleted up to the note of 15 minutes ago may be forgotten. */
+/* Every 30 s the applied index is noted; what was deleted up to the note of 15 minutes ago may be
+ * forgotten. */
 static void on_reap(void *arg)
 {
 	struct catalogd *c = arg;
@@ -264,7 +272,8 @@ static void on_reap(void *arg)
 	}
 }
 
-_Static_assert((REAP_SAMPLES - 1) * REAP_EVERY_MS >= TOMBSTONE_TTL_MS, "notes reach back far enough");
+_Static_assert(
+	(REAP_SAMPLES - 1) * REAP_EVERY_MS >= TOMBSTONE_TTL_MS, "notes reach back far enough");
 
 void leader_init(struct catalogd *c)
 {

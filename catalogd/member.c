@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The leader makes the catalogue follow the pool (Consul's membership rules): an alive member is a node with a passing serfHealth, a
- * server also has the service "consul"; a failed one's serfHealth is critical; one that left is deregistered. Looked at when the pool
- * changes, soon after somebody changed such a node, and every minute. What the node's own agent registers stays untouched.
+ * The leader makes the catalogue follow the pool (Consul's membership rules): an alive member is a
+ * node with a passing serfHealth, a server also has the service "consul"; a failed one's serfHealth
+ * is critical; one that left is deregistered. Looked at when the pool changes, soon after somebody
+ * changed such a node, and every minute. What the node's own agent registers stays untouched.
  */
 #include "catalogd/catalogd.h"
 
@@ -20,7 +21,7 @@ static const struct str serf_health = { "serfHealth", 10 };
 
 struct member_view {
 	const struct member *m;
-	struct str id;      /* of the node */
+	struct str id; /* of the node */
 	bool server;
 	int64_t server_port;
 	struct pair meta[6];
@@ -40,13 +41,16 @@ static struct str number(struct arena *arena, uint8_t n)
 
 static struct member_view view_of(const struct member *m, struct arena *arena)
 {
-	struct member_view v = { .m = m, .id = tag(m, "id"), .server = str_eq(tag(m, "role"), STR("consul")) };
+	struct member_view v = {
+		.m = m, .id = tag(m, "id"), .server = str_eq(tag(m, "role"), STR("consul"))
+	};
 	struct str build = tag(m, "build");
 
 	if (str_to_i64(tag(m, "port"), &v.server_port)) {
 		v.server_port = 8300;
 	}
-	v.meta[0] = (struct pair) { STR("non_voter"), tag(m, "nonvoter").n ? STR("true") : STR("false") };
+	v.meta[0] = (struct pair) { STR("non_voter"),
+		tag(m, "nonvoter").n ? STR("true") : STR("false") };
 	v.meta[1] = (struct pair) { STR("raft_version"), tag(m, "raft_vsn") };
 	v.meta[2] = (struct pair) { STR("serf_protocol_current"), number(arena, m->protocol_cur) };
 	v.meta[3] = (struct pair) { STR("serf_protocol_max"), number(arena, m->protocol_max) };
@@ -74,12 +78,14 @@ static struct health_check serf_check(const struct member *m, bool alive)
 		.check_id = serf_health,
 		.name = STR("Serf Health Status"),
 		.status = alive ? STR("passing") : STR("critical"),
-		.output = alive ? STR("Agent alive and reachable") : STR("Agent not live or unreachable"),
+		.output = alive ? STR("Agent alive and reachable")
+				: STR("Agent not live or unreachable"),
 		.definition_json = STR("{}"),
 	};
 }
 
-static bool record_get(struct kv_txn *t, enum state_table table, struct str node, struct str id, struct str *value_out)
+static bool record_get(struct kv_txn *t, enum state_table table, struct str node, struct str id,
+	struct str *value_out)
 {
 	struct state_key room, lower;
 	struct str key = state_lower(&lower, node);
@@ -96,20 +102,22 @@ static bool node_get(struct kv_txn *t, struct str name, struct arena *arena, str
 	struct node_record r;
 	struct str value;
 
-	if (!record_get(t, STATE_NODES, name, STR_NONE, &value) || node_record_decode(value, arena, &r)) {
+	if (!record_get(t, STATE_NODES, name, STR_NONE, &value) ||
+		node_record_decode(value, arena, &r)) {
 		return false;
 	}
 	*out = r.def;
 	return true;
 }
 
-static bool serf_status_is(struct kv_txn *t, struct str node, struct arena *arena, struct str status)
+static bool serf_status_is(
+	struct kv_txn *t, struct str node, struct arena *arena, struct str status)
 {
 	struct check_record r;
 	struct str value;
 
-	return record_get(t, STATE_CHECKS, node, serf_health, &value) && !check_record_decode(value, arena, &r) &&
-		str_eq(r.def.status, status);
+	return record_get(t, STATE_CHECKS, node, serf_health, &value) &&
+	       !check_record_decode(value, arena, &r) && str_eq(r.def.status, status);
 }
 
 static bool service_same(struct kv_txn *t, struct member_view *v, struct arena *arena)
@@ -143,7 +151,8 @@ static void on_done(void *arg, int status, const struct result *result)
 }
 
 /* What is in the catalogue of the node's addresses and meta came from its own agent and is kept. */
-static void register_member(struct catalogd *c, struct kv_txn *t, struct member_view *v, struct arena *arena, bool alive)
+static void register_member(struct catalogd *c, struct kv_txn *t, struct member_view *v,
+	struct arena *arena, bool alive)
 {
 	struct health_check check = serf_check(v->m, alive);
 	struct cmd_register cmd = { .skip_node_update = !alive, .has_service = alive && v->server };
@@ -165,33 +174,38 @@ static void register_member(struct catalogd *c, struct kv_txn *t, struct member_
 	PROPOSE(c, cmd_register, &cmd, on_done, c);
 }
 
-static void member_alive(struct catalogd *c, struct kv_txn *t, struct member_view *v, struct arena *arena)
+static void member_alive(
+	struct catalogd *c, struct kv_txn *t, struct member_view *v, struct arena *arena)
 {
 	struct node_def node;
 
-	if (node_get(t, v->m->name, arena, &node) && str_eq(node.address, v->m->addr) && service_same(t, v, arena) &&
-		serf_status_is(t, v->m->name, arena, STR("passing"))) {
+	if (node_get(t, v->m->name, arena, &node) && str_eq(node.address, v->m->addr) &&
+		service_same(t, v, arena) && serf_status_is(t, v->m->name, arena, STR("passing"))) {
 		return;
 	}
 	log_info("member-registered", "node=" STR_FMT, STR_ARG(v->m->name));
 	register_member(c, t, v, arena, true);
 }
 
-static void member_failed(struct catalogd *c, struct kv_txn *t, struct member_view *v, struct arena *arena)
+static void member_failed(
+	struct catalogd *c, struct kv_txn *t, struct member_view *v, struct arena *arena)
 {
 	struct node_def node;
 
-	if (node_get(t, v->m->name, arena, &node) && !serf_status_is(t, v->m->name, arena, STR("critical"))) {
+	if (node_get(t, v->m->name, arena, &node) &&
+		!serf_status_is(t, v->m->name, arena, STR("critical"))) {
 		register_member(c, t, v, arena, false);
 	}
 }
 
-static void member_left(struct catalogd *c, struct kv_txn *t, struct member_view *v, struct arena *arena)
+static void member_left(
+	struct catalogd *c, struct kv_txn *t, struct member_view *v, struct arena *arena)
 {
 	struct cmd_deregister cmd = { .node = v->m->name };
 	struct node_def node;
 
-	if (!str_ieq(v->m->name, c->membership.members.self) && node_get(t, v->m->name, arena, &node)) {
+	if (!str_ieq(v->m->name, c->membership.members.self) &&
+		node_get(t, v->m->name, arena, &node)) {
 		c->membership.proposing++;
 		PROPOSE(c, cmd_deregister, &cmd, on_done, c);
 	}
@@ -239,7 +253,8 @@ static void on_reconcile(void *arg)
 	if (t) {
 		kv_abort(t);
 	}
-	metrics_add(c->daemon->metrics, METRIC_RECONCILE, (double)mono_diff_ns(clock_mono(), before) / NS_PER_MS);
+	metrics_add(c->daemon->metrics, METRIC_RECONCILE,
+		(double)mono_diff_ns(clock_mono(), before) / NS_PER_MS);
 }
 
 void membership_changed(struct catalogd *c, struct str node)
@@ -283,7 +298,8 @@ static void members_ask(struct catalogd *c)
 	struct members m = { .version = c->membership.members.version, .wait_ms = MEMBERS_WAIT_MS };
 
 	if (!c->membership.pending && !c->daemon->draining) {
-		c->membership.pending = IPC_CALL(c->gossip, members, &m, MEMBERS_WAIT_MS + 10000, on_members, c);
+		c->membership.pending =
+			IPC_CALL(c->gossip, members, &m, MEMBERS_WAIT_MS + 10000, on_members, c);
 	}
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Requests become commands: rights, Consul's checks, time and ids; then raftd. Whoever asked is answered when the command comes back
- * through the feed and its transaction is committed. The same id again (its caller was restarted, or an answer was lost) waits for
- * the same result.
+ * Requests become commands: rights, Consul's checks, time and ids; then raftd. Whoever asked is
+ * answered when the command comes back through the feed and its transaction is committed. The same
+ * id again (its caller was restarted, or an answer was lost) waits for the same result.
  */
 #include "catalogd/catalogd.h"
 
@@ -11,14 +11,14 @@ struct proposal {
 	struct list link;     /* in applied: to be told after the commit */
 	struct uuid id;
 	struct catalogd *c;
-	struct ipc_call *call;       /* who waits; or */
+	struct ipc_call *call; /* who waits; or */
 	propose_fn on_done;
 	void *arg;
 	struct ipc_pending *pending; /* raftd has not answered yet */
 	uint16_t type;
 	struct mono began;
 	bool applied;
-	struct buf result;           /* encoded catalog_propose_reply */
+	struct buf result; /* encoded catalog_propose_reply */
 };
 
 void proposals_init(struct catalogd *c)
@@ -42,7 +42,8 @@ void proposals_fini(struct catalogd *c)
 {
 	struct proposal *p, *following;
 
-	map_for_each (p, following, &c->proposals.by_id, node) {
+	map_for_each(p, following, &c->proposals.by_id, node)
+	{
 		if (p->call) {
 			ipc_refuse(p->call, ST_CLOSED);
 		}
@@ -90,7 +91,9 @@ static void on_proposed(void *arg, int status, struct str payload)
 static void proposal_send(struct proposal *p, struct str payload)
 {
 	OWN_EMBEDDED(buf_fini) struct buf bytes = { 0 };
-	struct command command = { .id = p->id, .now_ms = wall_ms(clock_wall()), .type = p->type, .payload = payload };
+	struct command command = {
+		.id = p->id, .now_ms = wall_ms(clock_wall()), .type = p->type, .payload = payload
+	};
 	struct raft_propose m;
 	struct ipc_pending *pending;
 
@@ -149,7 +152,8 @@ static bool answer_read(struct catalogd *c, struct ipc_call *call, const struct 
 /* The caller of an id that is on its way has come again: the newer call gets the answer. */
 static bool join_known(struct catalogd *c, struct ipc_call *call, const struct uuid *id)
 {
-	struct proposal *p = map_find(&c->proposals.by_id, str_n(id->b, sizeof(id->b)), struct proposal, node);
+	struct proposal *p =
+		map_find(&c->proposals.by_id, str_n(id->b, sizeof(id->b)), struct proposal, node);
 
 	if (!p) {
 		return false;
@@ -198,7 +202,8 @@ void handle_propose(struct catalogd *c, struct ipc_call *call, const struct cata
 
 void proposals_applied(struct catalogd *c, const struct catalog_outcome *outcome)
 {
-	struct proposal *p = map_find(&c->proposals.by_id, str_n(outcome->id.b, sizeof(outcome->id.b)), struct proposal, node);
+	struct proposal *p = map_find(&c->proposals.by_id,
+		str_n(outcome->id.b, sizeof(outcome->id.b)), struct proposal, node);
 	struct catalog_propose_reply reply = { .result = outcome->result };
 
 	if (p && !p->applied) {
@@ -237,7 +242,8 @@ void proposals_flush(struct catalogd *c)
 		proposal_measure(p);
 		if (p->call) {
 			ipc_reply(take(p->call), buf_str(&p->result));
-		} else if (p->on_done && !catalog_propose_reply_decode(buf_str(&p->result), NULL, &reply)) {
+		} else if (p->on_done &&
+			   !catalog_propose_reply_decode(buf_str(&p->result), NULL, &reply)) {
 			p->on_done(p->arg, 0, &reply.result);
 		}
 		proposal_free(p);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a token may do. With the access control system off (the only mode so far) every token, also none, may do everything: that is
- * Consul's answer too. Everything that changes the state passes through here.
+ * What a token may do. With the access control system off (the only mode so far) every token, also
+ * none, may do everything: that is Consul's answer too. Everything that changes the state passes
+ * through here.
  */
 #include "catalogd/catalogd.h"
 

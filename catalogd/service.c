@@ -35,8 +35,9 @@ void catalogd_give_up(const char *what)
 }
 
 /*
- * The page of a process before us stays valid when we go on with the same generation: whatever it acknowledged is in there, so that
- * readers need not notice our restart. Otherwise nothing is ready until the log has been followed to where it was.
+ * The page of a process before us stays valid when we go on with the same generation: whatever it
+ * acknowledged is in there, so that readers need not notice our restart. Otherwise nothing is ready
+ * until the log has been followed to where it was.
  */
 static int page_open(struct catalogd *c)
 {
@@ -116,10 +117,12 @@ static int endpoints_open(struct catalogd *c)
 		r = ipc_client_new(loop, "gossipd/read", &c->gossip);
 	}
 	if (!r) {
-		r = ipc_server_new(loop, "catalogd/read", ROLE_READ, handlers, ARRAY_SIZE(handlers), c, &c->read);
+		r = ipc_server_new(loop, "catalogd/read", ROLE_READ, handlers, ARRAY_SIZE(handlers),
+			c, &c->read);
 	}
 	if (!r) {
-		r = ipc_server_new(loop, "catalogd/write", ROLE_WRITE, handlers, ARRAY_SIZE(handlers), c, &c->write);
+		r = ipc_server_new(loop, "catalogd/write", ROLE_WRITE, handlers,
+			ARRAY_SIZE(handlers), c, &c->write);
 	}
 	return r;
 }
@@ -140,7 +143,8 @@ int catalogd_start(struct daemon *d)
 	feed_start(c);
 	loop_timer_init(&c->second, d->loop, on_second, c);
 	loop_timer_in(&c->second, 1000);
-	log_notice("state-opened", "generation=%" PRIu64 " applied=%" PRIu64, c->stores.generation, c->feed.applied);
+	log_notice("state-opened", "generation=%" PRIu64 " applied=%" PRIu64, c->stores.generation,
+		c->feed.applied);
 	return 0;
 }
 

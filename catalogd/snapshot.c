@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Snapshots of the environment, so that the log need not be kept for ever: a compacted, synced copy made beside the loop, put in its
- * place by one rename, then raftd is told that the log before it may go.
+ * Snapshots of the environment, so that the log need not be kept for ever: a compacted, synced copy
+ * made beside the loop, put in its place by one rename, then raftd is told that the log before it
+ * may go.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -22,10 +23,13 @@ struct snapshot_job {
 	struct mono began;
 };
 
-/* The copy is of the newest commit, which may be later than when the job was made: what it holds is read from itself. */
+/* The copy is of the newest commit, which may be later than when the job was made: what it holds is
+ * read from itself. */
 static int copy_identify(struct snapshot_job *j, const char *directory)
 {
-	struct db_options options = { .directory = directory, .tables = STATE_TABLES_COUNT, .table_names = state_table_names,
+	struct db_options options = { .directory = directory,
+		.tables = STATE_TABLES_COUNT,
+		.table_names = state_table_names,
 		.mode = DB_READ };
 	OWN(db_free) struct db *copy = NULL;
 	char lock[PATH_MAX];
@@ -120,7 +124,9 @@ static void snapshot_begin(struct catalogd *c)
 {
 	struct snapshot_job *j = xcalloc(1, sizeof(*j));
 
-	j->job = (struct worker_job) { .work = snapshot_work, .done = snapshot_done, .drop = snapshot_drop };
+	j->job = (struct worker_job) {
+		.work = snapshot_work, .done = snapshot_done, .drop = snapshot_drop
+	};
 	j->stores = c->stores;
 	j->state = c->stores.state;
 	j->began = clock_mono();
@@ -130,7 +136,8 @@ static void snapshot_begin(struct catalogd *c)
 
 static int64_t interval_ms(const struct catalogd *c)
 {
-	return max_of(c->daemon->conf->raft_snapshot_interval_ns / NS_PER_MS, (int64_t)CHECK_EVERY_MIN_MS);
+	return max_of(c->daemon->conf->raft_snapshot_interval_ns / NS_PER_MS,
+		(int64_t)CHECK_EVERY_MIN_MS);
 }
 
 static void on_timer(void *arg)
@@ -138,7 +145,8 @@ static void on_timer(void *arg)
 	struct catalogd *c = arg;
 
 	loop_timer_in(&c->snapshots.timer, interval_ms(c));
-	if (!c->snapshots.running && c->feed.since_snapshot >= (uint64_t)c->daemon->conf->raft_snapshot_threshold) {
+	if (!c->snapshots.running &&
+		c->feed.since_snapshot >= (uint64_t)c->daemon->conf->raft_snapshot_threshold) {
 		snapshot_begin(c);
 	}
 }

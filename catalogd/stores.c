@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The environments are written without syncing, so after a crash of the machine their files are worthless and must not even be opened.
- * The mark says whether that can have happened: a small synced file beside them, with the boot during which they were written and
- * whether they were synced at a clean end. What may not be trusted is left alone and a new generation begins from the newest
- * snapshot; the log brings it up to date.
+ * The environments are written without syncing, so after a crash of the machine their files are
+ * worthless and must not even be opened. The mark says whether that can have happened: a small
+ * synced file beside them, with the boot during which they were written and whether they were
+ * synced at a clean end. What may not be trusted is left alone and a new generation begins from the
+ * newest snapshot; the log brings it up to date.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -56,7 +57,8 @@ void stores_remove(const char *directory)
 		return;
 	}
 	while ((e = readdir(d))) {
-		if (e->d_name[0] != '.' && snprintf(path, sizeof(path), "%s/%s", directory, e->d_name) < PATH_MAX) {
+		if (e->d_name[0] != '.' &&
+			snprintf(path, sizeof(path), "%s/%s", directory, e->d_name) < PATH_MAX) {
 			unlink(path);
 		}
 	}
@@ -80,9 +82,9 @@ static bool mark_read(const struct stores *s, struct mark *out)
 		return false;
 	}
 	text[n] = '\0';
-	return sscanf(text, "format %u generation %" SCNu64 " boot %36s clean %u end", &out->format, &out->generation,
-		       out->boot, &out->clean) == 4 &&
-		strstr(text, " end\n");
+	return sscanf(text, "format %u generation %" SCNu64 " boot %36s clean %u end", &out->format,
+		       &out->generation, out->boot, &out->clean) == 4 &&
+	       strstr(text, " end\n");
 }
 
 static int mark_write(const struct stores *s, bool clean)
@@ -96,8 +98,8 @@ static int mark_write(const struct stores *s, bool clean)
 	}
 	stores_path(s, path, "mark");
 	stores_path(s, fresh, "mark.new");
-	n = snprintf(text, sizeof(text), "format %d generation %" PRIu64 " boot %s clean %d end\n", STATE_FORMAT,
-		s->generation, boot, clean);
+	n = snprintf(text, sizeof(text), "format %d generation %" PRIu64 " boot %s clean %d end\n",
+		STATE_FORMAT, s->generation, boot, clean);
 	OWN_FD int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
 	if (fd < 0 || write(fd, text, (size_t)n) != n || fsync(fd) || rename(fresh, path)) {
 		return err_errno("write %s", path);
@@ -108,7 +110,9 @@ static int mark_write(const struct stores *s, bool clean)
 static int environments_open(struct stores *s)
 {
 	char state[PATH_MAX], naming[PATH_MAX];
-	struct db_options options = { .directory = state, .tables = STATE_TABLES_COUNT, .table_names = state_table_names,
+	struct db_options options = { .directory = state,
+		.tables = STATE_TABLES_COUNT,
+		.table_names = state_table_names,
 		.mode = DB_WRITE };
 	int r;
 
@@ -184,7 +188,8 @@ static size_t snapshots_list(const struct stores *s, struct snapshot_name *out, 
 		struct snapshot_name *name = &out[count];
 		char end;
 
-		if (sscanf(e->d_name, "%" SCNu64 "-%" SCNu64 "%c", &name->index, &name->term, &end) == 2) {
+		if (sscanf(e->d_name, "%" SCNu64 "-%" SCNu64 "%c", &name->index, &name->term,
+			    &end) == 2) {
 			count++;
 		}
 	}
@@ -211,7 +216,8 @@ void stores_snapshots_prune(const struct stores *s, size_t keep)
 	char path[PATH_MAX];
 
 	for (size_t i = keep; i < count; i++) {
-		stores_path(s, path, "snapshots/%" PRIu64 "-%" PRIu64, names[i].index, names[i].term);
+		stores_path(
+			s, path, "snapshots/%" PRIu64 "-%" PRIu64, names[i].index, names[i].term);
 		stores_remove(path);
 	}
 }
@@ -264,11 +270,13 @@ static bool snapshot_open(struct stores *s, const struct snapshot_name *name)
 	index = catalog_applied(t, NULL);
 	kv_abort(t);
 	if (index != name->index || !format_known(s)) {
-		log_error("snapshot-unusable", "index=%" PRIu64 " error=wrong-content", name->index);
+		log_error(
+			"snapshot-unusable", "index=%" PRIu64 " error=wrong-content", name->index);
 		environments_close(s);
 		return false;
 	}
-	log_notice("snapshot-loaded", "index=%" PRIu64 " generation=%" PRIu64, index, s->generation);
+	log_notice(
+		"snapshot-loaded", "index=%" PRIu64 " generation=%" PRIu64, index, s->generation);
 	return true;
 }
 
@@ -334,7 +342,8 @@ static bool mark_trusted(const struct mark *m)
 {
 	char boot[UUID_TEXT_SIZE + 1];
 
-	return m->format == STATE_FORMAT && !boot_id_read(boot) && (m->clean || strcmp(boot, m->boot) == 0);
+	return m->format == STATE_FORMAT && !boot_id_read(boot) &&
+	       (m->clean || strcmp(boot, m->boot) == 0);
 }
 
 int stores_open(struct stores *s, const char *data_dir)
@@ -343,11 +352,13 @@ int stores_open(struct stores *s, const char *data_dir)
 	char path[PATH_MAX];
 	int r;
 
-	if (snprintf(s->directory, sizeof(s->directory), "%s/catalogd", data_dir) >= PATH_MAX - 100) {
+	if (snprintf(s->directory, sizeof(s->directory), "%s/catalogd", data_dir) >=
+		PATH_MAX - 100) {
 		return err_new(-ENAMETOOLONG, "data_dir");
 	}
 	stores_path(s, path, "snapshots");
-	if ((mkdir(s->directory, 0750) && errno != EEXIST) || (mkdir(path, 0750) && errno != EEXIST)) {
+	if ((mkdir(s->directory, 0750) && errno != EEXIST) ||
+		(mkdir(path, 0750) && errno != EEXIST)) {
 		return err_errno("mkdir %s", path);
 	}
 	if (mark_read(s, &mark)) {
@@ -357,8 +368,8 @@ int stores_open(struct stores *s, const char *data_dir)
 			if (!r && format_known(s)) {
 				return mark_write(s, false);
 			}
-			log_error("state-unusable", "generation=%" PRIu64 " error=%s", s->generation,
-				r < 0 ? err_text() : status_name(r));
+			log_error("state-unusable", "generation=%" PRIu64 " error=%s",
+				s->generation, r < 0 ? err_text() : status_name(r));
 		} else {
 			log_notice("state-untrusted", "generation=%" PRIu64, s->generation);
 		}

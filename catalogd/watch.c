@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What changed since: two halves of bounded size hold the newest changes, batch by batch; when the newer half is full the older one is
- * forgotten. Whoever asks from further back is told that he has lost track and looks at everything once.
+ * What changed since: two halves of bounded size hold the newest changes, batch by batch; when the
+ * newer half is full the older one is forgotten. Whoever asks from further back is told that he has
+ * lost track and looks at everything once.
  */
 #include "catalogd/catalogd.h"
 
@@ -62,8 +63,8 @@ static void change_read(struct cursor *cursor, struct thing_change *out)
 }
 
 /* Appends the changes of the batches behind `after`. */
-static void collect(const struct watch_half *h, uint64_t after, struct arena *arena, struct thing_change **items, uint32_t *count,
-	uint32_t *room)
+static void collect(const struct watch_half *h, uint64_t after, struct arena *arena,
+	struct thing_change **items, uint32_t *count, uint32_t *room)
 {
 	size_t low = 0, high = batches_count(h);
 	struct cursor cursor;
@@ -90,11 +91,14 @@ static void collect(const struct watch_half *h, uint64_t after, struct arena *ar
 static void reply(struct catalogd *c, struct ipc_call *call, uint64_t after, bool lost)
 {
 	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
-	struct catalog_watch_reply r = { .generation = c->stores.generation, .index = c->feed.applied, .lost = lost };
+	struct catalog_watch_reply r = {
+		.generation = c->stores.generation, .index = c->feed.applied, .lost = lost
+	};
 	uint32_t room = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(c->watches.halves) && !lost; i++) {
-		collect(&c->watches.halves[i], after, &arena, &r.changes.items, &r.changes.count, &room);
+		collect(&c->watches.halves[i], after, &arena, &r.changes.items, &r.changes.count,
+			&room);
 	}
 	IPC_REPLY(call, catalog_watch, &r);
 }
@@ -121,7 +125,8 @@ static uint64_t newest(const struct watches *w)
 
 void handle_watch(struct catalogd *c, struct ipc_call *call, const struct catalog_watch *m)
 {
-	bool lost = m->generation != c->stores.generation || m->after < c->watches.floor || m->after > c->feed.applied;
+	bool lost = m->generation != c->stores.generation || m->after < c->watches.floor ||
+		    m->after > c->feed.applied;
 	struct watcher *w;
 
 	if (lost || newest(&c->watches) > m->after || !m->wait_ms || c->daemon->draining) {
@@ -177,7 +182,8 @@ static void turn(struct watches *w)
 	w->halves[1] = older;
 }
 
-void watches_add(struct catalogd *c, uint64_t index, const struct catalog_change *changes, size_t count)
+void watches_add(
+	struct catalogd *c, uint64_t index, const struct catalog_change *changes, size_t count)
 {
 	struct watch_half *h = &c->watches.halves[1];
 	struct batch batch = { .index = index, .offset = h->bytes.n };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A thread for what takes long (copies of the environment, archives). It runs one job after the other; a finished one is handed back
- * through a pipe, so that everything else stays in the loop.
+ * A thread for what takes long (copies of the environment, archives). It runs one job after the
+ * other; a finished one is handed back through a pipe, so that everything else stays in the loop.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,8 +17,8 @@ struct worker {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	struct list jobs, finished; /* under lock */
-	bool ending;                /* under lock */
-	size_t jobs_count;          /* the loop's: added, not done */
+	bool ending;		    /* under lock */
+	size_t jobs_count;	    /* the loop's: added, not done */
 	int pipe[2];
 	struct loop_io io;
 };

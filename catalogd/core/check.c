@@ -22,7 +22,8 @@ bool check_find(struct catalog *c, struct str node, struct str id, struct entry 
 	return check_key(c, node, id, &key) && entry_get(c, STATE_CHECKS, key, out);
 }
 
-static void row(struct catalog *c, enum state_table table, struct str key, struct str value, bool add)
+static void row(
+	struct catalog *c, enum state_table table, struct str key, struct str value, bool add)
 {
 	if (add) {
 		table_put(c, table, key, value);
@@ -37,9 +38,11 @@ void check_index(struct catalog *c, struct str key, const struct health_check *h
 	struct state_key room;
 
 	row(c, STATE_CHECK_STATES, state_key3(&room, h->status, node, id), key, add);
-	row(c, STATE_INSTANCE_CHECKS, state_key3(&room, node, lower(c, h->service_id), id), STR(""), add);
+	row(c, STATE_INSTANCE_CHECKS, state_key3(&room, node, lower(c, h->service_id), id), STR(""),
+		add);
 	if (h->service_name.n) {
-		row(c, STATE_SERVICE_CHECKS, state_key3(&room, lower(c, h->service_name), node, id), key, add);
+		row(c, STATE_SERVICE_CHECKS, state_key3(&room, lower(c, h->service_name), node, id),
+			key, add);
 	}
 }
 
@@ -93,8 +96,11 @@ static int check_names(struct catalog *c, struct health_check *h)
 		return fail(c, "Check status is too long (limit: %d bytes)", STATUS_MAX);
 	}
 	if (h->check_id.n > CHECK_ID_MAX || h->service_id.n > SERVICE_ID_MAX ||
-		h->node.n + h->check_id.n + max_of(h->service_name.n, h->service_id.n) > INSTANCE_NAMES_MAX) {
-		return fail(c, "Check ID is too long (limit: %d, together with the names of node and service %d bytes)",
+		h->node.n + h->check_id.n + max_of(h->service_name.n, h->service_id.n) >
+			INSTANCE_NAMES_MAX) {
+		return fail(c,
+			"Check ID is too long (limit: %d, together with the names of node and "
+			"service %d bytes)",
 			CHECK_ID_MAX, INSTANCE_NAMES_MAX);
 	}
 	return 0;
@@ -118,7 +124,8 @@ static int check_of_service(struct catalog *c, struct health_check *h)
 	return 0;
 }
 
-static void check_write(struct catalog *c, struct str key, const struct health_check *h, const struct entry *before)
+static void check_write(
+	struct catalog *c, struct str key, const struct health_check *h, const struct entry *before)
 {
 	struct entry now = { .create_index = c->index, .modify_index = c->index };
 

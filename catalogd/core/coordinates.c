@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Network coordinates of nodes. Updates for nodes that are not registered are dropped, as Consul does.
+ * Network coordinates of nodes. Updates for nodes that are not registered are dropped, as Consul
+ * does.
  */
 #include "catalogd/core/internal.h"
 

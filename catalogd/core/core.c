@@ -134,7 +134,8 @@ void things_clear(struct catalog *c)
 {
 	struct thing_entry *e, *following;
 
-	map_for_each (e, following, &c->things, node) {
+	map_for_each(e, following, &c->things, node)
+	{
 		map_del(&c->things, &e->node);
 	}
 }
@@ -162,9 +163,11 @@ void catalog_begin(struct catalog *c, struct kv_txn *t)
 	buf_clear(&c->changes);
 }
 
-/* ---- one function per command: payload and text of the result are c->answer and c->why, or constant ---- */
+/* ---- one function per command: payload and text of the result are c->answer and c->why, or
+ * constant ---- */
 
-static enum result_kind run_cmd_register(struct catalog *c, struct cmd_register *cmd, struct str *payload)
+static enum result_kind run_cmd_register(
+	struct catalog *c, struct cmd_register *cmd, struct str *payload)
 {
 	*payload = STR("true");
 	undo_begin(c);
@@ -176,7 +179,8 @@ static enum result_kind run_cmd_register(struct catalog *c, struct cmd_register 
 	return RESULT_OK;
 }
 
-static enum result_kind run_cmd_deregister(struct catalog *c, struct cmd_deregister *cmd, struct str *payload)
+static enum result_kind run_cmd_deregister(
+	struct catalog *c, struct cmd_deregister *cmd, struct str *payload)
 {
 	*payload = STR("true");
 	return deregister_apply(c, cmd) ? RESULT_ERROR : RESULT_OK;
@@ -193,7 +197,8 @@ static enum result_kind run_cmd_kv(struct catalog *c, struct cmd_kv *cmd, struct
 	return RESULT_OK;
 }
 
-static enum result_kind run_cmd_session_create(struct catalog *c, struct cmd_session_create *cmd, struct str *payload)
+static enum result_kind run_cmd_session_create(
+	struct catalog *c, struct cmd_session_create *cmd, struct str *payload)
 {
 	if (session_create(c, &cmd->session)) {
 		return RESULT_ERROR;
@@ -206,7 +211,8 @@ static enum result_kind run_cmd_session_create(struct catalog *c, struct cmd_ses
 	return RESULT_OK;
 }
 
-static enum result_kind run_cmd_session_destroy(struct catalog *c, struct cmd_session_destroy *cmd, struct str *payload)
+static enum result_kind run_cmd_session_destroy(
+	struct catalog *c, struct cmd_session_destroy *cmd, struct str *payload)
 {
 	session_delete(c, &cmd->id);
 	*payload = STR("true");
@@ -234,22 +240,26 @@ static enum result_kind run_cmd_reap(struct catalog *c, struct cmd_reap *cmd, st
 	return RESULT_OK;
 }
 
-static enum result_kind run_cmd_restore_begin(struct catalog *c, struct cmd_restore_begin *cmd, struct str *payload)
+static enum result_kind run_cmd_restore_begin(
+	struct catalog *c, struct cmd_restore_begin *cmd, struct str *payload)
 {
 	return restore_begin(c, cmd) ? RESULT_ERROR : RESULT_OK;
 }
 
-static enum result_kind run_cmd_restore_chunk(struct catalog *c, struct cmd_restore_chunk *cmd, struct str *payload)
+static enum result_kind run_cmd_restore_chunk(
+	struct catalog *c, struct cmd_restore_chunk *cmd, struct str *payload)
 {
 	return restore_chunk(c, cmd) ? RESULT_ERROR : RESULT_OK;
 }
 
-static enum result_kind run_cmd_restore_end(struct catalog *c, struct cmd_restore_end *cmd, struct str *payload)
+static enum result_kind run_cmd_restore_end(
+	struct catalog *c, struct cmd_restore_end *cmd, struct str *payload)
 {
 	return restore_end(c, cmd) ? RESULT_ERROR : RESULT_OK;
 }
 
-static enum result_kind run_cmd_coordinates(struct catalog *c, struct cmd_coordinates *cmd, struct str *payload)
+static enum result_kind run_cmd_coordinates(
+	struct catalog *c, struct cmd_coordinates *cmd, struct str *payload)
 {
 	coordinates_apply(c, cmd);
 	return RESULT_OK;
@@ -264,14 +274,14 @@ static enum result_kind run(struct catalog *c, const struct command *command, st
 {
 	switch (command->type) {
 #define TYPE(type)
-#define COMMAND(number, name)                                                                      \
-	case number: {                                                                             \
-		struct name cmd;                                                                   \
-                                                                                                   \
-		if (name##_decode(command->payload, &c->arena, &cmd)) {                            \
-			break;                                                                     \
-		}                                                                                  \
-		return run_##name(c, &cmd, payload);                                               \
+#define COMMAND(number, name)                                           \
+	case number: {                                                  \
+		struct name cmd;                                        \
+                                                                        \
+		if (name##_decode(command->payload, &c->arena, &cmd)) { \
+			break;                                          \
+		}                                                       \
+		return run_##name(c, &cmd, payload);                    \
 	}
 #include "common/msg/command.def"
 #undef COMMAND
@@ -311,7 +321,8 @@ static void renamed_merge(struct catalog *c)
 {
 	struct name_entry *e, *following;
 
-	map_for_each (e, following, &c->renamed.map, node) {
+	map_for_each(e, following, &c->renamed.map, node)
+	{
 		struct str name = str_skip(e->node.key, 1);
 
 		set_add(e->node.key.p[0] == 's' ? &c->naming_services : &c->naming_nodes, name);
@@ -341,7 +352,8 @@ static void execute(struct catalog *c, const struct command *command, struct res
 	};
 }
 
-void catalog_apply(struct catalog *c, uint64_t index, uint64_t term, struct str bytes, struct catalog_outcome *out)
+void catalog_apply(struct catalog *c, uint64_t index, uint64_t term, struct str bytes,
+	struct catalog_outcome *out)
 {
 	struct command command;
 
@@ -359,7 +371,9 @@ void catalog_apply(struct catalog *c, uint64_t index, uint64_t term, struct str 
 	}
 	if (command_decode(bytes, &c->arena, &command)) {
 		fail(c, "malformed command");
-		out->result = (struct result) { .kind = RESULT_ERROR, .index = index, .text = buf_str(&c->why) };
+		out->result = (struct result) {
+			.kind = RESULT_ERROR, .index = index, .text = buf_str(&c->why)
+		};
 		return;
 	}
 	c->now_ms = command.now_ms;
@@ -382,7 +396,8 @@ void catalog_finish(struct catalog *c)
 	const uint32_t format = STATE_FORMAT;
 	struct thing_entry *e, *following;
 
-	map_for_each (e, following, &c->things, node) {
+	map_for_each(e, following, &c->things, node)
+	{
 		struct catalog_change change = {
 			.kind = (enum thing)e->node.key.p[0],
 			.name = str_skip(e->node.key, 1),
@@ -395,7 +410,8 @@ void catalog_finish(struct catalog *c)
 		}
 	}
 	if (c->naming_index) {
-		kv_put(c->t, STATE_META, STR("naming"), str_n(&c->naming_index, sizeof(c->naming_index)));
+		kv_put(c->t, STATE_META, STR("naming"),
+			str_n(&c->naming_index, sizeof(c->naming_index)));
 	}
 	if (c->applied) {
 		kv_put(c->t, STATE_META, STR("applied"), str_n(applied, sizeof(applied)));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Keeps what is served about instances (HEALTH, INSTANCES) in step with nodes, services and checks: commands note what they touched,
- * derive_flush renders that again at their end, and only what came out different is written and counts as changed.
+ * Keeps what is served about instances (HEALTH, INSTANCES) in step with nodes, services and checks:
+ * commands note what they touched, derive_flush renders that again at their end, and only what came
+ * out different is written and counts as changed.
  */
 #include "catalogd/core/internal.h"
 
@@ -61,7 +62,8 @@ struct instance {
 static void put_checks(struct catalog *c, struct instance *in, struct str service_id, bool *comma)
 {
 	struct state_key room;
-	struct str prefix = arena_str(&c->arena, state_key3(&room, in->node_key, service_id, STR("")));
+	struct str prefix =
+		arena_str(&c->arena, state_key3(&room, in->node_key, service_id, STR("")));
 	struct kv_walk w;
 	struct str value;
 
@@ -157,7 +159,8 @@ static void put_instance(struct catalog *c, struct str key, struct instance *in)
 	struct str before;
 
 	buf_clear(&c->json);
-	render_instance(&c->json, &in->node_def, &in->def, in->service.create_index, in->service.modify_index);
+	render_instance(&c->json, &in->node_def, &in->def, in->service.create_index,
+		in->service.modify_index);
 	r = (struct instance_record) {
 		.json = buf_str(&c->json),
 		.node = in->node_def.node,
@@ -200,7 +203,8 @@ void derive_flush(struct catalog *c)
 	struct name_entry *e, *following;
 	struct instance in = { .node_key = STR_NONE };
 
-	map_for_each (e, following, &c->dirty.map, node) {
+	map_for_each(e, following, &c->dirty.map, node)
+	{
 		flush_one(c, &in, e->node.key);
 	}
 	set_clear(&c->dirty);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the files of catalogd/core share: the state of a batch and of a command, and each file's functions for the others.
+ * What the files of catalogd/core share: the state of a batch and of a command, and each file's
+ * functions for the others.
  *
- * A command works on the tables through table_* (tables.c), which can undo it; marks the things whose answers changed; and notes the
- * instances that must be rendered again, which derive_flush does at its end. Operations that can fail return 0 or ST_INVALID with the
- * text in c->why.
+ * A command works on the tables through table_* (tables.c), which can undo it; marks the things
+ * whose answers changed; and notes the instances that must be rendered again, which derive_flush
+ * does at its end. Operations that can fail return 0 or ST_INVALID with the text in c->why.
  */
 #ifndef MUSTER_CATALOGD_CORE_INTERNAL_H
 #define MUSTER_CATALOGD_CORE_INTERNAL_H
@@ -73,8 +74,8 @@ struct requests {
 		uint64_t index;
 		uint32_t bytes;
 		uint32_t chain; /* ring position + 1 of the next one in the slot */
-	} *ring; /* REQUESTS_MAX */
-	uint32_t *slots; /* 2 * REQUESTS_MAX; ring position + 1 */
+	} * ring;		/* REQUESTS_MAX */
+	uint32_t *slots;	/* 2 * REQUESTS_MAX; ring position + 1 */
 	uint32_t first, count;
 	uint64_t bytes;
 };
@@ -90,7 +91,8 @@ struct catalog {
 	bool replaced;
 	uint64_t applied, applied_term;
 	uint64_t naming_index; /* of the last command that changed what DNS shows; 0: none did */
-	uint64_t base; /* what is added to log indexes, so that stamps grow over a restored archive's */
+	uint64_t base;	       /* what is added to log indexes, so that stamps grow over a restored
+				  archive's */
 	struct requests requests;
 	/* the command */
 	struct arena arena;
@@ -98,19 +100,21 @@ struct catalog {
 	int64_t now_ms;
 	struct buf why, json, def, record, answer;
 	struct marks marks;
-	struct name_set dirty;          /* instances: lower(node) 0 lower(id) */
-	struct map names;               /* of struct touched_name */
-	struct name_set renamed;        /* services and nodes for the naming environment: kind byte + name */
-	bool undoing;                   /* table_* keep the rows they change */
+	struct name_set dirty; /* instances: lower(node) 0 lower(id) */
+	struct map names;      /* of struct touched_name */
+	struct name_set
+		renamed; /* services and nodes for the naming environment: kind byte + name */
+	bool undoing;	 /* table_* keep the rows they change */
 	struct undo *undo;
 	size_t addresses_before;
 };
 
 /* ---- core.c ---- */
 int fail(struct catalog *c, const char *format, ...) PRINTF_LIKE(2, 3);
-int fail_within(struct catalog *c, const char *format, ...) PRINTF_LIKE(2, 3); /* puts text in front of the reason */
-const char *quoted(struct catalog *c, struct str s);                           /* as Go's %q, in the arena */
-struct str lower(struct catalog *c, struct str s);                             /* in the arena */
+int fail_within(struct catalog *c, const char *format, ...)
+	PRINTF_LIKE(2, 3);			     /* puts text in front of the reason */
+const char *quoted(struct catalog *c, struct str s); /* as Go's %q, in the arena */
+struct str lower(struct catalog *c, struct str s);   /* in the arena */
 void things_clear(struct catalog *c);
 
 /* ---- tables.c ---- */
@@ -138,18 +142,23 @@ void set_fini(struct name_set *s);
 void set_clear(struct name_set *s);
 bool set_add(struct name_set *s, struct str name); /* false: it was there */
 void mark(struct catalog *c, enum thing kind, struct str name);
-void mark_gone(struct catalog *c, enum thing kind, struct str name); /* and its index may be forgotten after a while */
+void mark_gone(struct catalog *c, enum thing kind,
+	struct str name); /* and its index may be forgotten after a while */
 void address_note(struct catalog *c, const struct address_note *note);
 void *be64_key(struct state_key *room, uint64_t index); /* returns where the rest of the key goes */
 
 /* ---- render.c ---- */
-void render_node(struct buf *out, const struct node_def *n, uint64_t create_index, uint64_t modify_index);
+void render_node(
+	struct buf *out, const struct node_def *n, uint64_t create_index, uint64_t modify_index);
 /* nulls: unset tags as null (transactions), not []. */
-void render_service(struct buf *out, const struct service_def *s, uint64_t create_index, uint64_t modify_index, bool nulls);
-void render_check(struct buf *out, const struct health_check *h, uint64_t create_index, uint64_t modify_index, bool nulls);
-void render_instance(struct buf *out, const struct node_def *n, const struct service_def *s, uint64_t create_index,
-	uint64_t modify_index);
-void render_session(struct buf *out, const struct session_def *s, uint64_t create_index, uint64_t modify_index);
+void render_service(struct buf *out, const struct service_def *s, uint64_t create_index,
+	uint64_t modify_index, bool nulls);
+void render_check(struct buf *out, const struct health_check *h, uint64_t create_index,
+	uint64_t modify_index, bool nulls);
+void render_instance(struct buf *out, const struct node_def *n, const struct service_def *s,
+	uint64_t create_index, uint64_t modify_index);
+void render_session(
+	struct buf *out, const struct session_def *s, uint64_t create_index, uint64_t modify_index);
 void render_kv(struct buf *out, struct str key, const struct kv_record *r, bool with_value);
 void render_coordinate(struct buf *out, const struct coordinate *v);
 
@@ -168,27 +177,33 @@ int service_ensure(struct catalog *c, struct str node, struct service_def *s);
 void service_delete(struct catalog *c, struct str node, struct str id);
 /* Keeps SERVICE_NAMES: one instance of this name with these tags more (by 1) or less (by -1). */
 void service_name_count(struct catalog *c, struct str name, struct strs tags, int by);
-void service_names_flush(struct catalog *c, bool compare); /* marks what is different at the end of a command */
+void service_names_flush(
+	struct catalog *c, bool compare); /* marks what is different at the end of a command */
 
 /* ---- check.c ---- */
 bool check_find(struct catalog *c, struct str node, struct str id, struct entry *out);
 int check_ensure(struct catalog *c, struct health_check *h);
 void check_delete(struct catalog *c, struct str node, struct str id);
-void check_index(struct catalog *c, struct str key, const struct health_check *h, bool add); /* its derived rows */
+void check_index(struct catalog *c, struct str key, const struct health_check *h,
+	bool add); /* its derived rows */
 
 /* ---- session.c ---- */
 int session_create(struct catalog *c, struct session_def *s);
 void session_delete(struct catalog *c, const struct uuid *id);
 void session_delete_of_check(struct catalog *c, struct str node, struct str check);
 void session_delete_of_node(struct catalog *c, struct str node);
-/* The session of a lock request; ST_INVALID with Consul's text for a text that is no UUID. found_out: it exists. */
+/* The session of a lock request; ST_INVALID with Consul's text for a text that is no UUID.
+ * found_out: it exists. */
 int session_lookup(struct catalog *c, struct str text, struct uuid *id_out, bool *found_out);
 void session_index(struct catalog *c, const struct session_def *s, bool add);
-void session_key_row(struct catalog *c, const struct uuid *session, struct str key, bool add); /* keys.c */
+void session_key_row(
+	struct catalog *c, const struct uuid *session, struct str key, bool add); /* keys.c */
 
 /* ---- keys.c ---- */
-bool kv_find(struct catalog *c, struct str key, struct kv_record *out); /* borrowed until the next write */
-int kv_set(struct catalog *c, const struct cmd_kv *cmd, uint64_t lock_index, const struct uuid *session);
+bool kv_find(struct catalog *c, struct str key,
+	struct kv_record *out); /* borrowed until the next write */
+int kv_set(struct catalog *c, const struct cmd_kv *cmd, uint64_t lock_index,
+	const struct uuid *session);
 void kv_release(struct catalog *c, struct str key); /* its session has gone */
 void kv_delete(struct catalog *c, struct str key);
 /* Executes a write; *done_out: Consul's true or false. */
@@ -217,7 +232,8 @@ int restore_end(struct catalog *c, const struct cmd_restore_end *cmd);
 void requests_init(struct requests *r);
 void requests_fini(struct requests *r);
 void requests_load(struct catalog *c);
-bool requests_find(struct catalog *c, const struct uuid *id, struct result *out); /* borrowed until the next write */
+bool requests_find(struct catalog *c, const struct uuid *id,
+	struct result *out); /* borrowed until the next write */
 void requests_add(struct catalog *c, const struct uuid *id, const struct result *result);
 
 /* ---- coordinates.c ---- */

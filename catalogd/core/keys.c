@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The key/value store: writes with their conditions, locks, deletion with tombstones, which keep the indexes of prefixes moving
- * forward until they are reaped.
+ * The key/value store: writes with their conditions, locks, deletion with tombstones, which keep
+ * the indexes of prefixes moving forward until they are reaped.
  */
 #include "catalogd/core/internal.h"
 
@@ -12,7 +12,7 @@ bool kv_find(struct catalog *c, struct str key, struct kv_record *out)
 	struct str value;
 
 	return key.n && key.n <= KV_NAME_MAX && table_get(c, STATE_KVS, key, &value) &&
-		!kv_record_decode(value, NULL, out);
+	       !kv_record_decode(value, NULL, out);
 }
 
 void session_key_row(struct catalog *c, const struct uuid *session, struct str key, bool add)
@@ -39,7 +39,8 @@ static void kv_write(struct catalog *c, struct str key, const struct kv_record *
 	char *p = table_reserve(c, STATE_KVS, key, KV_HEAD_SIZE + r->value.n);
 
 	if (p) {
-		const uint64_t head[] = { r->create_index, r->modify_index, r->lock_index, r->flags };
+		const uint64_t head[] = { r->create_index, r->modify_index, r->lock_index,
+			r->flags };
 
 		memcpy(p, head, sizeof(head));
 		memcpy(p + sizeof(head), r->session.b, sizeof(r->session.b));
@@ -66,7 +67,8 @@ static int kv_check(struct catalog *c, const struct cmd_kv *cmd)
 	return 0;
 }
 
-int kv_set(struct catalog *c, const struct cmd_kv *cmd, uint64_t lock_index, const struct uuid *session)
+int kv_set(struct catalog *c, const struct cmd_kv *cmd, uint64_t lock_index,
+	const struct uuid *session)
 {
 	struct kv_record before = { .create_index = c->index }, now;
 	bool known = kv_find(c, cmd->key, &before);
@@ -184,7 +186,8 @@ static int kv_unlock(struct catalog *c, const struct cmd_kv *cmd, bool *done_out
 	if (!cmd->session.n) {
 		return fail(c, "missing session");
 	}
-	*done_out = !uuid_parse(cmd->session, &session) && kv_find(c, cmd->key, &r) && uuid_eq(&r.session, &session);
+	*done_out = !uuid_parse(cmd->session, &session) && kv_find(c, cmd->key, &r) &&
+		    uuid_eq(&r.session, &session);
 	return *done_out ? kv_set(c, cmd, r.lock_index, &none) : 0;
 }
 
@@ -287,7 +290,8 @@ static void thing_forget(struct catalog *c, struct str thing)
 	table_del(c, STATE_THINGS, thing);
 }
 
-/* A thing that has not changed since it went (its index is still that of its grave) is forgotten. */
+/* A thing that has not changed since it went (its index is still that of its grave) is forgotten.
+ */
 static void reap_things(struct catalog *c, uint64_t index)
 {
 	struct kv_walk w;

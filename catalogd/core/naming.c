@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Derives the naming environment: the services, nodes and addresses that the last batch changed, each once.
+ * Derives the naming environment: the services, nodes and addresses that the last batch changed,
+ * each once.
  */
 #include "catalogd/core/internal.h"
 
@@ -21,7 +22,8 @@ static struct naming_instance instance_of(const struct health_record *r)
 	};
 }
 
-static void service_put(struct catalog *c, struct kv_txn *state, struct kv_txn *naming, struct str service)
+static void service_put(
+	struct catalog *c, struct kv_txn *state, struct kv_txn *naming, struct str service)
 {
 	struct state_key room;
 	struct naming_instance *items = NULL;
@@ -45,7 +47,8 @@ static void service_put(struct catalog *c, struct kv_txn *state, struct kv_txn *
 	kv_put(naming, NAMING_SERVICES, service, buf_str(&c->record));
 }
 
-static void node_put(struct catalog *c, struct kv_txn *state, struct kv_txn *naming, struct str node)
+static void node_put(
+	struct catalog *c, struct kv_txn *state, struct kv_txn *naming, struct str node)
 {
 	struct node_record r;
 	struct str value;
@@ -81,7 +84,8 @@ static void all_nodes(struct catalog *c, struct kv_txn *state, struct kv_txn *na
 
 	kv_walk_init(&w, state, STATE_NODES, STR(""));
 	while (kv_walk_next(&w)) {
-		struct address_note note = { .owner = NAMING_OWNER_NODE, .id = str_n(w.at, w.key_size) };
+		struct address_note note = { .owner = NAMING_OWNER_NODE,
+			.id = str_n(w.at, w.key_size) };
 		struct node_record r;
 
 		must(!node_record_decode(w.value, &c->arena, &r));
@@ -99,7 +103,8 @@ static void all_services(struct catalog *c, struct kv_txn *state, struct kv_txn 
 
 	kv_walk_init(&w, state, STATE_SERVICES, STR(""));
 	while (kv_walk_next(&w)) {
-		struct address_note note = { .owner = NAMING_OWNER_SERVICE, .id = str_n(w.at, w.key_size) };
+		struct address_note note = { .owner = NAMING_OWNER_SERVICE,
+			.id = str_n(w.at, w.key_size) };
 		struct service_record r;
 
 		must(!service_record_decode(w.value, &c->arena, &r));
@@ -122,11 +127,13 @@ static void changed_ones(struct catalog *c, struct kv_txn *state, struct kv_txn 
 	for (size_t i = 0; i < c->addresses.count; i++) {
 		address_put(naming, &c->addresses.items[i]);
 	}
-	map_for_each (e, following, &c->naming_nodes.map, node) {
+	map_for_each(e, following, &c->naming_nodes.map, node)
+	{
 		node_put(c, state, naming, e->node.key);
 		arena_reset(&c->arena);
 	}
-	map_for_each (e, following, &c->naming_services.map, node) {
+	map_for_each(e, following, &c->naming_services.map, node)
+	{
 		service_put(c, state, naming, e->node.key);
 		arena_reset(&c->arena);
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Nodes: registration, identity (a node is its ID; its name may change), removal with everything that hangs on it. And the two
- * commands that begin at a node: register and deregister.
+ * Nodes: registration, identity (a node is its ID; its name may change), removal with everything
+ * that hangs on it. And the two commands that begin at a node: register and deregister.
  */
 #include "catalogd/core/internal.h"
 
@@ -15,8 +15,9 @@ bool node_find_id(struct catalog *c, struct str id, struct entry *out)
 	struct uuid uuid;
 	struct str key;
 
-	return !uuid_parse(id, &uuid) && table_get(c, STATE_NODE_IDS, str_n(uuid.b, sizeof(uuid.b)), &key) &&
-		entry_get(c, STATE_NODES, arena_str(&c->arena, key), out);
+	return !uuid_parse(id, &uuid) &&
+	       table_get(c, STATE_NODE_IDS, str_n(uuid.b, sizeof(uuid.b)), &key) &&
+	       entry_get(c, STATE_NODES, arena_str(&c->arena, key), out);
 }
 
 static struct node_def node_decode(struct catalog *c, const struct entry *e)
@@ -27,7 +28,8 @@ static struct node_def node_decode(struct catalog *c, const struct entry *e)
 	return def;
 }
 
-/* "If the holder of a name has failed, its name may be taken": a node without serfHealth was registered by hand and counts as failed. */
+/* "If the holder of a name has failed, its name may be taken": a node without serfHealth was
+ * registered by hand and counts as failed. */
 static bool node_healthy(struct catalog *c, struct str name)
 {
 	struct entry e;
@@ -50,11 +52,15 @@ static int name_reserve(struct catalog *c, const struct node_def *node, bool tak
 		return 0;
 	}
 	holder = node_decode(c, &e);
-	if (str_eq(holder.id, node->id) || (take_unnamed && !holder.id.n) || !node_healthy(c, holder.node)) {
+	if (str_eq(holder.id, node->id) || (take_unnamed && !holder.id.n) ||
+		!node_healthy(c, holder.node)) {
 		return 0;
 	}
-	return fail(c, "Node name " STR_FMT " is reserved by node " STR_FMT " with name " STR_FMT " (" STR_FMT ")",
-		STR_ARG(node->node), STR_ARG(holder.id), STR_ARG(holder.node), STR_ARG(holder.address));
+	return fail(c,
+		"Node name " STR_FMT " is reserved by node " STR_FMT " with name " STR_FMT
+		" (" STR_FMT ")",
+		STR_ARG(node->node), STR_ARG(holder.id), STR_ARG(holder.node),
+		STR_ARG(holder.address));
 }
 
 void node_id_index(struct catalog *c, const struct node_def *node, bool add)
@@ -104,7 +110,8 @@ static void node_unindex(struct catalog *c, struct str name)
 }
 
 /* Consul's rules of identity: what is known of this node, by its ID or else by its name. */
-static int node_known(struct catalog *c, const struct node_def *node, bool *known_out, struct entry *out)
+static int node_known(
+	struct catalog *c, const struct node_def *node, bool *known_out, struct entry *out)
 {
 	*known_out = node->id.n && node_find_id(c, node->id, out);
 	if (*known_out) {
@@ -114,8 +121,8 @@ static int node_known(struct catalog *c, const struct node_def *node, bool *know
 			return 0;
 		}
 		if (name_reserve(c, node, false)) {
-			return fail_within(c, "Error while renaming Node ID: %s (" STR_FMT "): ", quoted(c, node->id),
-				STR_ARG(node->address));
+			return fail_within(c, "Error while renaming Node ID: %s (" STR_FMT "): ",
+				quoted(c, node->id), STR_ARG(node->address));
 		}
 		node_delete(c, before.node);
 		return 0;
@@ -134,8 +141,10 @@ int node_ensure(struct catalog *c, struct node_def *node)
 	struct str key;
 	bool known;
 
-	if (!node->node.n || node->node.n > NODE_NAME_MAX || memchr(node->node.p, 0, node->node.n)) {
-		return fail(c, "Invalid node name: must have 1 to %d bytes, none of them zero", NODE_NAME_MAX);
+	if (!node->node.n || node->node.n > NODE_NAME_MAX ||
+		memchr(node->node.p, 0, node->node.n)) {
+		return fail(c, "Invalid node name: must have 1 to %d bytes, none of them zero",
+			NODE_NAME_MAX);
 	}
 	if (node->id.n && uuid_parse(node->id, &uuid)) {
 		return fail(c, "Bad node ID: uuid is improperly formatted");
@@ -221,7 +230,8 @@ static int register_check(struct catalog *c, struct str node, struct health_chec
 		h->node = node;
 	}
 	if (!str_eq(h->node, node)) {
-		return fail(c, "check node %s does not match node %s", quoted(c, h->node), quoted(c, node));
+		return fail(c, "check node %s does not match node %s", quoted(c, h->node),
+			quoted(c, node));
 	}
 	if (check_ensure(c, h)) {
 		buf_printf(&c->why, " on node %s", quoted(c, node));

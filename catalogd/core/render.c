@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The JSON of what the state holds, byte for byte as Consul 1.8 writes it: order of members, null or [] or {} for what is unset.
+ * The JSON of what the state holds, byte for byte as Consul 1.8 writes it: order of members, null
+ * or [] or {} for what is unset.
  */
 #include <math.h>
 
@@ -35,25 +36,25 @@ static void put_strs(struct jsonw *w, struct strs v, bool nulls)
 	jsonw_close(w, ']');
 }
 
-#define PUT_STR(w, name, v)                                                                        \
-	do {                                                                                       \
-		jsonw_keyc(w, name);                                                               \
-		jsonw_str(w, v);                                                                   \
+#define PUT_STR(w, name, v)          \
+	do {                         \
+		jsonw_keyc(w, name); \
+		jsonw_str(w, v);     \
 	} while (0)
-#define PUT_I64(w, name, v)                                                                        \
-	do {                                                                                       \
-		jsonw_keyc(w, name);                                                               \
-		jsonw_i64(w, v);                                                                   \
+#define PUT_I64(w, name, v)          \
+	do {                         \
+		jsonw_keyc(w, name); \
+		jsonw_i64(w, v);     \
 	} while (0)
-#define PUT_U64(w, name, v)                                                                        \
-	do {                                                                                       \
-		jsonw_keyc(w, name);                                                               \
-		jsonw_u64(w, v);                                                                   \
+#define PUT_U64(w, name, v)          \
+	do {                         \
+		jsonw_keyc(w, name); \
+		jsonw_u64(w, v);     \
 	} while (0)
-#define PUT_BOOL(w, name, v)                                                                       \
-	do {                                                                                       \
-		jsonw_keyc(w, name);                                                               \
-		jsonw_bool(w, v);                                                                  \
+#define PUT_BOOL(w, name, v)         \
+	do {                         \
+		jsonw_keyc(w, name); \
+		jsonw_bool(w, v);    \
 	} while (0)
 
 static void put_indexes(struct jsonw *w, uint64_t create_index, uint64_t modify_index)
@@ -95,7 +96,8 @@ static void put_connect(struct jsonw *w, const struct service_def *s)
 	jsonw_close(w, '}');
 }
 
-void render_node(struct buf *out, const struct node_def *n, uint64_t create_index, uint64_t modify_index)
+void render_node(
+	struct buf *out, const struct node_def *n, uint64_t create_index, uint64_t modify_index)
 {
 	struct jsonw w = jsonw_of(out);
 
@@ -111,7 +113,8 @@ void render_node(struct buf *out, const struct node_def *n, uint64_t create_inde
 	put_indexes(&w, create_index, modify_index);
 }
 
-void render_service(struct buf *out, const struct service_def *s, uint64_t create_index, uint64_t modify_index, bool nulls)
+void render_service(struct buf *out, const struct service_def *s, uint64_t create_index,
+	uint64_t modify_index, bool nulls)
 {
 	struct jsonw w = jsonw_of(out);
 
@@ -141,8 +144,8 @@ void render_service(struct buf *out, const struct service_def *s, uint64_t creat
 	put_indexes(&w, create_index, modify_index);
 }
 
-void render_instance(struct buf *out, const struct node_def *n, const struct service_def *s, uint64_t create_index,
-	uint64_t modify_index)
+void render_instance(struct buf *out, const struct node_def *n, const struct service_def *s,
+	uint64_t create_index, uint64_t modify_index)
 {
 	struct jsonw w = jsonw_of(out);
 
@@ -178,7 +181,8 @@ void render_instance(struct buf *out, const struct node_def *n, const struct ser
 	put_indexes(&w, create_index, modify_index);
 }
 
-void render_check(struct buf *out, const struct health_check *h, uint64_t create_index, uint64_t modify_index, bool nulls)
+void render_check(struct buf *out, const struct health_check *h, uint64_t create_index,
+	uint64_t modify_index, bool nulls)
 {
 	struct jsonw w = jsonw_of(out);
 
@@ -215,7 +219,8 @@ static void put_service_checks(struct jsonw *w, const struct session_def *s)
 	jsonw_close(w, ']');
 }
 
-void render_session(struct buf *out, const struct session_def *s, uint64_t create_index, uint64_t modify_index)
+void render_session(
+	struct buf *out, const struct session_def *s, uint64_t create_index, uint64_t modify_index)
 {
 	struct jsonw w = jsonw_of(out);
 	char id[UUID_TEXT_SIZE + 1];
@@ -257,7 +262,8 @@ void render_kv(struct buf *out, struct str key, const struct kv_record *r, bool 
 	put_indexes(&w, r->create_index, r->modify_index);
 }
 
-/* Numbers travel as the bits of a double; what JSON cannot say was refused before, and is zero here. */
+/* Numbers travel as the bits of a double; what JSON cannot say was refused before, and is zero
+ * here. */
 static void put_double(struct jsonw *w, uint64_t bits)
 {
 	double v;
@@ -268,7 +274,8 @@ static void put_double(struct jsonw *w, uint64_t bits)
 
 void render_coordinate(struct buf *out, const struct coordinate *v)
 {
-	const uint64_t vec[] = { v->vec0, v->vec1, v->vec2, v->vec3, v->vec4, v->vec5, v->vec6, v->vec7 };
+	const uint64_t vec[] = { v->vec0, v->vec1, v->vec2, v->vec3, v->vec4, v->vec5, v->vec6,
+		v->vec7 };
 	struct jsonw w = jsonw_of(out);
 
 	jsonw_open(&w, '{');

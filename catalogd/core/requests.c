@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The results of the newest commands by their ids: a command that comes again after a lost answer gets the same result and does
- * nothing. The table is in order of the commands' indexes; where an id is in it is kept in memory.
+ * The results of the newest commands by their ids: a command that comes again after a lost answer
+ * gets the same result and does nothing. The table is in order of the commands' indexes; where an
+ * id is in it is kept in memory.
  */
 #include "catalogd/core/internal.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The whole state at once: as records of a snapshot, replaced by those of another one, its derived tables from its primary ones, its
- * fingerprint.
+ * The whole state at once: as records of a snapshot, replaced by those of another one, its derived
+ * tables from its primary ones, its fingerprint.
  */
 #include "catalogd/core/internal.h"
 
@@ -29,9 +29,11 @@ void catalog_snapshot_init(struct catalog_snapshot *s, struct kv_txn *t)
 bool catalog_snapshot_next(struct catalog_snapshot *s, struct snapshot_record *out)
 {
 	if (s->table == STATE_META) {
-		/* Not a row: the newest index in the state, over which those of a restored one must go on. */
+		/* Not a row: the newest index in the state, over which those of a restored one must
+		 * go on. */
 		s->table++;
-		*out = (struct snapshot_record) { STR("META"), stamp_key, str_n(s->stamp, sizeof(s->stamp)) };
+		*out = (struct snapshot_record) { STR("META"), stamp_key,
+			str_n(s->stamp, sizeof(s->stamp)) };
 		return true;
 	}
 	for (; s->table < STATE_TABLES_COUNT; s->table++) {
@@ -43,8 +45,8 @@ bool catalog_snapshot_next(struct catalog_snapshot *s, struct snapshot_record *o
 			s->walking = true;
 		}
 		if (kv_walk_next(&s->walk)) {
-			*out = (struct snapshot_record) { str_of(state_table_names[s->table]), s->walk.key,
-				s->walk.value };
+			*out = (struct snapshot_record) { str_of(state_table_names[s->table]),
+				s->walk.key, s->walk.value };
 			return true;
 		}
 		s->walking = false;
@@ -71,7 +73,8 @@ static unsigned table_find(struct str name)
 {
 	unsigned table = 0;
 
-	while (table < STATE_TABLES_COUNT && !(table_in_snapshot(table) && str_is(name, state_table_names[table]))) {
+	while (table < STATE_TABLES_COUNT &&
+		!(table_in_snapshot(table) && str_is(name, state_table_names[table]))) {
 		table++;
 	}
 	return table;
@@ -96,13 +99,16 @@ static bool record_valid(const struct snapshot_record *r, struct arena *arena)
 	case STATE_NODES:
 		return !node_record_decode(r->value, arena, &v.node);
 	case STATE_SERVICES:
-		return memchr(r->key.p, 0, r->key.n) && !service_record_decode(r->value, arena, &v.service);
+		return memchr(r->key.p, 0, r->key.n) &&
+		       !service_record_decode(r->value, arena, &v.service);
 	case STATE_CHECKS:
-		return memchr(r->key.p, 0, r->key.n) && !check_record_decode(r->value, arena, &v.check);
+		return memchr(r->key.p, 0, r->key.n) &&
+		       !check_record_decode(r->value, arena, &v.check);
 	case STATE_KVS:
 		return r->key.n <= KV_NAME_MAX && !kv_record_decode(r->value, arena, &v.kv);
 	case STATE_SESSIONS:
-		return r->key.n == sizeof(struct uuid) && !session_record_decode(r->value, arena, &v.session);
+		return r->key.n == sizeof(struct uuid) &&
+		       !session_record_decode(r->value, arena, &v.session);
 	case STATE_COORDINATES:
 		return !coordinate_record_decode(r->value, arena, &v.coordinate);
 	case STATE_THING_GRAVES:
@@ -150,7 +156,8 @@ static bool restore_staged(struct catalog *c, const struct uuid *id)
 {
 	struct str value;
 
-	return kv_get(c->t, STATE_RESTORE, STR("id"), &value) && str_eq(value, str_n(id->b, sizeof(id->b)));
+	return kv_get(c->t, STATE_RESTORE, STR("id"), &value) &&
+	       str_eq(value, str_n(id->b, sizeof(id->b)));
 }
 
 int restore_chunk(struct catalog *c, const struct cmd_restore_chunk *cmd)
@@ -167,7 +174,8 @@ int restore_chunk(struct catalog *c, const struct cmd_restore_chunk *cmd)
 	return 0;
 }
 
-/* The rows of one chunk take their places; the newest index of the archive is returned through *stamp. */
+/* The rows of one chunk take their places; the newest index of the archive is returned through
+ * *stamp. */
 static void load_chunk(struct catalog *c, uint32_t number, uint64_t *stamp)
 {
 	OWN_EMBEDDED(buf_fini) struct buf records = { 0 };
@@ -287,7 +295,8 @@ static void rebuild_keys(struct catalog *c)
 		must(w.value.n == sizeof(buried));
 		memcpy(&buried, w.value.p, sizeof(buried));
 		memcpy(be64_key(&room, buried), w.at, w.key_size);
-		kv_put(c->t, STATE_TOMBSTONE_ORDER, str_n(room.bytes, sizeof(buried) + w.key_size), STR(""));
+		kv_put(c->t, STATE_TOMBSTONE_ORDER, str_n(room.bytes, sizeof(buried) + w.key_size),
+			STR(""));
 	}
 	kv_walk_init(&w, c->t, STATE_SESSIONS, STR(""));
 	while (kv_walk_next(&w)) {

@@ -33,8 +33,8 @@ static const char *meta_problem(struct pair pair)
 	for (size_t i = 0; i < pair.key.n; i++) {
 		char ch = pair.key.p[i];
 
-		if (!((ch >= '0' && ch <= '9') || (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || ch == '-' ||
-			    ch == '_')) {
+		if (!((ch >= '0' && ch <= '9') || (ch >= 'a' && ch <= 'z') ||
+			    (ch >= 'A' && ch <= 'Z') || ch == '-' || ch == '_')) {
 			return "Key contains invalid characters";
 		}
 	}
@@ -50,15 +50,17 @@ static const char *meta_problem(struct pair pair)
 static int meta_check(struct catalog *c, const struct pairs *meta)
 {
 	if (meta->count > META_PAIRS_MAX) {
-		return fail(c, "Node metadata cannot contain more than %d key/value pairs", META_PAIRS_MAX);
+		return fail(c, "Node metadata cannot contain more than %d key/value pairs",
+			META_PAIRS_MAX);
 	}
 	for (uint32_t i = 0; i < meta->count; i++) {
 		struct pair pair = meta->items[i];
 		const char *problem = meta_problem(pair);
 
 		if (problem) {
-			return fail(c, "Couldn't load metadata pair ('" STR_FMT "', '" STR_FMT "'): %s", STR_ARG(pair.key),
-				STR_ARG(pair.value), problem);
+			return fail(c,
+				"Couldn't load metadata pair ('" STR_FMT "', '" STR_FMT "'): %s",
+				STR_ARG(pair.key), STR_ARG(pair.value), problem);
 		}
 	}
 	return 0;
@@ -74,7 +76,9 @@ static int service_check_names(struct catalog *c, struct str node, const struct 
 	}
 	if (s->id.n > SERVICE_ID_MAX || s->name.n > SERVICE_NAME_MAX ||
 		node.n + s->id.n + s->name.n > INSTANCE_NAMES_MAX) {
-		return fail(c, "Service name or ID is too long (name %d, ID %d, together with the node name %d bytes)",
+		return fail(c,
+			"Service name or ID is too long (name %d, ID %d, together with the node "
+			"name %d bytes)",
 			SERVICE_NAME_MAX, SERVICE_ID_MAX, INSTANCE_NAMES_MAX);
 	}
 	return 0;
@@ -95,7 +99,8 @@ static void tagged_sort(struct service_def *s)
 	}
 }
 
-static void service_address(struct catalog *c, struct str key, const struct service_def *s, bool gone)
+static void service_address(
+	struct catalog *c, struct str key, const struct service_def *s, bool gone)
 {
 	struct address_note note = {
 		.gone = gone,
@@ -111,8 +116,8 @@ static void service_address(struct catalog *c, struct str key, const struct serv
 }
 
 /* An instance took the place of another one: what was derived from the old name goes. */
-static void service_replace(struct catalog *c, struct str node, struct str key, const struct service_def *before,
-	const struct service_def *now)
+static void service_replace(struct catalog *c, struct str node, struct str key,
+	const struct service_def *before, const struct service_def *now)
 {
 	service_address(c, key, before, true);
 	service_name_count(c, before->name, before->tags, -1);
@@ -130,8 +135,9 @@ int service_ensure(struct catalog *c, struct str node, struct service_def *s)
 	tagged_sort(s);
 	pairs_sort(&s->meta);
 	if (meta_check(c, &s->meta)) {
-		return fail_within(c, "Invalid Service Meta for node " STR_FMT " and serviceID " STR_FMT ": ", STR_ARG(node),
-			STR_ARG(s->id));
+		return fail_within(c,
+			"Invalid Service Meta for node " STR_FMT " and serviceID " STR_FMT ": ",
+			STR_ARG(node), STR_ARG(s->id));
 	}
 	if (!node_find(c, node, &holder)) {
 		return fail(c, "Missing node registration");
@@ -257,7 +263,8 @@ void service_names_flush(struct catalog *c, bool compare)
 	struct touched_name *e, *following;
 	struct str value;
 
-	map_for_each (e, following, &c->names, node) {
+	map_for_each(e, following, &c->names, node)
+	{
 		struct str now = STR("");
 
 		if (compare && table_get(c, STATE_SERVICE_NAMES, e->node.key, &value)) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sessions: bound to a node and to checks, holders of locks. A session ends with its node, when one of its checks goes or turns
- * critical, or when it is destroyed; its keys are then released or deleted, in the same command, and cannot be locked for a while.
+ * Sessions: bound to a node and to checks, holders of locks. A session ends with its node, when one
+ * of its checks goes or turns critical, or when it is destroyed; its keys are then released or
+ * deleted, in the same command, and cannot be locked for a while.
  */
 #include "catalogd/core/internal.h"
 
@@ -57,7 +58,8 @@ static int check_usable(struct catalog *c, struct str node, struct str id)
 static int checks_usable(struct catalog *c, const struct session_def *s)
 {
 	if (s->node_checks.count + s->service_checks.count > SESSION_CHECKS_MAX) {
-		return fail(c, "A session cannot be bound to more than %d checks", SESSION_CHECKS_MAX);
+		return fail(
+			c, "A session cannot be bound to more than %d checks", SESSION_CHECKS_MAX);
 	}
 	for (uint32_t i = 0; i < s->node_checks.count; i++) {
 		if (check_usable(c, s->node, s->node_checks.items[i])) {
@@ -83,7 +85,8 @@ int session_create(struct catalog *c, struct session_def *s)
 		return fail(c, "Invalid session behavior: " STR_FMT, STR_ARG(s->behavior));
 	}
 	if (uuid_is_zero(&s->id) || s->name.n > SESSION_NAME_MAX) {
-		return fail(c, "Invalid session: no ID, or a name of more than %d bytes", SESSION_NAME_MAX);
+		return fail(c, "Invalid session: no ID, or a name of more than %d bytes",
+			SESSION_NAME_MAX);
 	}
 	if (!node_find(c, s->node, &other)) {
 		return fail(c, "Missing node registration");
@@ -161,7 +164,8 @@ void session_delete(struct catalog *c, const struct uuid *id)
 	}
 }
 
-/* Ends every session whose rows in the table begin with the prefix; the session's ID stands last. */
+/* Ends every session whose rows in the table begin with the prefix; the session's ID stands last.
+ */
 static void delete_indexed(struct catalog *c, enum state_table table, struct str prefix)
 {
 	struct kv_walk w;
@@ -215,8 +219,8 @@ static int uuid_lookup(struct catalog *c, struct str text, struct uuid *out)
 	}
 	for (size_t i = 0; i < n; i++) {
 		if (!memchr("0123456789abcdefABCDEF", digits[i], 22)) {
-			return fail(c, "Invalid UUID: encoding/hex: invalid byte: U+%04X '%c'", (unsigned char)digits[i],
-				digits[i]);
+			return fail(c, "Invalid UUID: encoding/hex: invalid byte: U+%04X '%c'",
+				(unsigned char)digits[i], digits[i]);
 		}
 	}
 	return hex_parse(str_n(digits, n), out->b, sizeof(out->b)) ? ST_NOT_FOUND : 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Access to the tables that can be undone, the common beginning of records, and the sets and lists that a command fills.
+ * Access to the tables that can be undone, the common beginning of records, and the sets and lists
+ * that a command fills.
  */
 #include "catalogd/core/internal.h"
 
@@ -130,7 +131,8 @@ void set_clear(struct name_set *s)
 {
 	struct name_entry *e, *following;
 
-	map_for_each (e, following, &s->map, node) {
+	map_for_each(e, following, &s->map, node)
+	{
 		map_del(&s->map, &e->node);
 	}
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Transactions: every operation is tried, in order, each seeing the ones before; if any fails, nothing has happened and the answer
- * lists all failures. What Consul's server checks before it logs a transaction is checked first, with its errors alone.
+ * Transactions: every operation is tried, in order, each seeing the ones before; if any fails,
+ * nothing has happened and the answer lists all failures. What Consul's server checks before it
+ * logs a transaction is checked first, with its errors alone.
  */
 #include "catalogd/core/internal.h"
 
@@ -52,14 +53,16 @@ static void answer_kv(struct catalog *c, struct str key, const struct kv_record 
 struct kv_verb {
 	const char *name;
 	enum kv_op op;
-	const char *refused; /* what is said when the condition does not hold; %s is the quoted key */
+	const char
+		*refused; /* what is said when the condition does not hold; %s is the quoted key */
 };
 
 static const struct kv_verb kv_verbs[] = {
 	{ "set", KV_SET, NULL },
 	{ "cas", KV_CAS, "failed to set key %s, index is stale" },
 	{ "lock", KV_LOCK, "failed to lock key %s, lock is already held" },
-	{ "unlock", KV_UNLOCK, "failed to unlock key %s, lock isn't held, or is held by another session" },
+	{ "unlock", KV_UNLOCK,
+		"failed to unlock key %s, lock isn't held, or is held by another session" },
 	{ "delete", KV_DELETE, NULL },
 	{ "delete-cas", KV_DELETE_CAS, "failed to delete key %s, index is stale" },
 	{ "delete-tree", KV_DELETE_TREE, NULL },
@@ -104,16 +107,17 @@ static int kv_read_one(struct catalog *c, const struct operation *o, enum kv_op 
 		return fail(c, "key %s doesn't exist", quoted(c, key));
 	}
 	if (!known && op != KV_GET_OR_EMPTY) {
-		return fail(c, "failed to check %s, key %s doesn't exist", op == KV_CHECK_INDEX ? "index" : "session",
-			quoted(c, key));
+		return fail(c, "failed to check %s, key %s doesn't exist",
+			op == KV_CHECK_INDEX ? "index" : "session", quoted(c, key));
 	}
 	if (op == KV_CHECK_INDEX && r.modify_index != o->op->index) {
-		return fail(c, "failed index check for key %s, current modify index %llu != %llu", quoted(c, key),
-			(unsigned long long)r.modify_index, (unsigned long long)o->op->index);
+		return fail(c, "failed index check for key %s, current modify index %llu != %llu",
+			quoted(c, key), (unsigned long long)r.modify_index,
+			(unsigned long long)o->op->index);
 	}
 	if (op == KV_CHECK_SESSION && !str_ieq(str_of(session), o->kv.session)) {
-		return fail(c, "failed session check for key %s, current session %s != %s", quoted(c, key),
-			quoted(c, str_of(session)), quoted(c, o->kv.session));
+		return fail(c, "failed session check for key %s, current session %s != %s",
+			quoted(c, key), quoted(c, str_of(session)), quoted(c, o->kv.session));
 	}
 	answer_kv(c, key, &r, op == KV_GET || op == KV_GET_OR_EMPTY);
 	return 0;
@@ -179,8 +183,16 @@ static int kv_operation(struct catalog *c, struct operation *o)
 
 /* ---- nodes, services, checks: the same five verbs ---- */
 
-enum object_verb { OBJECT_GET, OBJECT_SET, OBJECT_CAS, OBJECT_DELETE, OBJECT_DELETE_CAS, OBJECT_VERBS_COUNT };
-static const char *const object_verbs[OBJECT_VERBS_COUNT] = { "get", "set", "cas", "delete", "delete-cas" };
+enum object_verb {
+	OBJECT_GET,
+	OBJECT_SET,
+	OBJECT_CAS,
+	OBJECT_DELETE,
+	OBJECT_DELETE_CAS,
+	OBJECT_VERBS_COUNT
+};
+static const char *const object_verbs[OBJECT_VERBS_COUNT] = { "get", "set", "cas", "delete",
+	"delete-cas" };
 
 static enum object_verb object_verb_find(struct str name)
 {
@@ -198,7 +210,8 @@ static bool object_find(struct catalog *c, const struct operation *o, struct ent
 {
 	switch (o->op->kind) {
 	case TXN_NODE:
-		return o->node.id.n ? node_find_id(c, o->node.id, out) : node_find(c, o->node.node, out);
+		return o->node.id.n ? node_find_id(c, o->node.id, out)
+				    : node_find(c, o->node.node, out);
 	case TXN_SERVICE:
 		return service_find(c, o->service.node, o->service.service.id, out);
 	default:
@@ -213,8 +226,8 @@ static const char *object_name(struct catalog *c, const struct operation *o)
 	case TXN_NODE:
 		return arena_printf(&c->arena, "node %s", quoted(c, o->node.node)).p;
 	case TXN_SERVICE:
-		return arena_printf(&c->arena, "service %s on node %s", quoted(c, o->service.service.id),
-			quoted(c, o->service.node))
+		return arena_printf(&c->arena, "service %s on node %s",
+			quoted(c, o->service.service.id), quoted(c, o->service.node))
 			.p;
 	default:
 		return arena_printf(&c->arena, "check %s on node %s", quoted(c, o->check.check_id),
@@ -311,7 +324,8 @@ static int object_operation(struct catalog *c, struct operation *o)
 		object_delete(c, o);
 		return 0;
 	default:
-		return fail(c, "unknown %s verb %s", kind_names[o->op->kind], quoted(c, o->op->verb));
+		return fail(
+			c, "unknown %s verb %s", kind_names[o->op->kind], quoted(c, o->op->verb));
 	}
 	object_answer(c, o);
 	return 0;
@@ -329,15 +343,19 @@ static int operation_check(struct catalog *c, struct operation *o)
 		if (!o->kv.key.n && !str_eq(o->op->verb, STR("delete-tree"))) {
 			return fail(c, "Must provide key");
 		}
-		if (str_eq(o->op->verb, STR("lock")) && table_get_u64(c, STATE_LOCK_DELAYS, o->kv.key, &until) &&
+		if (str_eq(o->op->verb, STR("lock")) &&
+			table_get_u64(c, STATE_LOCK_DELAYS, o->kv.key, &until) &&
 			c->now_ms < (int64_t)until) {
-			return fail(c, "failed to lock key %s due to lock delay", quoted(c, o->kv.key));
+			return fail(
+				c, "failed to lock key %s due to lock delay", quoted(c, o->kv.key));
 		}
 		return 0;
 	case TXN_NODE:
 		return str_eq(o->op->verb, STR("get")) ? 0 : validate_node(&o->node, &c->why);
 	case TXN_SERVICE:
-		return str_eq(o->op->verb, STR("get")) ? 0 : validate_service(&o->service.service, &c->why);
+		return str_eq(o->op->verb, STR("get"))
+			       ? 0
+			       : validate_service(&o->service.service, &c->why);
 	default:
 		if (!o->check.check_id.n) {
 			o->check.check_id = o->check.name;
@@ -396,7 +414,8 @@ enum result_kind txn_apply(struct catalog *c, const struct cmd_txn *cmd)
 	struct operation *ops;
 
 	if (cmd->ops.count > TXN_OPS_MAX) {
-		fail(c, "Transaction contains too many operations (%u > %d)", cmd->ops.count, TXN_OPS_MAX);
+		fail(c, "Transaction contains too many operations (%u > %d)", cmd->ops.count,
+			TXN_OPS_MAX);
 		return RESULT_ERROR;
 	}
 	ops = arena_array(&c->arena, struct operation, cmd->ops.count + 1);
@@ -426,14 +445,16 @@ bool catalog_txn_reads_only(const struct cmd_txn *cmd)
 		const struct txn_op *op = &cmd->ops.items[i];
 		const struct kv_verb *verb = op->kind == TXN_KV ? kv_verb_find(op->verb) : NULL;
 
-		if (op->kind == TXN_KV ? verb && verb->op < KV_GET : !str_eq(op->verb, STR("get"))) {
+		if (op->kind == TXN_KV ? verb && verb->op < KV_GET
+				       : !str_eq(op->verb, STR("get"))) {
 			return false;
 		}
 	}
 	return true;
 }
 
-void catalog_txn_read(struct catalog *c, struct kv_txn *t, const struct cmd_txn *cmd, int64_t now_ms, struct result *out)
+void catalog_txn_read(struct catalog *c, struct kv_txn *t, const struct cmd_txn *cmd,
+	int64_t now_ms, struct result *out)
 {
 	struct kv_txn *batch = c->t;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What Consul's servers check and complete before a request becomes a command, with their texts. Declared in core.h (requests) and
- * internal.h (parts that transactions check too).
+ * What Consul's servers check and complete before a request becomes a command, with their texts.
+ * Declared in core.h (requests) and internal.h (parts that transactions check too).
  */
 #include "catalogd/core/internal.h"
 
@@ -31,8 +31,8 @@ static int node_id_check(struct str id, struct buf *why)
 			hyphen++;
 		} else if (!memchr("0123456789abcdefABCDEF", id.p[i], 22)) {
 			buf_clear(why);
-			buf_printf(why, "Bad node ID: encoding/hex: invalid byte: U+%04X '%c'", (unsigned char)id.p[i],
-				id.p[i]);
+			buf_printf(why, "Bad node ID: encoding/hex: invalid byte: U+%04X '%c'",
+				(unsigned char)id.p[i], id.p[i]);
 			return ST_INVALID;
 		}
 	}
@@ -55,7 +55,8 @@ int validate_service(struct service_def *s, struct buf *why)
 	if (s->id.n && !s->name.n) {
 		return refuse(why, "Must provide service name with ID");
 	}
-	if (str_eq(s->address, STR("0.0.0.0")) || str_eq(s->address, STR("::")) || str_eq(s->address, STR("[::]"))) {
+	if (str_eq(s->address, STR("0.0.0.0")) || str_eq(s->address, STR("::")) ||
+		str_eq(s->address, STR("[::]"))) {
 		return refuse(why, "Invalid service address");
 	}
 	return 0;
@@ -71,7 +72,8 @@ static void check_type(struct health_check *h, struct arena *arena)
 {
 	struct json *d;
 
-	if (h->type.n || h->definition_json.n <= 2 || json_parse(arena, h->definition_json, &d, NULL)) {
+	if (h->type.n || h->definition_json.n <= 2 ||
+		json_parse(arena, h->definition_json, &d, NULL)) {
 		return;
 	}
 	if (has_text(d, "GRPC")) {
@@ -119,7 +121,8 @@ static int check_ttl(struct str ttl, int64_t ttl_min_ns, struct buf *why)
 
 	if (duration_parse(ttl, &ns, &reason)) {
 		buf_clear(why);
-		buf_printf(why, "Session TTL '" STR_FMT "' invalid: " STR_FMT, STR_ARG(ttl), STR_ARG(buf_str(&reason)));
+		buf_printf(why, "Session TTL '" STR_FMT "' invalid: " STR_FMT, STR_ARG(ttl),
+			STR_ARG(buf_str(&reason)));
 		return ST_INVALID;
 	}
 	if (ns && (ns < ttl_min_ns || ns > SESSION_TTL_MAX_NS)) {
@@ -166,8 +169,10 @@ static int check_coordinates(const struct cmd_coordinates *cmd, struct buf *why)
 	for (uint32_t i = 0; i < cmd->items.count; i++) {
 		const struct coordinate *v = &cmd->items.items[i];
 
-		if (!number_finite(v->vec0) || !number_finite(v->vec1) || !number_finite(v->vec2) || !number_finite(v->vec3) || !number_finite(v->vec4) ||
-			!number_finite(v->vec5) || !number_finite(v->vec6) || !number_finite(v->vec7) || !number_finite(v->error) ||
+		if (!number_finite(v->vec0) || !number_finite(v->vec1) || !number_finite(v->vec2) ||
+			!number_finite(v->vec3) || !number_finite(v->vec4) ||
+			!number_finite(v->vec5) || !number_finite(v->vec6) ||
+			!number_finite(v->vec7) || !number_finite(v->error) ||
 			!number_finite(v->adjustment) || !number_finite(v->height)) {
 			return refuse(why, "invalid coordinate");
 		}
@@ -176,27 +181,29 @@ static int check_coordinates(const struct cmd_coordinates *cmd, struct buf *why)
 }
 
 /* Decodes the payload as its type, lets `check` look at it and complete it, and writes it again. */
-#define VALIDATE(type, check)                                                                      \
-	case COMMAND_##type: {                                                                     \
-		struct type cmd;                                                                   \
-		int r = type##_decode(payload, arena, &cmd);                                       \
-                                                                                                   \
-		if (r || (check)) {                                                                \
-			return r ? refuse(why, "malformed request") : ST_INVALID;                  \
-		}                                                                                  \
-		type##_encode(out, &cmd);                                                          \
-		return 0;                                                                          \
+#define VALIDATE(type, check)                                                     \
+	case COMMAND_##type: {                                                    \
+		struct type cmd;                                                  \
+		int r = type##_decode(payload, arena, &cmd);                      \
+                                                                                  \
+		if (r || (check)) {                                               \
+			return r ? refuse(why, "malformed request") : ST_INVALID; \
+		}                                                                 \
+		type##_encode(out, &cmd);                                         \
+		return 0;                                                         \
 	}
 
-int catalog_validate(const struct catalog_rules *rules, uint16_t command, struct str payload, struct arena *arena,
-	struct buf *out, struct buf *why)
+int catalog_validate(const struct catalog_rules *rules, uint16_t command, struct str payload,
+	struct arena *arena, struct buf *out, struct buf *why)
 {
 	switch (command) {
 		VALIDATE(cmd_register, check_register(&cmd, arena, why))
 		VALIDATE(cmd_deregister, cmd.node.n ? 0 : refuse(why, "Must provide node"))
-		VALIDATE(cmd_kv, cmd.key.n || cmd.op == KV_DELETE_TREE ? 0 : refuse(why, "Must provide key"))
+		VALIDATE(cmd_kv,
+			cmd.key.n || cmd.op == KV_DELETE_TREE ? 0 : refuse(why, "Must provide key"))
 		VALIDATE(cmd_session_create, check_session(&cmd.session, rules, why))
-		VALIDATE(cmd_session_destroy, uuid_is_zero(&cmd.id) ? refuse(why, "Must provide ID") : 0)
+		VALIDATE(cmd_session_destroy,
+			uuid_is_zero(&cmd.id) ? refuse(why, "Must provide ID") : 0)
 		VALIDATE(cmd_txn, 0)
 		VALIDATE(cmd_coordinates, check_coordinates(&cmd, why))
 	default:

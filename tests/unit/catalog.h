@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the tests of catalogd's core share: a state with a backend, and functions that make and apply commands.
+ * What the tests of catalogd's core share: a state with a backend, and functions that make and
+ * apply commands.
  */
 #ifndef MUSTER_TESTS_UNIT_CATALOG_H
 #define MUSTER_TESTS_UNIT_CATALOG_H
@@ -17,7 +18,7 @@ struct world {
 	struct catalog *c;
 	uint64_t index;
 	int64_t now_ms;
-	struct kv_txn *t;   /* the open batch */
+	struct kv_txn *t; /* the open batch */
 	struct catalog_outcome out;
 	char id_next;
 };
@@ -61,7 +62,8 @@ static inline void batch_end(struct world *w)
 	w->t = NULL;
 }
 
-static inline void apply_in_batch(struct world *w, const struct uuid *id, uint16_t type, struct str payload)
+static inline void apply_in_batch(
+	struct world *w, const struct uuid *id, uint16_t type, struct str payload)
 {
 	OWN_EMBEDDED(buf_fini) struct buf bytes = { 0 };
 	struct command cmd = { .now_ms = w->now_ms, .type = type, .payload = payload };
@@ -74,23 +76,24 @@ static inline void apply_in_batch(struct world *w, const struct uuid *id, uint16
 }
 
 /* One command as a batch of its own; its result is w->out.result. */
-static inline void apply_one(struct world *w, const struct uuid *id, uint16_t type, struct str payload)
+static inline void apply_one(
+	struct world *w, const struct uuid *id, uint16_t type, struct str payload)
 {
 	batch_begin(w);
 	apply_in_batch(w, id, type, payload);
 	batch_end(w);
 }
 
-#define APPLY(world, type, cmd_pointer)                                                            \
-	do {                                                                                       \
-		OWN_EMBEDDED(buf_fini) struct buf payload_ = { 0 };                                \
-                                                                                                   \
-		type##_encode(&payload_, (cmd_pointer));                                           \
-		if ((world)->t) {                                                                  \
-			apply_in_batch((world), NULL, COMMAND_##type, buf_str(&payload_));         \
-		} else {                                                                           \
-			apply_one((world), NULL, COMMAND_##type, buf_str(&payload_));              \
-		}                                                                                  \
+#define APPLY(world, type, cmd_pointer)                                                    \
+	do {                                                                               \
+		OWN_EMBEDDED(buf_fini) struct buf payload_ = { 0 };                        \
+                                                                                           \
+		type##_encode(&payload_, (cmd_pointer));                                   \
+		if ((world)->t) {                                                          \
+			apply_in_batch((world), NULL, COMMAND_##type, buf_str(&payload_)); \
+		} else {                                                                   \
+			apply_one((world), NULL, COMMAND_##type, buf_str(&payload_));      \
+		}                                                                          \
 	} while (0)
 
 static inline uint64_t world_digest(struct world *w)
@@ -112,9 +115,10 @@ static inline uint64_t world_thing(struct world *w, enum thing kind, const char 
 	return index;
 }
 
-/* The row of a table under a key of up to three parts (NULL: fewer), as it is stored; "" when there is none. */
-static inline struct str world_row(struct world *w, struct buf *out, enum state_table table, const char *a, const char *b,
-	const char *c)
+/* The row of a table under a key of up to three parts (NULL: fewer), as it is stored; "" when there
+ * is none. */
+static inline struct str world_row(struct world *w, struct buf *out, enum state_table table,
+	const char *a, const char *b, const char *c)
 {
 	struct kv_txn *t = world_begin(w);
 	struct state_key room;

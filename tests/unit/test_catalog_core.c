@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * catalogd/core command by command: what is rendered, which texts errors have, what locks and sessions do. The expected bytes were
- * seen on Consul 1.8.7.
+ * catalogd/core command by command: what is rendered, which texts errors have, what locks and
+ * sessions do. The expected bytes were seen on Consul 1.8.7.
  */
 #include "tests/unit/catalog.h"
 
@@ -10,14 +10,20 @@ static const char uuid_2[] = "22222222-2222-2222-2222-222222222222";
 
 static struct cmd_register node_register(const char *node, const char *id, const char *address)
 {
-	return (struct cmd_register) { .node = { .id = str_of(id), .node = str_of(node), .address = str_of(address),
+	return (struct cmd_register) { .node = { .id = str_of(id),
+					       .node = str_of(node),
+					       .address = str_of(address),
 					       .datacenter = STR("dc1") } };
 }
 
 static struct service_def web_service(struct str *tag)
 {
-	return (struct service_def) { .id = STR("web1"), .name = STR("web"), .tags = { tag, 1, true }, .port = 80,
-		.weight_passing = 1, .weight_warning = 1 };
+	return (struct service_def) { .id = STR("web1"),
+		.name = STR("web"),
+		.tags = { tag, 1, true },
+		.port = 80,
+		.weight_passing = 1,
+		.weight_warning = 1 };
 }
 
 static struct str json_of(struct str row, bool after_status)
@@ -30,12 +36,12 @@ static struct str json_of(struct str row, bool after_status)
 	return wire_get_STR(&c, NULL);
 }
 
-#define ck_result(w, expected_kind, expected)                                                      \
-	do {                                                                                       \
-		ck_str_is((w)->out.result.kind == RESULT_ERROR ? (w)->out.result.text              \
-							       : (w)->out.result.payload,          \
-			expected);                                                                 \
-		ck_assert_int_eq((w)->out.result.kind, expected_kind);                             \
+#define ck_result(w, expected_kind, expected)                                             \
+	do {                                                                              \
+		ck_str_is((w)->out.result.kind == RESULT_ERROR ? (w)->out.result.text     \
+							       : (w)->out.result.payload, \
+			expected);                                                        \
+		ck_assert_int_eq((w)->out.result.kind, expected_kind);                    \
 	} while (0)
 
 TEST(test_register_renders)
@@ -43,8 +49,12 @@ TEST(test_register_renders)
 	OWN_EMBEDDED(buf_fini) struct buf row = { 0 };
 	struct world w;
 	struct str tag = STR("a<b");
-	struct health_check check = { .check_id = STR("c1"), .name = STR("c"), .service_id = STR("web1"),
-		.status = STR("passing"), .type = STR("tcp"), .definition_json = STR("{\"TCP\":\"x\"}") };
+	struct health_check check = { .check_id = STR("c1"),
+		.name = STR("c"),
+		.service_id = STR("web1"),
+		.status = STR("passing"),
+		.type = STR("tcp"),
+		.definition_json = STR("{\"TCP\":\"x\"}") };
 	struct cmd_register cmd = node_register("Ext", uuid_1, "10.0.0.1");
 
 	world_init(&w, NULL);
@@ -55,22 +65,35 @@ TEST(test_register_renders)
 	APPLY(&w, cmd_register, &cmd);
 	ck_result(&w, RESULT_OK, "true");
 	ck_str_is(json_of(world_row(&w, &row, STATE_HEALTH, "web", "ext", "web1"), true),
-		"{\"Node\":{\"ID\":\"11111111-1111-1111-1111-111111111111\",\"Node\":\"Ext\",\"Address\":\"10.0.0.1\","
-		"\"Datacenter\":\"dc1\",\"TaggedAddresses\":null,\"Meta\":null,\"CreateIndex\":1,\"ModifyIndex\":1},"
-		"\"Service\":{\"ID\":\"web1\",\"Service\":\"web\",\"Tags\":[\"a\\u003cb\"],\"Address\":\"\",\"Meta\":null,"
+		"{\"Node\":{\"ID\":\"11111111-1111-1111-1111-111111111111\",\"Node\":\"Ext\","
+		"\"Address\":\"10.0.0.1\","
+		"\"Datacenter\":\"dc1\",\"TaggedAddresses\":null,\"Meta\":null,\"CreateIndex\":1,"
+		"\"ModifyIndex\":1},"
+		"\"Service\":{\"ID\":\"web1\",\"Service\":\"web\",\"Tags\":[\"a\\u003cb\"],"
+		"\"Address\":\"\",\"Meta\":null,"
 		"\"Port\":80,\"Weights\":{\"Passing\":1,\"Warning\":1},\"EnableTagOverride\":false,"
-		"\"Proxy\":{\"MeshGateway\":{},\"Expose\":{}},\"Connect\":{},\"CreateIndex\":1,\"ModifyIndex\":1},"
-		"\"Checks\":[{\"Node\":\"Ext\",\"CheckID\":\"c1\",\"Name\":\"c\",\"Status\":\"passing\",\"Notes\":\"\","
-		"\"Output\":\"\",\"ServiceID\":\"web1\",\"ServiceName\":\"web\",\"ServiceTags\":[\"a\\u003cb\"],"
-		"\"Type\":\"tcp\",\"Definition\":{\"TCP\":\"x\"},\"CreateIndex\":1,\"ModifyIndex\":1}]}");
+		"\"Proxy\":{\"MeshGateway\":{},\"Expose\":{}},\"Connect\":{},\"CreateIndex\":1,"
+		"\"ModifyIndex\":1},"
+		"\"Checks\":[{\"Node\":\"Ext\",\"CheckID\":\"c1\",\"Name\":\"c\",\"Status\":"
+		"\"passing\",\"Notes\":\"\","
+		"\"Output\":\"\",\"ServiceID\":\"web1\",\"ServiceName\":\"web\",\"ServiceTags\":["
+		"\"a\\u003cb\"],"
+		"\"Type\":\"tcp\",\"Definition\":{\"TCP\":\"x\"},\"CreateIndex\":1,\"ModifyIndex\":"
+		"1}]}");
 	ck_str_is(json_of(world_row(&w, &row, STATE_INSTANCES, "web", "ext", "web1"), false),
-		"{\"ID\":\"11111111-1111-1111-1111-111111111111\",\"Node\":\"Ext\",\"Address\":\"10.0.0.1\","
-		"\"Datacenter\":\"dc1\",\"TaggedAddresses\":null,\"NodeMeta\":null,\"ServiceKind\":\"\","
-		"\"ServiceID\":\"web1\",\"ServiceName\":\"web\",\"ServiceTags\":[\"a\\u003cb\"],\"ServiceAddress\":\"\","
-		"\"ServiceWeights\":{\"Passing\":1,\"Warning\":1},\"ServiceMeta\":{},\"ServicePort\":80,"
-		"\"ServiceEnableTagOverride\":false,\"ServiceProxy\":{\"MeshGateway\":{},\"Expose\":{}},"
+		"{\"ID\":\"11111111-1111-1111-1111-111111111111\",\"Node\":\"Ext\",\"Address\":"
+		"\"10.0.0.1\","
+		"\"Datacenter\":\"dc1\",\"TaggedAddresses\":null,\"NodeMeta\":null,\"ServiceKind\":"
+		"\"\","
+		"\"ServiceID\":\"web1\",\"ServiceName\":\"web\",\"ServiceTags\":[\"a\\u003cb\"],"
+		"\"ServiceAddress\":\"\","
+		"\"ServiceWeights\":{\"Passing\":1,\"Warning\":1},\"ServiceMeta\":{},"
+		"\"ServicePort\":80,"
+		"\"ServiceEnableTagOverride\":false,\"ServiceProxy\":{\"MeshGateway\":{},"
+		"\"Expose\":{}},"
 		"\"ServiceConnect\":{},\"CreateIndex\":1,\"ModifyIndex\":1}");
-	ck_str_is(json_of(world_row(&w, &row, STATE_SERVICE_NAMES, "web", NULL, NULL), false), "\"web\":[\"a\\u003cb\"]");
+	ck_str_is(json_of(world_row(&w, &row, STATE_SERVICE_NAMES, "web", NULL, NULL), false),
+		"\"web\":[\"a\\u003cb\"]");
 	/* The same again changes nothing and wakes nobody. */
 	APPLY(&w, cmd_register, &cmd);
 	ck_assert_uint_eq(world_thing(&w, THING_SERVICE_HEALTH, "web"), 1);
@@ -91,15 +114,18 @@ TEST(test_register_errors)
 	cmd.checks.items = &check;
 	cmd.checks.count = 1;
 	APPLY(&w, cmd_register, &cmd);
-	ck_result(&w, RESULT_ERROR, "failed inserting check: Missing service registration on node \"s1\"");
+	ck_result(&w, RESULT_ERROR,
+		"failed inserting check: Missing service registration on node \"s1\"");
 	ck_assert_uint_eq(world_thing(&w, THING_NODES, ""), 1); /* nothing of it stays */
 	cmd.checks.items = &serf;
 	APPLY(&w, cmd_register, &cmd);
 	cmd = node_register("S1", uuid_2, "10.0.0.3");
 	APPLY(&w, cmd_register, &cmd);
 	ck_result(&w, RESULT_ERROR,
-		"failed inserting node: Error while renaming Node ID: \"22222222-2222-2222-2222-222222222222\": Node name S1 "
-		"is reserved by node 11111111-1111-1111-1111-111111111111 with name s1 (127.0.0.1)");
+		"failed inserting node: Error while renaming Node ID: "
+		"\"22222222-2222-2222-2222-222222222222\": Node name S1 "
+		"is reserved by node 11111111-1111-1111-1111-111111111111 with name s1 "
+		"(127.0.0.1)");
 	cmd = node_register("ext", "", "10.0.0.3");
 	check.node = STR("foo");
 	cmd.checks.items = &check;
@@ -108,10 +134,13 @@ TEST(test_register_errors)
 	ck_result(&w, RESULT_ERROR, "check node \"foo\" does not match node \"ext\"");
 	cmd.checks.count = 0;
 	cmd.has_service = true;
-	cmd.service = (struct service_def) { .id = STR("x"), .name = STR("x"), .meta = { &meta, 1, true } };
+	cmd.service = (struct service_def) {
+		.id = STR("x"), .name = STR("x"), .meta = { &meta, 1, true }
+	};
 	APPLY(&w, cmd_register, &cmd);
 	ck_result(&w, RESULT_ERROR,
-		"failed inserting service: Invalid Service Meta for node ext and serviceID x: Couldn't load metadata pair "
+		"failed inserting service: Invalid Service Meta for node ext and serviceID x: "
+		"Couldn't load metadata pair "
 		"('a b', 'v'): Key contains invalid characters");
 	world_fini(&w);
 }
@@ -135,15 +164,21 @@ TEST(test_node_keeps_its_id_under_a_new_name)
 	ck_assert_uint_eq(world_row(&w, &row, STATE_HEALTH, "web", "old", "web1").n, 0);
 	ck_assert_uint_eq(world_row(&w, &row, STATE_SERVICE_NAMES, "web", NULL, NULL).n, 0);
 	ck_str_is(json_of(world_row(&w, &row, STATE_NODES, "new", NULL, NULL), false),
-		"{\"ID\":\"11111111-1111-1111-1111-111111111111\",\"Node\":\"new\",\"Address\":\"10.0.0.1\","
-		"\"Datacenter\":\"dc1\",\"TaggedAddresses\":null,\"Meta\":null,\"CreateIndex\":1,\"ModifyIndex\":2}");
+		"{\"ID\":\"11111111-1111-1111-1111-111111111111\",\"Node\":\"new\",\"Address\":"
+		"\"10.0.0.1\","
+		"\"Datacenter\":\"dc1\",\"TaggedAddresses\":null,\"Meta\":null,\"CreateIndex\":1,"
+		"\"ModifyIndex\":2}");
 	world_fini(&w);
 }
 END_TEST
 
-static void kv(struct world *w, enum kv_op op, const char *key, const char *value, uint64_t index, const char *session)
+static void kv(struct world *w, enum kv_op op, const char *key, const char *value, uint64_t index,
+	const char *session)
 {
-	struct cmd_kv cmd = { .op = (uint8_t)op, .key = str_of(key), .value = str_of(value), .index = index,
+	struct cmd_kv cmd = { .op = (uint8_t)op,
+		.key = str_of(key),
+		.value = str_of(value),
+		.index = index,
 		.session = str_of(session) };
 
 	APPLY(w, cmd_kv, &cmd);
@@ -188,11 +223,14 @@ TEST(test_kv_conditions)
 }
 END_TEST
 
-static struct uuid session_make(struct world *w, const char *id, const char *behavior, const char *check)
+static struct uuid session_make(
+	struct world *w, const char *id, const char *behavior, const char *check)
 {
 	struct str name = str_of(check);
-	struct cmd_session_create cmd = { .session = { .node = STR("n"), .behavior = str_of(behavior),
-						 .lock_delay_ns = 15000000000, .node_checks = { &name, check ? 1 : 0, true } } };
+	struct cmd_session_create cmd = { .session = { .node = STR("n"),
+						  .behavior = str_of(behavior),
+						  .lock_delay_ns = 15000000000,
+						  .node_checks = { &name, check ? 1 : 0, true } } };
 
 	ck_assert_int_eq(uuid_parse(str_of(id), &cmd.session.id), 0);
 	APPLY(w, cmd_session_create, &cmd);
@@ -226,12 +264,14 @@ TEST(test_locks_and_sessions)
 	kv(&w, KV_UNLOCK, "l", "w", 0, uuid_2);
 	ck_result(&w, RESULT_OK, "false");
 	kv(&w, KV_LOCK, "l", "v", 0, "foo");
-	ck_result(&w, RESULT_ERROR, "failed session lookup: index error: UUID must be 36 characters");
+	ck_result(
+		&w, RESULT_ERROR, "failed session lookup: index error: UUID must be 36 characters");
 	kv(&w, KV_LOCK, "l", "v", 0, "33333333-3333-3333-3333-333333333333");
 	ck_result(&w, RESULT_ERROR, "invalid session \"33333333-3333-3333-3333-333333333333\"");
 	kv(&w, KV_LOCK, "l", "v", 0, "");
 	ck_result(&w, RESULT_ERROR, "missing session");
-	/* Its check fails: the key is released in the same command and cannot be locked for 15 s. */
+	/* Its check fails: the key is released in the same command and cannot be locked for 15 s.
+	 */
 	check.status = STR("critical");
 	APPLY(&w, cmd_register, &cmd);
 	holder = kv_row(&w, &row, "l").session;
@@ -336,10 +376,12 @@ static void transaction(struct world *w, const struct step *steps, uint32_t coun
 	struct cmd_txn cmd = { .ops = { ops, count } };
 
 	for (uint32_t i = 0; i < count; i++) {
-		struct cmd_kv one = { .key = str_of(steps[i].key), .value = str_of(steps[i].value) };
+		struct cmd_kv one = { .key = str_of(steps[i].key),
+			.value = str_of(steps[i].value) };
 
 		cmd_kv_encode(&rooms[i], &one);
-		ops[i] = (struct txn_op) { TXN_KV, str_of(steps[i].verb), steps[i].index, buf_str(&rooms[i]) };
+		ops[i] = (struct txn_op) { TXN_KV, str_of(steps[i].verb), steps[i].index,
+			buf_str(&rooms[i]) };
 	}
 	APPLY(w, cmd_txn, &cmd);
 	for (uint32_t i = 0; i < count; i++) {
@@ -351,33 +393,41 @@ TEST(test_transactions)
 {
 	OWN_EMBEDDED(buf_fini) struct buf row = { 0 };
 	struct world w;
-	const struct step good[] = { { "set", "a", "1", 0 }, { "get", "a", "", 0 }, { "delete", "a", "", 0 },
-		{ "check-not-exists", "a", "", 0 }, { "set", "b", "", 0 }, { "get-tree", "b", "", 0 } };
-	const struct step bad[] = { { "set", "a", "1", 0 }, { "get", "nope1", "", 0 }, { "bogus", "b", "", 0 },
-		{ "cas", "b", "", 9 }, { "delete-cas", "b", "", 9 }, { "check-index", "b", "", 5 },
-		{ "delete-tree", "b", "", 0 } };
+	const struct step good[] = { { "set", "a", "1", 0 }, { "get", "a", "", 0 },
+		{ "delete", "a", "", 0 }, { "check-not-exists", "a", "", 0 }, { "set", "b", "", 0 },
+		{ "get-tree", "b", "", 0 } };
+	const struct step bad[] = { { "set", "a", "1", 0 }, { "get", "nope1", "", 0 },
+		{ "bogus", "b", "", 0 }, { "cas", "b", "", 9 }, { "delete-cas", "b", "", 9 },
+		{ "check-index", "b", "", 5 }, { "delete-tree", "b", "", 0 } };
 	const struct step refused[] = { { "set", "", "1", 0 }, { "get", "nope", "", 0 } };
 
 	world_init(&w, NULL);
 	transaction(&w, good, ARRAY_SIZE(good));
 	ck_result(&w, RESULT_OK,
-		"{\"Results\":[{\"KV\":{\"LockIndex\":0,\"Key\":\"a\",\"Flags\":0,\"Value\":null,\"CreateIndex\":1,"
-		"\"ModifyIndex\":1}},{\"KV\":{\"LockIndex\":0,\"Key\":\"a\",\"Flags\":0,\"Value\":\"MQ==\",\"CreateIndex\":1,"
-		"\"ModifyIndex\":1}},{\"KV\":{\"LockIndex\":0,\"Key\":\"b\",\"Flags\":0,\"Value\":null,\"CreateIndex\":1,"
-		"\"ModifyIndex\":1}},{\"KV\":{\"LockIndex\":0,\"Key\":\"b\",\"Flags\":0,\"Value\":null,\"CreateIndex\":1,"
+		"{\"Results\":[{\"KV\":{\"LockIndex\":0,\"Key\":\"a\",\"Flags\":0,\"Value\":null,"
+		"\"CreateIndex\":1,"
+		"\"ModifyIndex\":1}},{\"KV\":{\"LockIndex\":0,\"Key\":\"a\",\"Flags\":0,\"Value\":"
+		"\"MQ==\",\"CreateIndex\":1,"
+		"\"ModifyIndex\":1}},{\"KV\":{\"LockIndex\":0,\"Key\":\"b\",\"Flags\":0,\"Value\":"
+		"null,\"CreateIndex\":1,"
+		"\"ModifyIndex\":1}},{\"KV\":{\"LockIndex\":0,\"Key\":\"b\",\"Flags\":0,\"Value\":"
+		"null,\"CreateIndex\":1,"
 		"\"ModifyIndex\":1}}],\"Errors\":null}");
 	transaction(&w, bad, ARRAY_SIZE(bad));
 	ck_result(&w, RESULT_CONFLICT,
-		"{\"Results\":null,\"Errors\":[{\"OpIndex\":1,\"What\":\"key \\\"nope1\\\" doesn't exist\"},"
+		"{\"Results\":null,\"Errors\":[{\"OpIndex\":1,\"What\":\"key \\\"nope1\\\" doesn't "
+		"exist\"},"
 		"{\"OpIndex\":2,\"What\":\"unknown KV verb \\\"bogus\\\"\"},"
 		"{\"OpIndex\":3,\"What\":\"failed to set key \\\"b\\\", index is stale\"},"
 		"{\"OpIndex\":4,\"What\":\"failed to delete key \\\"b\\\", index is stale\"},"
-		"{\"OpIndex\":5,\"What\":\"failed index check for key \\\"b\\\", current modify index 1 != 5\"}]}");
+		"{\"OpIndex\":5,\"What\":\"failed index check for key \\\"b\\\", current modify "
+		"index 1 != 5\"}]}");
 	ck_assert_uint_eq(world_row(&w, &row, STATE_KVS, "a", NULL, NULL).n, 0);
 	ck_assert_uint_gt(world_row(&w, &row, STATE_KVS, "b", NULL, NULL).n, 0);
 	ck_assert_uint_eq(world_thing(&w, THING_KVS, ""), 1);
 	transaction(&w, refused, ARRAY_SIZE(refused));
-	ck_result(&w, RESULT_CONFLICT, "{\"Results\":null,\"Errors\":[{\"OpIndex\":0,\"What\":\"Must provide key\"}]}");
+	ck_result(&w, RESULT_CONFLICT,
+		"{\"Results\":null,\"Errors\":[{\"OpIndex\":0,\"What\":\"Must provide key\"}]}");
 	world_fini(&w);
 }
 END_TEST
@@ -388,7 +438,8 @@ static void validated(uint16_t type, struct buf *payload, const char *expected)
 	OWN_EMBEDDED(buf_fini) struct buf out = { 0 }, why = { 0 };
 	struct catalog_rules rules = { .session_ttl_min_ns = 10000000000 };
 
-	ck_assert_int_eq(catalog_validate(&rules, type, buf_str(payload), &arena, &out, &why), *expected ? ST_INVALID : 0);
+	ck_assert_int_eq(catalog_validate(&rules, type, buf_str(payload), &arena, &out, &why),
+		*expected ? ST_INVALID : 0);
 	ck_buf_is(&why, expected);
 	buf_clear(payload);
 }
@@ -404,17 +455,20 @@ TEST(test_requests_are_checked)
 	validated(COMMAND_cmd_register, &payload, "Bad node ID: uuid string is wrong length");
 	cmd = node_register("ext", "11111111-1111-1111-1111-11111111111z", "");
 	cmd_register_encode(&payload, &cmd);
-	validated(COMMAND_cmd_register, &payload, "Bad node ID: encoding/hex: invalid byte: U+007A 'z'");
+	validated(COMMAND_cmd_register, &payload,
+		"Bad node ID: encoding/hex: invalid byte: U+007A 'z'");
 	cmd = node_register("ext", "", "");
 	cmd_register_encode(&payload, &cmd);
-	validated(COMMAND_cmd_register, &payload, "Must provide address if SkipNodeUpdate is not set");
+	validated(COMMAND_cmd_register, &payload,
+		"Must provide address if SkipNodeUpdate is not set");
 	cmd = node_register("ext", "", "10.0.0.1");
 	cmd.has_service = true;
 	cmd.service = (struct service_def) { .id = STR("x") };
 	cmd_register_encode(&payload, &cmd);
 	validated(COMMAND_cmd_register, &payload, "Must provide service name with ID");
 	cmd_session_create_encode(&payload, &session);
-	validated(COMMAND_cmd_session_create, &payload, "Invalid Session TTL '5000000', must be between [10s=24h0m0s]");
+	validated(COMMAND_cmd_session_create, &payload,
+		"Invalid Session TTL '5000000', must be between [10s=24h0m0s]");
 	session.session.ttl = STR("30s");
 	cmd_session_create_encode(&payload, &session);
 	validated(COMMAND_cmd_session_create, &payload, "");
@@ -426,6 +480,7 @@ TEST(test_requests_are_checked)
 }
 END_TEST
 
-UNIT_MAIN("catalog_core", test_register_renders, test_register_errors, test_node_keeps_its_id_under_a_new_name,
-	test_kv_conditions, test_locks_and_sessions, test_node_removal_ends_sessions, test_repeats_are_applied_once,
-	test_tombstones_are_reaped, test_transactions, test_requests_are_checked)
+UNIT_MAIN("catalog_core", test_register_renders, test_register_errors,
+	test_node_keeps_its_id_under_a_new_name, test_kv_conditions, test_locks_and_sessions,
+	test_node_removal_ends_sessions, test_repeats_are_applied_once, test_tombstones_are_reaped,
+	test_transactions, test_requests_are_checked)

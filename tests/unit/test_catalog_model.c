@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * catalogd/core under random commands: both backends and any cutting into batches give the same bytes; derived tables always equal
- * those rebuilt from the primary ones; a thing's index moves exactly when the bytes of its answer do; a snapshot carries everything.
+ * catalogd/core under random commands: both backends and any cutting into batches give the same
+ * bytes; derived tables always equal those rebuilt from the primary ones; a thing's index moves
+ * exactly when the bytes of its answer do; a snapshot carries everything.
  */
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,7 +19,8 @@ static struct str pick(struct rng *r, const char *const *words, size_t count)
 #define PICK(r, words) pick((r), (words), ARRAY_SIZE(words))
 
 static const char *const node_names[] = { "a", "B", "node-3", "b" };
-static const char *const node_ids[] = { "", "11111111-1111-1111-1111-111111111111", "22222222-2222-2222-2222-222222222222" };
+static const char *const node_ids[] = { "", "11111111-1111-1111-1111-111111111111",
+	"22222222-2222-2222-2222-222222222222" };
 static const char *const addresses[] = { "10.0.0.1", "10.0.0.2", "::1", "host.example" };
 static const char *const service_names[] = { "web", "Web", "db", "api" };
 static const char *const service_ids[] = { "web1", "WEB1", "db", "x" };
@@ -37,14 +39,19 @@ static struct uuid session_id(uint64_t n)
 
 static struct node_def random_node(struct rng *r)
 {
-	return (struct node_def) { .id = PICK(r, node_ids), .node = PICK(r, node_names), .address = PICK(r, addresses),
+	return (struct node_def) { .id = PICK(r, node_ids),
+		.node = PICK(r, node_names),
+		.address = PICK(r, addresses),
 		.datacenter = STR("dc1") };
 }
 
 static struct service_def random_service(struct rng *r, struct str *tag_room)
 {
-	struct service_def s = { .id = PICK(r, service_ids), .name = PICK(r, service_names), .weight_passing = 1,
-		.weight_warning = 1, .port = (int64_t)rng_below(r, 3) };
+	struct service_def s = { .id = PICK(r, service_ids),
+		.name = PICK(r, service_names),
+		.weight_passing = 1,
+		.weight_warning = 1,
+		.port = (int64_t)rng_below(r, 3) };
 
 	if (rng_below(r, 2)) {
 		s.address = PICK(r, addresses);
@@ -57,8 +64,11 @@ static struct service_def random_service(struct rng *r, struct str *tag_room)
 
 static struct health_check random_check(struct rng *r, struct str node)
 {
-	struct health_check h = { .node = node, .check_id = PICK(r, check_ids), .name = STR("n"),
-		.status = PICK(r, statuses), .output = rng_below(r, 2) ? STR("x") : STR("") };
+	struct health_check h = { .node = node,
+		.check_id = PICK(r, check_ids),
+		.name = STR("n"),
+		.status = PICK(r, statuses),
+		.output = rng_below(r, 2) ? STR("x") : STR("") };
 
 	if (rng_below(r, 2)) {
 		h.service_id = PICK(r, service_ids);
@@ -111,8 +121,11 @@ static void session_text(struct rng *r, char out[UUID_TEXT_SIZE + 1])
 static struct cmd_kv random_kv(struct world *w, struct rng *r, char session[UUID_TEXT_SIZE + 1])
 {
 	session_text(r, session);
-	return (struct cmd_kv) { .op = (uint8_t)rng_below(r, KV_DELETE_TREE + 1), .key = PICK(r, keys),
-		.value = PICK(r, tags), .flags = rng_below(r, 2), .index = rng_below(r, 4) ? w->index - rng_below(r, 4) : 0,
+	return (struct cmd_kv) { .op = (uint8_t)rng_below(r, KV_DELETE_TREE + 1),
+		.key = PICK(r, keys),
+		.value = PICK(r, tags),
+		.flags = rng_below(r, 2),
+		.index = rng_below(r, 4) ? w->index - rng_below(r, 4) : 0,
 		.session = str_of(session) };
 }
 
@@ -127,10 +140,12 @@ static void do_kv(struct world *w, struct rng *r)
 static void do_session(struct world *w, struct rng *r)
 {
 	struct str check = PICK(r, check_ids);
-	struct cmd_session_create create = { .session = { .id = session_id(rng_below(r, SESSIONS)),
-						     .node = PICK(r, node_names),
-						     .lock_delay_ns = (int64_t)rng_below(r, 3) * 1000000000,
-						     .behavior = rng_below(r, 2) ? STR("release") : STR("delete") } };
+	struct cmd_session_create create = {
+		.session = { .id = session_id(rng_below(r, SESSIONS)),
+			.node = PICK(r, node_names),
+			.lock_delay_ns = (int64_t)rng_below(r, 3) * 1000000000,
+			.behavior = rng_below(r, 2) ? STR("release") : STR("delete") }
+	};
 	struct cmd_session_destroy destroy = { .id = session_id(rng_below(r, SESSIONS)) };
 
 	if (rng_below(r, 2)) {
@@ -143,8 +158,8 @@ static void do_session(struct world *w, struct rng *r)
 	}
 }
 
-static const char *const kv_verbs[] = { "set", "cas", "lock", "unlock", "delete", "delete-cas", "delete-tree", "get", "get-tree",
-	"check-not-exists" };
+static const char *const kv_verbs[] = { "set", "cas", "lock", "unlock", "delete", "delete-cas",
+	"delete-tree", "get", "get-tree", "check-not-exists" };
 static const char *const object_verbs[] = { "get", "set", "cas", "delete", "delete-cas" };
 
 static void random_operation(struct world *w, struct rng *r, struct txn_op *op, struct buf *room)
@@ -153,7 +168,8 @@ static void random_operation(struct world *w, struct rng *r, struct txn_op *op, 
 	struct str tag_room[2];
 	struct cmd_kv kv = random_kv(w, r, session);
 	struct node_def node = random_node(r);
-	struct txn_service service = { .node = PICK(r, node_names), .service = random_service(r, tag_room) };
+	struct txn_service service = { .node = PICK(r, node_names),
+		.service = random_service(r, tag_room) };
 	struct health_check check = random_check(r, PICK(r, node_names));
 
 	op->kind = rng_below(r, 2) ? TXN_KV : (uint8_t)rng_below(r, 4);
@@ -233,7 +249,9 @@ static void random_command(struct world *w, struct rng *r)
 
 static struct db *temporary_db(char directory[64])
 {
-	struct db_options options = { .directory = directory, .tables = STATE_TABLES_COUNT, .table_names = state_table_names,
+	struct db_options options = { .directory = directory,
+		.tables = STATE_TABLES_COUNT,
+		.table_names = state_table_names,
 		.mode = DB_WRITE };
 	struct db *db = NULL;
 
@@ -328,7 +346,8 @@ static void put_json(struct buf *out, struct str value, bool after_status)
 	buf_put_char(out, '\n');
 }
 
-static void put_rows(struct buf *out, struct kv_txn *t, enum state_table table, struct str prefix, bool after_status)
+static void put_rows(struct buf *out, struct kv_txn *t, enum state_table table, struct str prefix,
+	bool after_status)
 {
 	struct kv_walk w;
 
@@ -420,7 +439,8 @@ static const struct asked asked_rows[] = {
 	{ THING_SESSIONS, "", 0, 0 },
 };
 
-/* Only commands of one step: a transaction may do and undo something, which moves the index and is no error. */
+/* Only commands of one step: a transaction may do and undo something, which moves the index and is
+ * no error. */
 TEST(test_indexes_are_exact)
 {
 	struct asked asked[ARRAY_SIZE(asked_rows)];
@@ -447,9 +467,9 @@ TEST(test_indexes_are_exact)
 			uint64_t index = thing_index(t, a->kind, str_of(a->name));
 
 			ck_assert_msg(i == 0 || (now != a->answer) == (index != a->index),
-				"command %d: thing %d %s: answer %s, index %llu to %llu", i, a->kind, a->name,
-				now != a->answer ? "changed" : "same", (unsigned long long)a->index,
-				(unsigned long long)index);
+				"command %d: thing %d %s: answer %s, index %llu to %llu", i,
+				a->kind, a->name, now != a->answer ? "changed" : "same",
+				(unsigned long long)a->index, (unsigned long long)index);
 			a->answer = now;
 			a->index = index;
 		}
@@ -461,9 +481,12 @@ END_TEST
 
 /* ---- snapshots ---- */
 
-static void restore_send(struct world *w, const struct uuid *id, uint32_t *number, struct buf *records)
+static void restore_send(
+	struct world *w, const struct uuid *id, uint32_t *number, struct buf *records)
 {
-	struct cmd_restore_chunk chunk = { .restore = *id, .number = (*number)++, .records = buf_str(records) };
+	struct cmd_restore_chunk chunk = {
+		.restore = *id, .number = (*number)++, .records = buf_str(records)
+	};
 
 	ck_assert_int_eq(catalog_snapshot_check(buf_str(records)), 0);
 	APPLY(w, cmd_restore_chunk, &chunk);
@@ -548,5 +571,5 @@ TEST(test_snapshot_refuses_malformed)
 }
 END_TEST
 
-UNIT_MAIN("catalog_model", test_backends_and_batches_agree, test_rebuild_equals_increments, test_indexes_are_exact,
-	test_snapshot_carries_everything, test_snapshot_refuses_malformed)
+UNIT_MAIN("catalog_model", test_backends_and_batches_agree, test_rebuild_equals_increments,
+	test_indexes_are_exact, test_snapshot_carries_everything, test_snapshot_refuses_malformed)
