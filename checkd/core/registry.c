@@ -119,6 +119,9 @@ static void config_set(struct registry *r, const struct registry_config *config)
 {
 	r->config = config;
 	r->node_dirty = true;
+	if (!r->full.running) {
+		sync_full_now(r); /* who reloads may well have repaired something */
+	}
 }
 
 static void request_done(struct registry *r, const struct registry_event *e)
