@@ -350,7 +350,8 @@ void sync_plan(struct registry *r)
 
 /* ---- answers ---- */
 
-enum answer { ANSWER_OK, ANSWER_DENIED, ANSWER_REFUSED, ANSWER_NONE };
+/* ORPHAN: the catalogue does not know the service of a check (any more). */
+enum answer { ANSWER_OK, ANSWER_DENIED, ANSWER_REFUSED, ANSWER_ORPHAN, ANSWER_NONE };
 
 static enum answer answer_of(const struct registry_event *e)
 {
@@ -363,6 +364,9 @@ static enum answer answer_of(const struct registry_event *e)
 	if (e->request.status == 0 || str_starts(e->request.body, STR("No cluster leader")) ||
 		e->request.status == 503 || e->request.status == 429) {
 		return ANSWER_NONE;
+	}
+	if (str_find_str(e->request.body, STR("Missing service registration")) >= 0) {
+		return ANSWER_ORPHAN;
 	}
 	return ANSWER_REFUSED;
 }
@@ -425,6 +429,9 @@ static void request_settle(struct registry *r, struct request *q, enum answer a)
 		bool settled;
 
 		list_del(&c->of_request);
+		if (a == ANSWER_ORPHAN && c->service && !c->service->sync.deleted) {
+			sync_dirty_service(r, c->service); /* the check goes with it */
+		}
 		settled = entry_settle(r, &c->sync, a, &r->dirty_checks, &r->failed_checks);
 		if (settled && c->sync.deleted) {
 			check_forget(r, c);
@@ -463,12 +470,16 @@ static void read_done(
 
 void sync_done(struct registry *r, const struct registry_event *e)
 {
-	enum answer a = answer_of(e);
 	struct request *q, *next;
 
 	list_for_each_safe (q, next, &r->requests, link) {
+		enum answer a = answer_of(e);
+
 		if (q->number != e->request.number) {
 			continue;
+		}
+		if (a == ANSWER_ORPHAN && q->kind != REQUEST_CHECK) {
+			a = ANSWER_REFUSED;
 		}
 		if (a == ANSWER_NONE) {
 			back_off(r);

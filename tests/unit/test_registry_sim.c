@@ -121,7 +121,8 @@ static void service_delete(struct kv_txn *t, struct str id)
 	}
 }
 
-static void catalogue_apply(struct world *w, const struct outstanding *o, struct buf *answer)
+/* Returns HTTP's status. */
+static int catalogue_apply(struct world *w, const struct outstanding *o, struct buf *answer)
 {
 	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
 	const struct json *part, *item;
@@ -134,7 +135,7 @@ static void catalogue_apply(struct world *w, const struct outstanding *o, struct
 		buf_put_cstr(answer, services ? "{\"Node\":null,\"Services\":" : "");
 		catalogue_list(w, services ? CATALOGUE_SERVICES : CATALOGUE_CHECKS, answer);
 		buf_put_cstr(answer, services ? "}" : "");
-		return;
+		return 200;
 	}
 	ck_assert_int_eq(json_parse(&arena, buf_str(&o->body), &body, NULL), 0);
 	t = kv_mem_begin(w->catalogue);
@@ -157,13 +158,19 @@ static void catalogue_apply(struct world *w, const struct outstanding *o, struct
 			json_for_each (item, part) {
 				struct str owner = json_find_text(item, "ServiceID");
 
-				must(owner.n < 300);
+				if (owner.n && !kv_has(t, CATALOGUE_SERVICES, owner)) {
+					kv_abort(t);
+					buf_put_lit(answer, "failed inserting check: Missing "
+							    "service registration");
+					return 500;
+				}
 				catalogue_put(t, CATALOGUE_CHECKS, item, "CheckID");
 			}
 		}
 	}
 	kv_commit(t);
 	buf_put_lit(answer, "true");
+	return 200;
 }
 
 static void answer_one(struct world *w, bool kind)
@@ -180,7 +187,7 @@ static void answer_one(struct world *w, bool kind)
 	o = w->out[at];
 	w->out[at] = w->out[--w->out_count];
 	if (fate != 1 && fate != 2) {
-		catalogue_apply(w, &o, &answer);
+		status = catalogue_apply(w, &o, &answer);
 	}
 	if (fate >= 1 && fate <= 3) {
 		buf_clear(&answer);
