@@ -161,21 +161,9 @@ static void answer_refused(struct exchange *x, const struct result *error)
 	answer_result(x, 0, error);
 }
 
-/* Present means true; a value must be a bool. false: answered. */
-static bool flag_parse(struct exchange *x, const char *name, bool *out)
-{
-	struct str text = request_param(&x->request, name);
-
-	*out = text.p != NULL;
-	if (text.n && str_to_bool(text, out)) {
-		answer_printf(x, 400, "Invalid value for ?%s", name);
-		return false;
-	}
-	return true;
-}
-
 void handle_agent_service_register(struct exchange *x)
 {
+	struct str replace = request_param(&x->request, "replace-existing-checks");
 	struct agent_service_register m = { .token = exchange_token(x) };
 	struct service_definition d;
 	struct result error;
@@ -188,9 +176,8 @@ void handle_agent_service_register(struct exchange *x)
 		answer_refused(x, &error);
 		return;
 	}
-	if (!flag_parse(x, "replace-existing-checks", &m.replace_existing_checks)) {
-		return;
-	}
+	/* present, or "true"; any other value is no */
+	m.replace_existing_checks = replace.p && (!replace.n || str_is(replace, "true"));
 	m.service = d.service;
 	m.sync_token = d.token;
 	m.checks.items = d.checks;
@@ -268,6 +255,7 @@ static const struct bind_field update_fields[] = {
 
 static const struct bind_object update_rows = {
 	.go_name = "checkUpdate",
+	.go_value = "agent.checkUpdate",
 	.size = sizeof(struct update_body),
 	BIND_FIELDS(update_fields),
 };

@@ -29,6 +29,7 @@ static const struct bind_field update_fields[] = {
 
 static const struct bind_object update_rows = {
 	.go_name = "CoordinateUpdateRequest",
+	.go_value = "structs.CoordinateUpdateRequest",
 	.size = sizeof(struct update_body),
 	BIND_FIELDS(update_fields),
 };

@@ -32,7 +32,7 @@ static const char *go_type_of(const struct bind_field *f)
 		return f->go_type;
 	}
 	if (f->object) {
-		return f->object->go_name;
+		return f->object->go_value ? f->object->go_value : f->object->go_name;
 	}
 	return f->type < ARRAY_SIZE(names) && names[f->type] ? names[f->type] : "value";
 }
@@ -304,7 +304,8 @@ int bind_object(const struct bind_object *object, const struct json *v, struct a
 	if (v->type != JSON_OBJECT) {
 		if (why) {
 			buf_printf(why, "json: cannot unmarshal %s into Go value of type %s",
-				json_go_type(v), object->go_name);
+				json_go_type(v),
+				object->go_value ? object->go_value : object->go_name);
 		}
 		return ST_INVALID;
 	}

@@ -61,6 +61,7 @@ struct bind_field {
 
 struct bind_object {
 	const char *go_name;
+	const char *go_value; /* the whole value's type in messages, where it is not go_name */
 	uint32_t size;
 	const struct bind_field *fields;
 	uint32_t fields_count;

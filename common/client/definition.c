@@ -38,7 +38,7 @@ static const char *check_fault(const struct check_def *c)
 	if (runs && c->interval_ns <= 0) {
 		return "Interval must be > 0 for Script, HTTP, or TCP checks";
 	}
-	if (alias && c->interval_ns > 0) {
+	if (alias && runs) {
 		return "Interval cannot be set for Alias checks";
 	}
 	if (alias && c->ttl_ns > 0) {
@@ -256,25 +256,41 @@ int definition_tagged_addresses(struct arena *arena, const char *go_name, const 
 	return 0;
 }
 
+/* wan_ipv6 is not looked at, as in Consul. */
 static int tagged_check(struct arena *arena, const struct service_def *s, struct result *error)
 {
+	static const struct {
+		const char *name;
+		int family;
+		const char *word;
+	} rows[] = { { "lan_ipv4", AF_INET, "ipv4" }, { "wan_ipv4", AF_INET, "ipv4" },
+		{ "lan_ipv6", AF_INET6, "ipv6" } };
+
 	for (uint32_t i = 0; i < s->tagged_addresses.count; i++) {
 		const struct tagged_address *t = &s->tagged_addresses.items[i];
-		bool wants_v4 = str_ends(t->name, STR("_ipv4")),
-		     wants_v6 = str_ends(t->name, STR("_ipv6"));
-		bool known = str_starts(t->name, STR("lan_")) || str_starts(t->name, STR("wan_"));
-		int family = wants_v4 ? AF_INET : AF_INET6;
 
-		if (known && t->name.n == 8 && (wants_v4 || wants_v6) &&
-			ip_family(t->address) != family) {
-			return refuse(arena, error, RESULT_ERROR, "",
-				arena_printf(arena,
-					"Service tagged address \"" STR_FMT
-					"\" must be a valid %s address",
-					STR_ARG(t->name), wants_v4 ? "ipv4" : "ipv6"));
+		for (size_t j = 0; j < ARRAY_SIZE(rows); j++) {
+			if (str_is(t->name, rows[j].name) &&
+				ip_family(t->address) != rows[j].family) {
+				return refuse(arena, error, RESULT_ERROR, "",
+					arena_printf(arena,
+						"Service tagged address \"%s\" must be a valid %s "
+						"address",
+						rows[j].name, rows[j].word));
+			}
 		}
 	}
 	return 0;
+}
+
+/* "Check": {} is no check. */
+static bool check_is_empty(const struct check_def *c)
+{
+	OWN_EMBEDDED(buf_fini) struct buf text = { 0 };
+	struct jsonw w = jsonw_of(&text);
+
+	definition_check_render(&w, c, true);
+	return str_is(buf_str(&text), "{}");
 }
 
 static void service_checks_settle(
@@ -285,7 +301,8 @@ static void service_checks_settle(
 	out->checks = arena_array(arena, struct check_def, b->checks.count + 1);
 	out->checks_count = 0;
 	if (b->check) {
-		check_settle(arena, b->check, &out->checks[out->checks_count++]);
+		check_settle(arena, b->check, &out->checks[0]);
+		out->checks_count = check_is_empty(&out->checks[0]) ? 0 : 1;
 	}
 	for (uint32_t i = 0; i < b->checks.count; i++) {
 		check_settle(arena, &listed[i], &out->checks[out->checks_count++]);

@@ -47,6 +47,26 @@
 		"ProxyGRPC", BIND_STR, offsetof(struct check_binding, ignored)                   \
 	}
 
+/* How Go names the anonymous structs that Consul decodes into. */
+#define GO_CHECK_MEMBERS                                                                           \
+	"struct { Interval interface {}; Timeout interface {}; TTL interface {}; "                 \
+	"DeregisterCriticalServiceAfter interface {}; Args []string \"json:\\\"args\\\"\"; "       \
+	"ScriptArgsSnake []string \"json:\\\"script_args\\\"\"; "                                  \
+	"DeregisterCriticalServiceAfterSnake "                                                     \
+	"interface {} \"json:\\\"deregister_critical_service_after\\\"\"; DockerContainerIDSnake " \
+	"string "                                                                                  \
+	"\"json:\\\"docker_container_id\\\"\"; TLSSkipVerifySnake bool "                           \
+	"\"json:\\\"tls_skip_verify\\\"\"; "
+#define GO_CHECK \
+	GO_CHECK_MEMBERS "ServiceIDSnake string \"json:\\\"service_id\\\"\"; *structs.Alias }"
+#define GO_CHECK_IN_SERVICE                                                                    \
+	GO_CHECK_MEMBERS "ServiceID string \"json:\\\"ServiceID\\\"\"; ServiceIDSnake string " \
+			 "\"json:\\\"service_id\\\"\"; *structs.Alias }"
+#define GO_SERVICE                                                                    \
+	"struct { EnableTagOverrideSnake bool \"json:\\\"enable_tag_override\\\"\"; " \
+	"TaggedAddressesSnake map[string]structs.ServiceAddress "                     \
+	"\"json:\\\"tagged_addresses\\\"\"; *structs.Alias }"
+
 static const struct bind_field check_api_fields[] = {
 	{ "ID", BIND_STR, CHECK_AT(id) },
 	{ "Token", BIND_STR, CHECK_AT(token) },
@@ -60,12 +80,14 @@ static const struct bind_field check_in_service_api_fields[] = {
 
 const struct bind_object check_api_rows = {
 	.go_name = "",
+	.go_value = GO_CHECK,
 	.size = sizeof(struct check_binding),
 	BIND_FIELDS(check_api_fields),
 };
 
 const struct bind_object check_in_service_api_rows = {
 	.go_name = "",
+	.go_value = GO_CHECK_IN_SERVICE,
 	.size = sizeof(struct check_binding),
 	BIND_FIELDS(check_in_service_api_fields),
 };
@@ -162,7 +184,7 @@ static const struct bind_field service_api_fields[] = {
 	{ "Meta", BIND_PAIRS, SERVICE_AT(meta) },
 	{ "Port", BIND_INT, SERVICE_AT(port) },
 	{ "Check", BIND_POINTER, offsetof(struct service_binding, check),
-		&check_in_service_api_rows, "structs.CheckType" },
+		&check_in_service_api_rows },
 	{ "Checks", BIND_OBJECTS, offsetof(struct service_binding, checks),
 		&check_in_service_api_rows, "structs.CheckTypes" },
 	{ "Weights", BIND_POINTER, offsetof(struct service_binding, weights_api), &weights_rows },
@@ -175,6 +197,7 @@ static const struct bind_field service_api_fields[] = {
 
 const struct bind_object service_api_rows = {
 	.go_name = "",
+	.go_value = GO_SERVICE,
 	.size = sizeof(struct service_binding),
 	BIND_FIELDS(service_api_fields),
 };

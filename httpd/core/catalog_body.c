@@ -139,6 +139,7 @@ static const struct bind_field register_fields[] = {
 
 static const struct bind_object register_rows = {
 	.go_name = "RegisterRequest",
+	.go_value = "structs.RegisterRequest",
 	.size = sizeof(struct register_body),
 	BIND_FIELDS(register_fields),
 };
@@ -412,6 +413,7 @@ static const struct bind_field deregister_fields[] = {
 
 static const struct bind_object deregister_rows = {
 	.go_name = "",
+	.go_value = "struct { Address string; *structs.Alias }",
 	.size = sizeof(struct deregister_body),
 	BIND_FIELDS(deregister_fields),
 };

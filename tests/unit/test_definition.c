@@ -87,7 +87,7 @@ static const struct refusal check_refusals[] = {
 		"Invalid check: MaxOutputMaxSize must be positive" },
 	{ "{\"name\":\"x\",\"AliasNode\":\"n\",\"TTL\":\"10s\"}", RESULT_BAD,
 		"Invalid check: TTL must be not be set for Alias checks" },
-	{ "{\"name\":\"x\",\"AliasNode\":\"n\",\"Interval\":\"10s\"}", RESULT_BAD,
+	{ "{\"name\":\"x\",\"AliasNode\":\"n\",\"TCP\":\"t\",\"Interval\":\"10s\"}", RESULT_BAD,
 		"Invalid check: Interval cannot be set for Alias checks" },
 	{ "{\"name\":\"x\",\"HTTP\":\"u\",\"TTL\":\"10s\"}", RESULT_BAD,
 		"Invalid check: Interval must be > 0 for Script, HTTP, or TCP checks" },
