@@ -34,12 +34,12 @@ static enum check_status verdict_render(const struct verdict *v, struct buf *out
 	return v->any ? v->status : CHECK_PASSING;
 }
 
-static void missing_apply(struct registry *r, struct check *c, struct str node)
+static void missing_apply(struct registry *r, struct check *c)
 {
 	OWN_EMBEDDED(buf_fini) struct buf text = { 0 };
 
 	buf_printf(&text, "Service " STR_FMT " could not be found on node " STR_FMT,
-		STR_ARG(c->row.def.alias_service), STR_ARG(node));
+		STR_ARG(c->row.def.alias_service), STR_ARG(c->row.def.alias_node));
 	schedule_status(r, c, CHECK_CRITICAL, buf_str(&text));
 }
 
@@ -69,7 +69,7 @@ static void refresh_local(struct registry *r, struct check *c)
 	if (c->row.def.alias_service.n) {
 		s = service_find(r, c->row.def.alias_service);
 		if (!s) {
-			missing_apply(r, c, r->config->node);
+			missing_apply(r, c);
 			return;
 		}
 	}
@@ -185,7 +185,7 @@ static void probe_answer(struct registry *r, struct check *c, const struct json 
 			}
 		}
 	}
-	missing_apply(r, c, c->row.def.alias_node);
+	missing_apply(r, c);
 }
 
 void alias_answer(struct registry *r, struct check *c, const struct registry_event *e)

@@ -250,6 +250,10 @@ int compare_services(struct registry *r, struct str body)
 		return ST_INVALID;
 	}
 	item = json_find(answer, "Node");
+	if ((!item || item->type != JSON_OBJECT) && mono_before(r->now, r->full.patience)) {
+		r->full.too_early = true;
+		return ST_NOT_READY;
+	}
 	r->node_dirty = !item || item->type != JSON_OBJECT ||
 			bind_object(&node_object, item, &arena, &node, NULL) ||
 			!node_equal(r->config, &node);

@@ -84,6 +84,9 @@ struct full_sync {
 	bool running; /* both reads were asked for */
 	unsigned reads_left;
 	bool reads_failed;
+	bool too_early;	      /* the leader has not put the node itself into the catalogue yet */
+	bool completed;	      /* at least once */
+	struct mono patience; /* until when that is waited for */
 };
 
 struct registry {

@@ -13,6 +13,8 @@ enum {
 	BACKOFF_MIN_MS = 100,
 	FAILED_AFTER_MS = 15000, /* and as much again by chance: also the longest back-off */
 	FULL_PERIOD_MS = 60000,
+	NODE_PATIENCE_MS = 3000, /* the leader registers the node; we complete what it wrote */
+	NODE_AGAIN_MS = 50,
 	CLUSTER_UNSCALED = 128, /* members up to which periods are not stretched */
 };
 
@@ -330,7 +332,13 @@ static void plan_full(struct registry *r)
 		r->requests_count + 2 > REGISTRY_REQUESTS_MAX) {
 		return;
 	}
-	r->full = (struct full_sync) { .due = MONO_NEVER, .running = true, .reads_left = 2 };
+	r->full.due = MONO_NEVER;
+	r->full.running = true;
+	r->full.reads_left = 2;
+	r->full.reads_failed = r->full.too_early = false;
+	if (r->full.patience.ns == 0) {
+		r->full.patience = mono_add_ms(r->now, NODE_PATIENCE_MS);
+	}
 	plan_read(r, REQUEST_READ_SERVICES, "/v1/catalog/node-services/");
 	plan_read(r, REQUEST_READ_CHECKS, "/v1/health/node/");
 }
@@ -343,7 +351,7 @@ void sync_plan(struct registry *r)
 	plan_full(r);
 	plan_services(r);
 	plan_checks(r);
-	if (r->node_dirty && list_empty(&r->requests) && !r->full.running) {
+	if (r->node_dirty && r->full.completed && list_empty(&r->requests)) {
 		plan_node(r);
 	}
 }
@@ -462,6 +470,9 @@ static void read_done(
 		int64_t ms = scaled_ms(r, FULL_PERIOD_MS);
 
 		r->full.due = mono_add_ms(r->now, ms + (int64_t)rng_below(&r->rng, (uint64_t)ms));
+		r->full.completed = true;
+	} else if (r->full.too_early) {
+		r->full.due = mono_add_ms(r->now, NODE_AGAIN_MS);
 	} else {
 		back_off(r);
 		r->full.due = r->retry_at;
