@@ -160,10 +160,6 @@ static size_t take_head(struct conn *c, struct str bytes)
 	size_t n;
 	int rc;
 
-	/* RFC 7230, 3.5: empty lines before a request are skipped. */
-	if (bytes.p[0] == '\r' || bytes.p[0] == '\n') {
-		return 1;
-	}
 	n = parser_head_end(bytes, &c->scanned);
 	if (n > REQUEST_HEAD_MAX || (n == 0 && bytes.n > REQUEST_HEAD_MAX)) {
 		output_refuse(c, 431, STR(""));
@@ -179,7 +175,7 @@ static size_t take_head(struct conn *c, struct str bytes)
 	x = exchange_new(c, str_cut(bytes, n), &rc, &why);
 	if (!x) {
 		c->engine->counts.malformed++;
-		output_refuse(c, rc == ST_TOO_LARGE ? 431 : 400, why);
+		output_refuse(c, rc == ST_TOO_LARGE ? 431 : rc == ST_UNSUPPORTED ? 501 : 400, why);
 		return bytes.n;
 	}
 	begin_exchange(c, x);

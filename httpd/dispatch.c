@@ -24,19 +24,6 @@ void dispatch_route(struct exchange *x)
 	}
 }
 
-static bool is_printable(struct str path)
-{
-	if (!utf8_valid(path)) {
-		return true; /* Go's range over a string gives U+FFFD, which is printable */
-	}
-	for (size_t i = 0; i < path.n; i++) {
-		if ((uint8_t)path.p[i] < 0x20 || path.p[i] == 0x7f) {
-			return false;
-		}
-	}
-	return true;
-}
-
 static void put_html(struct str s, struct buf *out)
 {
 	for (size_t i = 0; i < s.n; i++) {
@@ -92,8 +79,11 @@ static void check_path(struct exchange *x)
 
 	if (r->method == METHOD_OPTIONS && str_is(r->target, "*")) {
 		answer_empty(x, 200);
+	} else if (!str_starts(r->path, STR("/"))) { /* CONNECT */
+		answer_header(x, STR("X-Content-Type-Options"), STR("nosniff"));
+		answer_text(x, 404, STR("404 page not found\n"));
 	} else if (!x->httpd->conf->disable_http_unprintable_char_filter &&
-		   !is_printable(r->path)) {
+		   !uri_printable(r->path)) {
 		answer_empty(x, 400);
 	} else if (clean = uri_clean(r->path, &x->arena), !str_eq(clean, r->path)) {
 		redirect(x, clean, "");

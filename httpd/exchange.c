@@ -233,7 +233,7 @@ bool exchange_json(struct exchange *x, const char *error_prefix, struct json **o
 {
 	OWN_EMBEDDED(buf_fini) struct buf why = { 0 };
 
-	if (json_parse(&x->arena, x->request.body, out, &why) == 0) {
+	if (json_parse_first(&x->arena, x->request.body, out, &why) == 0) {
 		return true;
 	}
 	answer_printf(x, 400, "%s" STR_FMT, error_prefix, STR_ARG(buf_str(&why)));

@@ -50,6 +50,9 @@ struct httpd;
 struct conn;
 struct shared;
 
+/* ?consistent, ?stale or neither */
+enum read_mode { READ_DEFAULT, READ_STALE, READ_CONSISTENT };
+
 typedef void (*exchange_reply_fn)(struct exchange *x, int status, struct str payload);
 
 struct exchange {
@@ -148,8 +151,6 @@ bool read_held_filtered(struct exchange *x);
 /* A read that failed behind its parameters (bad filter ...): the answer carries Consul's empty meta
  * headers. */
 void read_failed(struct exchange *x, int status, struct str text);
-/* ?consistent, ?stale or neither */
-enum read_mode { READ_DEFAULT, READ_STALE, READ_CONSISTENT };
 
 /* ---- other daemons ---- */
 
@@ -165,9 +166,10 @@ enum read_mode { READ_DEFAULT, READ_STALE, READ_CONSISTENT };
 void exchange_call(struct exchange *x, struct ipc_client *client, uint16_t message,
 	struct str encoded, int64_t timeout_ms, exchange_reply_fn on_reply);
 /*
- * Waiting for anything else than a call: the handler returns after exchange_suspend, and whoever has what
- * was waited for runs the rest by exchange_continue. on_gone: the client went away first; x ends and must
- * be forgotten. exchange_ready: what was waited for is there already, and the handler still runs.
+ * Waiting for anything else than a call: the handler returns after exchange_suspend, and whoever
+ * has what was waited for runs the rest by exchange_continue. on_gone: the client went away first;
+ * x ends and must be forgotten. exchange_ready: what was waited for is there already, and the
+ * handler still runs.
  */
 void exchange_suspend(struct exchange *x, void (*on_gone)(void *arg), void *arg);
 void exchange_continue(struct exchange *x, void (*run)(struct exchange *x, void *arg), void *arg);
@@ -187,5 +189,7 @@ void exchange_propose_then(
  * call must be longer than the wait.
  */
 bool exchange_wait(struct exchange *x, uint64_t *index_out, uint32_t *wait_ms_out);
+/* ?stale, ?consistent, ?max_stale outside ROUTE_READ. false: answered with 400. */
+bool exchange_consistency(struct exchange *x, enum read_mode *mode_out);
 
 #endif

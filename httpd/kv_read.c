@@ -50,6 +50,16 @@ static void answer_entry(struct exchange *x, struct str key, const struct kv_rec
 	answer_json(x, 200);
 }
 
+/*
+ * What is not there is shown with the index of all keys, as Consul does. Waiting goes by the exact
+ * index all the same: the client is woken when the key comes, and by nothing else.
+ */
+static void answer_missing(struct exchange *x)
+{
+	answer_index(x, thing_index(x->txn, THING_KVS, STR("")));
+	answer_empty(x, 404);
+}
+
 static void get_one(struct exchange *x, struct str key)
 {
 	struct kv_record record;
@@ -60,8 +70,7 @@ static void get_one(struct exchange *x, struct str key)
 		return;
 	}
 	if (key.n > KV_NAME_MAX) { /* cannot have been stored */
-		answer_index(x, 1);
-		answer_empty(x, 404);
+		answer_missing(x);
 		return;
 	}
 	read_thing(x, THING_KV, key);
@@ -69,7 +78,7 @@ static void get_one(struct exchange *x, struct str key)
 		return;
 	}
 	if (!kv_get(x->txn, STATE_KVS, key, &value) || kv_record_decode(value, NULL, &record)) {
-		answer_empty(x, 404);
+		answer_missing(x);
 		return;
 	}
 	answer_entry(x, key, &record);
@@ -96,8 +105,7 @@ static bool is_too_long(struct exchange *x, struct str prefix)
 	if (prefix.n <= KV_NAME_MAX) {
 		return false;
 	}
-	answer_index(x, 1);
-	answer_empty(x, 404);
+	answer_missing(x);
 	return true;
 }
 
@@ -126,7 +134,7 @@ static void get_below(struct exchange *x, struct str prefix)
 		return;
 	}
 	if (!out->n) {
-		answer_empty(x, 404);
+		answer_missing(x);
 		return;
 	}
 	buf_put_char(out, ']');
@@ -144,7 +152,8 @@ static struct str cut_key(struct str key, size_t prefix_size, struct str separat
 static void get_keys(struct exchange *x, struct str prefix)
 {
 	struct buf *out = exchange_body(x);
-	struct str separator = request_param(&x->request, "separator"), last = STR_NONE;
+	struct str separator = request_param(&x->request, "separator");
+	OWN_EMBEDDED(buf_fini) struct buf last = { 0 };
 	struct kv_record record;
 	struct kv_walk w;
 	uint64_t index;
@@ -163,11 +172,11 @@ static void get_keys(struct exchange *x, struct str prefix)
 		if (!kv_record_decode(w.value, NULL, &record)) {
 			index = max_of(index, record.modify_index);
 		}
-		if (last.p && str_eq(key, last)) {
+		if (out->n && str_eq(key, buf_str(&last))) {
 			continue;
 		}
-		last = key.n == w.key.n ? STR_NONE
-					: arena_str(&x->arena, key); /* whole keys differ anyway */
+		buf_clear(&last);
+		buf_put_str(&last, key);
 		buf_put_char(out, out->n ? ',' : '[');
 		json_put_string(out, key);
 	}
@@ -176,7 +185,7 @@ static void get_keys(struct exchange *x, struct str prefix)
 		return;
 	}
 	if (!out->n && prefix.n) {
-		answer_empty(x, 404);
+		answer_missing(x);
 		return;
 	}
 	buf_put_cstr(out, out->n ? "]" : "[]");

@@ -93,8 +93,8 @@ static void render_head(struct exchange *x, struct str body)
 		c->close_after |= x->stream->size < 0 && a->http_1_0;
 	}
 	c->close_after |= !x->request.keep_alive || e->draining;
-	if (c->close_after) {
-		a->connection = CONNECTION_CLOSE;
+	if (c->close_after) { /* with 1.0 that goes without saying */
+		a->connection = a->http_1_0 ? CONNECTION_DEFAULT : CONNECTION_CLOSE;
 	} else if (a->http_1_0) {
 		a->connection = CONNECTION_KEEP_ALIVE;
 	}
@@ -216,6 +216,10 @@ void output_refuse(struct conn *c, int status, struct str why)
 	buf_put_str(head, buf_str(&text));
 	buf_put_lit(
 		head, "\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n");
+	if (status == 501) {
+		buf_clear(&text);
+		buf_put_lit(&text, "Unsupported transfer encoding");
+	}
 	c->close_after = true;
 	send_parts(c, buf_str(head), buf_str(&text));
 }

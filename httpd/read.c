@@ -11,7 +11,7 @@
 #include "common/base/hash.h"
 #include "httpd/engine.h"
 
-static bool parse_consistency(struct exchange *x, struct exchange_read *read)
+bool exchange_consistency(struct exchange *x, enum read_mode *mode_out)
 {
 	const struct request *r = &x->request;
 	struct str max_stale = request_param(r, "max_stale");
@@ -33,7 +33,7 @@ static bool parse_consistency(struct exchange *x, struct exchange_read *read)
 			STR("Cannot specify ?cached with ?consistent, conflicting semantics."));
 		return false;
 	}
-	read->mode = stale ? READ_STALE : consistent ? READ_CONSISTENT : READ_DEFAULT;
+	*mode_out = stale ? READ_STALE : consistent ? READ_CONSISTENT : READ_DEFAULT;
 	return true;
 }
 
@@ -161,7 +161,8 @@ void read_run(struct exchange *x)
 	struct catalog_barrier m = {};
 
 	x->read = read;
-	if (!parse_consistency(x, read) || !parse_wait(x, &read->wanted, &read->wait_ns)) {
+	if (!exchange_consistency(x, &read->mode) ||
+		!parse_wait(x, &read->wanted, &read->wait_ns)) {
 		return;
 	}
 	read->blocking = read->wanted > 0;
@@ -188,7 +189,9 @@ static void add_thing(struct exchange *x, enum thing kind, struct str name, uint
 
 	must(read->things_count < EXCHANGE_THINGS_MAX);
 	read->things[read->things_count].kind = kind;
-	read->things[read->things_count++].name = name;
+	/* outlives the handler: who waits is noted when it has returned */
+	read->things[read->things_count++].name =
+		read->blocking ? arena_str(&x->arena, name) : name;
 	read->index = max_of(read->index, index);
 }
 

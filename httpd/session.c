@@ -30,7 +30,10 @@ static const struct bind_object check_object = {
 static const struct bind_field body_fields[] = {
 	{ .name = "Name", .type = BIND_STR, .offset = offsetof(struct session_body, name) },
 	{ .name = "Node", .type = BIND_STR, .offset = offsetof(struct session_body, node) },
-	{ .name = "Behavior", .type = BIND_STR, .offset = offsetof(struct session_body, behavior) },
+	{ .name = "Behavior",
+		.type = BIND_STR,
+		.offset = offsetof(struct session_body, behavior),
+		.go_type = "structs.SessionBehavior" },
 	{ .name = "TTL", .type = BIND_STR, .offset = offsetof(struct session_body, ttl) },
 	{ .name = "LockDelay",
 		.type = BIND_JSON,
@@ -42,7 +45,8 @@ static const struct bind_field body_fields[] = {
 	{ .name = "ServiceChecks",
 		.type = BIND_OBJECTS,
 		.offset = offsetof(struct session_body, service_checks),
-		.object = &check_object },
+		.object = &check_object,
+		.go_type = "[]structs.ServiceCheck" },
 };
 
 /* Go's decoder knows this body as an anonymous struct. */
@@ -92,19 +96,21 @@ static struct strs merge_checks(struct exchange *x, const struct session_body *b
 {
 	struct strs merged = body->node_checks;
 
-	if (!body->checks.count) {
+	if (body->checks.present && !body->checks.count) {
 		return (struct strs) { .present = true };
 	}
-	if (!merged.count) {
+	if (!body->checks.count || (merged.present && !merged.count)) {
 		return merged;
 	}
 	merged.items = arena_array(&x->arena, struct str, merged.count + body->checks.count);
-	memcpy(merged.items, body->node_checks.items, merged.count * sizeof(*merged.items));
+	memcpy(merged.items, body->node_checks.items,
+		body->node_checks.count * sizeof(*merged.items));
 	for (uint32_t i = 0; i < body->checks.count; i++) {
 		if (!is_in(&body->node_checks, body->checks.items[i])) {
 			merged.items[merged.count++] = body->checks.items[i];
 		}
 	}
+	merged.present = true;
 	return merged;
 }
 
@@ -142,9 +148,6 @@ static bool parse_body(struct exchange *x, struct session_body *body)
 	if (is_null(tree, "NodeChecks")) {
 		body->node_checks = (struct strs) { 0 };
 	}
-	if (is_null(tree, "Checks")) {
-		body->checks = (struct strs) { 0 };
-	}
 	return true;
 }
 
@@ -157,7 +160,6 @@ void handle_session_create(struct exchange *x)
 		.node = x->httpd->conf->node_name,
 		.behavior = STR("release"),
 		.ttl = STR(""),
-		.checks = health,
 		.node_checks = health,
 	};
 	OWN_EMBEDDED(buf_fini) struct buf payload = { 0 };
@@ -233,6 +235,16 @@ static void put_session(struct exchange *x, struct str id)
 	}
 }
 
+/*
+ * The index that is shown is that of all sessions, as Consul does; waiting goes by that of the
+ * session or node alone.
+ */
+static void answer_sessions(struct exchange *x)
+{
+	answer_index(x, thing_index(x->txn, THING_SESSIONS, STR("")));
+	answer_json(x, 200);
+}
+
 void handle_session_info(struct exchange *x)
 {
 	struct uuid id;
@@ -247,7 +259,7 @@ void handle_session_info(struct exchange *x)
 	buf_put_char(exchange_body(x), '[');
 	put_session(x, str_n(id.b, sizeof(id.b)));
 	buf_put_char(exchange_body(x), ']');
-	answer_json(x, 200);
+	answer_sessions(x);
 }
 
 void handle_session_list(struct exchange *x)
@@ -264,7 +276,7 @@ void handle_session_list(struct exchange *x)
 		put_session(x, w.key);
 	}
 	buf_put_char(exchange_body(x), ']');
-	answer_json(x, 200);
+	answer_sessions(x);
 }
 
 void handle_session_node(struct exchange *x)
@@ -290,5 +302,5 @@ void handle_session_node(struct exchange *x)
 		put_session(x, str_skip(w.key, prefix.n));
 	}
 	buf_put_char(exchange_body(x), ']');
-	answer_json(x, 200);
+	answer_sessions(x);
 }

@@ -94,6 +94,7 @@ void handle_txn(struct exchange *x)
 	OWN_EMBEDDED(buf_fini) struct buf payload = { 0 };
 	struct txn_body body;
 	struct cmd_txn m = { 0 };
+	enum read_mode mode;
 	bool read_only = true;
 
 	if (!txn_body_parse(x, &body)) {
@@ -109,6 +110,9 @@ void handle_txn(struct exchange *x)
 	}
 	for (uint32_t i = 0; i < m.ops.count; i++) {
 		read_only &= !writes(&m.ops.items[i]);
+	}
+	if (read_only && !exchange_consistency(x, &mode)) {
+		return;
 	}
 	cmd_txn_encode(&payload, &m);
 	exchange_propose_then(

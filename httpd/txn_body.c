@@ -207,6 +207,8 @@ static int make_check(
 	if (catalog_body_check(&x->arena, body->object ? body->object : &nothing, &m, why)) {
 		return ST_INVALID;
 	}
+	/* Here a definition says nothing about the type. */
+	m.type = body->object ? json_find_text(body->object, "Type") : STR("");
 	health_check_encode(object, &m);
 	return 0;
 }

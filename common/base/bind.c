@@ -42,7 +42,8 @@ static int wrong_type(const struct binding *b, const struct json *v, const char 
 	if (b->why) {
 		buf_printf(b->why, "json: cannot unmarshal %s", json_go_type(v));
 		if (v->type == JSON_NUMBER) {
-			bool integer = strcmp(go_type, "string") && strcmp(go_type, "bool");
+			bool integer = b->field->type == BIND_INT || b->field->type == BIND_U64 ||
+				       b->field->type == BIND_DURATION;
 
 			if (integer) {
 				buf_printf(b->why, " " STR_FMT, STR_ARG(v->text));
@@ -57,7 +58,7 @@ static int wrong_type(const struct binding *b, const struct json *v, const char 
 static int bind_str(const struct binding *b, const struct json *v, struct str *out)
 {
 	if (v->type != JSON_STRING) {
-		return wrong_type(b, v, "string");
+		return wrong_type(b, v, b->field->go_type ? b->field->go_type : "string");
 	}
 	*out = v->text;
 	return 0;
@@ -224,8 +225,14 @@ static int bind_objects(const struct binding *b, const struct json *v, struct bi
 	at = arena_alloc_array(b->arena, v->count, b->field->object->size);
 	*out = (struct bind_list) { at, v->count, true };
 	json_for_each (item, v) {
-		int r = bind_object(b->field->object, item, b->arena, at, b->why);
+		const char *go_type = go_type_of(b->field);
+		int r;
 
+		if (item->type != JSON_OBJECT && item->type != JSON_NULL &&
+			strncmp(go_type, "[]", 2) == 0 && go_type[2]) {
+			return wrong_type(b, item, go_type + 2);
+		}
+		r = bind_object(b->field->object, item, b->arena, at, b->why);
 		if (r) {
 			return r;
 		}

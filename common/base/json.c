@@ -124,7 +124,8 @@ static const yajl_callbacks callbacks = {
 	.yajl_end_array = on_close,
 };
 
-int json_parse(struct arena *arena, struct str input, struct json **out, struct buf *why)
+static int parse(
+	struct arena *arena, struct str input, bool first, struct json **out, struct buf *why)
 {
 	struct builder b = { .arena = arena };
 	yajl_handle parser = yajl_alloc(&callbacks, NULL, &b);
@@ -134,6 +135,7 @@ int json_parse(struct arena *arena, struct str input, struct json **out, struct 
 	b.parser = parser;
 	yajl_config(parser, yajl_dont_validate_strings,
 		1); /* Go replaces bad UTF-8 rather than refusing it */
+	yajl_config(parser, yajl_allow_trailing_garbage, first ? 1 : 0);
 	status = yajl_parse(parser, (const unsigned char *)input.p, input.n);
 	if (status == yajl_status_ok) {
 		status = yajl_complete_parse(parser);
@@ -147,6 +149,16 @@ int json_parse(struct arena *arena, struct str input, struct json **out, struct 
 	}
 	*out = b.root;
 	return 0;
+}
+
+int json_parse(struct arena *arena, struct str input, struct json **out, struct buf *why)
+{
+	return parse(arena, input, false, out, why);
+}
+
+int json_parse_first(struct arena *arena, struct str input, struct json **out, struct buf *why)
+{
+	return parse(arena, input, true, out, why);
 }
 
 const struct json *json_find(const struct json *object, const char *key)

@@ -36,6 +36,9 @@ enum { JSON_DEPTH_MAX = 64 };
  * JSON_DEPTH_MAX is ST_INVALID too.
  */
 int json_parse(struct arena *arena, struct str input, struct json **out, struct buf *why);
+/* The same, but what follows the first value is not looked at (as Go's Decoder reads request
+ * bodies). */
+int json_parse_first(struct arena *arena, struct str input, struct json **out, struct buf *why);
 
 const struct json *json_find(
 	const struct json *object, const char *key); /* exact; NULL when absent or no object */

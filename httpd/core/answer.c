@@ -35,6 +35,7 @@ static const struct status_row statuses[] = {
 	STATUS(429, "Too Many Requests"),
 	STATUS(431, "Request Header Fields Too Large"),
 	STATUS(500, "Internal Server Error"),
+	STATUS(501, "Not Implemented"),
 	STATUS(503, "Service Unavailable"),
 };
 

@@ -46,6 +46,7 @@ struct head_state {
 	struct request *request;
 	struct header *headers;
 	uint32_t room;
+	const char *name_end; /* of the newest header's name */
 	bool in_value, folded, bad_name, too_many, complete;
 };
 
@@ -77,6 +78,7 @@ static int on_field(http_parser *p, const char *at, size_t n)
 		s->headers = bigger;
 		s->room = room;
 	}
+	s->name_end = at + n;
 	s->headers[r->headers_count++] = (struct header) { str_n(at, n), STR("") };
 	s->in_value = false;
 	return 0;
@@ -129,16 +131,25 @@ static enum method method_of(unsigned method)
 	}
 }
 
-static struct str reason_of(const http_parser *p, const struct head_state *s)
+/* at: the byte that the library stopped at. */
+static struct str reason_of(const http_parser *p, const struct head_state *s, struct str at)
 {
+	enum http_errno error = HTTP_PARSER_ERRNO(p);
+
 	if (s->folded) {
 		return STR("folded header");
 	}
-	if (s->bad_name || HTTP_PARSER_ERRNO(p) == HPE_INVALID_HEADER_TOKEN) {
+	if (s->bad_name) {
 		return STR("invalid header name");
 	}
-	return HTTP_PARSER_ERRNO(p) == HPE_INVALID_VERSION ? STR("malformed HTTP version")
-							   : STR("");
+	if (error == HPE_INVALID_VERSION) {
+		return STR("malformed HTTP version");
+	}
+	if (error != HPE_INVALID_HEADER_TOKEN || (at.n && (at.p[0] == '\r' || at.p[0] == '\n'))) {
+		return STR(""); /* a line without a colon among them */
+	}
+	return s->name_end && !s->in_value ? STR("invalid header value")
+					   : STR("invalid header name");
 }
 
 /* The method at the front, when it is none that the library knows: STR_NONE otherwise. */
@@ -158,7 +169,8 @@ static struct str unknown_method(const http_parser *p, struct str head)
 	return method;
 }
 
-static void run(http_parser *p, struct head_state *s, struct str method, struct str rest)
+/* Returns what was not parsed. */
+static struct str run(http_parser *p, struct head_state *s, struct str method, struct str rest)
 {
 	static const http_parser_settings settings = {
 		.on_url = on_url,
@@ -172,28 +184,36 @@ static void run(http_parser *p, struct head_state *s, struct str method, struct 
 	if (method.n) {
 		http_parser_execute(p, &settings, method.p, method.n);
 	}
-	http_parser_execute(p, &settings, rest.p, rest.n);
+	return str_skip(rest, http_parser_execute(p, &settings, rest.p, rest.n));
 }
 
 int parser_head(struct str head, struct arena *arena, struct request *out, struct str *why_out)
 {
 	struct head_state state = { .arena = arena, .request = out };
 	http_parser parser;
-	struct str method;
+	struct str method, rest;
 
+	if (head.p[0] == '\r' || head.p[0] == '\n') {
+		return ST_INVALID; /* RFC 7230, 3.5 would skip it; Go's server does not */
+	}
 	http_parser_set_max_header_size(REQUEST_HEAD_MAX + 1);
-	run(&parser, &state, STR(""), head);
+	rest = run(&parser, &state, STR(""), head);
 	method = unknown_method(&parser, head);
 	if (method.n) { /* parsed as if it were one that no route has */
-		run(&parser, &state, STR("PATCH"), str_skip(head, method.n));
+		rest = run(&parser, &state, STR("PATCH"), str_skip(head, method.n));
 	}
 	if (!state.complete) {
-		*why_out = reason_of(&parser, &state);
+		*why_out = reason_of(&parser, &state, rest);
 		return state.too_many ? ST_TOO_LARGE : ST_INVALID;
 	}
-	if (parser.http_major != 1) {
-		*why_out = STR("unsupported protocol version");
+	if (parser.http_major !=
+		1) { /* 0.9 is what the library takes a line without a version for */
+		*why_out = parser.http_major ? STR("unsupported protocol version") : STR("");
 		return ST_INVALID;
+	}
+	if (head.p[out->target.p - head.p - 1] != ' ' ||
+		head.p[out->target.p - head.p - 2] == ' ') {
+		return ST_INVALID; /* exactly one space, which the library does not insist on */
 	}
 	out->headers = state.headers;
 	out->method = method_of(parser.method);

@@ -81,6 +81,9 @@ int request_parse(struct str head, struct arena *arena, struct request *out, str
 	if (rc) {
 		return rc;
 	}
+	if (request_header(out, "transfer-encoding").n && !out->chunked) {
+		return ST_UNSUPPORTED;
+	}
 	expect = request_header(out, "expect");
 	if (expect.n) {
 		out->expects_continue = str_ieq(expect, STR("100-continue"));

@@ -55,9 +55,9 @@ struct request {
 };
 
 /*
- * Parses a complete head (it ends with an empty line). 0; ST_INVALID with the reason phrase Go's
- * server would add in *why_out ("" or "missing required Host header" ...); ST_TOO_LARGE: too many
- * headers or parameters.
+ * Parses a complete head (it ends with an empty line). 0; ST_INVALID with the reason phrase that
+ * Go's server would add in *why_out ("" or "missing required Host header" ...); ST_TOO_LARGE: too
+ * many headers or parameters; ST_UNSUPPORTED: a transfer coding that is not chunked.
  */
 int request_parse(struct str head, struct arena *arena, struct request *out, struct str *why_out);
 

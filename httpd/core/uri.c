@@ -89,6 +89,81 @@ struct str uri_clean(struct str path, struct arena *arena)
 	return str_n(text, n);
 }
 
+/* What Unicode calls controls, formats, separators and private use; the space is printable. */
+static const struct {
+	uint32_t first, last;
+} unprintable[] = {
+	{ 0x0, 0x1f },
+	{ 0x7f, 0xa0 },
+	{ 0xad, 0xad },
+	{ 0x600, 0x605 },
+	{ 0x61c, 0x61c },
+	{ 0x6dd, 0x6dd },
+	{ 0x70f, 0x70f },
+	{ 0x1680, 0x1680 },
+	{ 0x180e, 0x180e },
+	{ 0x2000, 0x200f },
+	{ 0x2028, 0x202f },
+	{ 0x205f, 0x206f },
+	{ 0x3000, 0x3000 },
+	{ 0xe000, 0xf8ff },
+	{ 0xfeff, 0xfeff },
+	{ 0xfff9, 0xfffb },
+	{ 0xfffe, 0xffff },
+	{ 0xe0000, 0x10ffff },
+};
+
+static bool is_printable(uint32_t c)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(unprintable); i++) {
+		if (c >= unprintable[i].first && c <= unprintable[i].last) {
+			return false;
+		}
+	}
+	return true;
+}
+
+/* One character of two to four bytes, or one byte that begins none (as U+FFFD). Returns its size.
+ */
+static size_t next_rune(struct str s, uint32_t *out)
+{
+	uint8_t lead = (uint8_t)s.p[0];
+	size_t n = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1;
+
+	*out = 0xfffd;
+	if (n == 1 || s.n < n || !utf8_valid(str_cut(s, n))) {
+		return 1;
+	}
+	*out = lead & (0xffu >> (n + 1));
+	for (size_t i = 1; i < n; i++) {
+		*out = *out << 6 | ((uint8_t)s.p[i] & 0x3f);
+	}
+	return n;
+}
+
+bool uri_printable(struct str path)
+{
+	uint32_t rune;
+	size_t i = 0;
+
+	while (i < path.n) {
+		uint8_t byte = (uint8_t)path.p[i];
+
+		if (byte >= 0x20 && byte < 0x7f) {
+			i++;
+			continue;
+		}
+		if (byte < 0x80) {
+			return false;
+		}
+		i += next_rune(str_skip(path, i), &rune);
+		if (!is_printable(rune)) {
+			return false;
+		}
+	}
+	return true;
+}
+
 static size_t params_ceiling(struct str query)
 {
 	size_t count = 1;

@@ -16,6 +16,10 @@ int uri_decode(struct str s, bool plus, struct arena *arena, struct str *out);
  * it is clean already. */
 struct str uri_clean(struct str path, struct arena *arena);
 
+/* Does Go's unicode.IsPrint hold for every character? (Bytes that are not UTF-8 do: they are U+FFFD
+ * there.) */
+bool uri_printable(struct str path);
+
 /* Fills params of r from r->raw_query; sets params_malformed. ST_TOO_LARGE over REQUEST_PARAMS_MAX.
  */
 int uri_parse_query(struct request *r, struct arena *arena);

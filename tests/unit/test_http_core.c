@@ -53,6 +53,9 @@ TEST(request_refused)
 		{ "GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n", "" },
 		{ "GET v1 HTTP/1.1\r\nHost: a\r\n\r\n", "" },
 		{ "GARBAGE\r\n\r\n", "" },
+		{ "GET  / HTTP/1.1\r\nHost: a\r\n\r\n", "" },
+		{ "\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", "" },
+		{ "GET / HTTP/1.1\r\nHost: a\r\nnocolon\r\n\r\n", "" },
 		{ "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n", "" },
 		{ "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: "
 		  "chunked\r\n\r\n",
@@ -224,6 +227,22 @@ TEST(paths_cleaned)
 }
 END_TEST
 
+TEST(paths_printable)
+{
+	static const char *const good[] = { "/a b~", "/\xc3\xa4", "/\xf0\x9f\x98\x80", "/\xff\xc3",
+		"/\xe2\x82" };
+	static const char *const bad[] = { "/\x01", "/\x7f", "/\xc2\xa0", "/\xe2\x80\xa8",
+		"/a\xef\xbb\xbf" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+		ck_assert(uri_printable(str_of(good[i])));
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		ck_assert(!uri_printable(str_of(bad[i])));
+	}
+}
+END_TEST
+
 TEST(paths_encoded)
 {
 	OWN_EMBEDDED(buf_fini) struct buf out = { 0 };
@@ -354,5 +373,5 @@ TEST(waiters_all_woken_in_order)
 END_TEST
 
 UNIT_MAIN("http_core", request_line, request_refused, request_unknown_method, request_limits,
-	request_tokens, request_gzip, head_end, chunked_bodies, paths_cleaned, paths_encoded,
-	routes_found, answer_heads, waiters_woken, waiters_all_woken_in_order)
+	request_tokens, request_gzip, head_end, chunked_bodies, paths_cleaned, paths_printable,
+	paths_encoded, routes_found, answer_heads, waiters_woken, waiters_all_woken_in_order)
