@@ -10,8 +10,8 @@
 #include "dnsd/hooks.h"
 
 const struct metric_row dnsd_metrics[METRICS_COUNT] = {
-	[METRIC_DOMAIN_QUERY] = { "dns.domain_query", METRIC_SAMPLE, "" },
-	[METRIC_PTR_QUERY] = { "dns.ptr_query", METRIC_SAMPLE, "" },
+	[METRIC_DOMAIN_QUERY] = { "dns.domain_query", METRIC_SAMPLE, "node=$node" },
+	[METRIC_PTR_QUERY] = { "dns.ptr_query", METRIC_SAMPLE, "node=$node" },
 	[METRIC_DROPPED] = { "dns.dropped", METRIC_COUNTER, "" },
 	[METRIC_FORWARDED] = { "dns.forwarded", METRIC_COUNTER, "" },
 	[METRIC_REFUSED_BUSY] = { "dns.refused_busy", METRIC_COUNTER, "" },

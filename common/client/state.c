@@ -25,8 +25,9 @@ struct state_reader {
 	char *data_dir;
 	struct page_reader *catalog, *raft;
 	struct db *db;
-	uint64_t generation; /* of db */
-	struct mono again;   /* not before: the next attempt to open */
+	uint64_t generation;	  /* of db */
+	struct catalog_page page; /* as last read */
+	struct mono again;	  /* not before: the next attempt to open */
 	struct log_limit limit;
 };
 
@@ -105,7 +106,12 @@ int state_read(struct state_reader *r, struct kv_txn **out, uint64_t *applied_ou
 	struct catalog_page page;
 	struct kv_txn *t;
 
-	if (!page_read(r->catalog, &page) || !page.ready) {
+	if (!page_read(r->catalog, &page)) {
+		page = r->page; /* its writer was killed while writing: until it is back, what it
+				   said last */
+	}
+	r->page = page;
+	if (!page.ready) {
 		return ST_NOT_READY;
 	}
 	if (!r->db || r->generation != page.generation) {

@@ -239,6 +239,7 @@ static int life(struct daemon *d, int argc, char **argv)
 	}
 	log_level_apply(d->conf);
 	d->metrics = metrics_new(d->spec->metrics, d->spec->metrics_count);
+	metrics_node_set(d->metrics, d->conf->node_name);
 	signals_watch(d);
 	r = work_begin(d);
 	if (!r) {

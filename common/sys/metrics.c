@@ -26,6 +26,7 @@ struct metric {
 struct metrics {
 	const struct metric_row *rows;
 	size_t count;
+	char *node;			/* the value of labels written node=$node */
 	struct wall began, finished_at; /* of the intervals */
 	struct metric items[];
 };
@@ -41,7 +42,14 @@ struct metrics *metrics_new(const struct metric_row *rows, size_t count)
 
 void metrics_free(struct metrics *m)
 {
+	free(m->node);
 	free(m);
+}
+
+void metrics_node_set(struct metrics *m, struct str node)
+{
+	free(m->node);
+	m->node = str_dup(node);
 }
 
 void metrics_add(struct metrics *m, size_t row, double v)
@@ -92,7 +100,7 @@ static void name_render(struct jsonw *w, struct str prefix, const struct metric_
 	jsonw_str(w, buf_str(&name));
 }
 
-static void labels_render(struct jsonw *w, const struct metric_row *row)
+static void labels_render(struct jsonw *w, const struct metrics *m, const struct metric_row *row)
 {
 	struct str rest = str_of(row->label ? row->label : "");
 
@@ -103,7 +111,7 @@ static void labels_render(struct jsonw *w, const struct metric_row *row)
 		struct str key = str_split(label, '=', &value);
 
 		jsonw_key(w, key);
-		jsonw_str(w, value);
+		jsonw_str(w, str_is(value, "$node") ? str_of(m->node) : value);
 	}
 	jsonw_close(w, '}');
 }
@@ -149,7 +157,7 @@ static void kind_render(
 		} else {
 			interval_render(w, &m->items[i].finished);
 		}
-		labels_render(w, &m->rows[i]);
+		labels_render(w, m, &m->rows[i]);
 		jsonw_close(w, '}');
 	}
 }

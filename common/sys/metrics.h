@@ -15,13 +15,15 @@ enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_SAMPLE };
 struct metric_row {
 	const char *name; /* "dns.domain_query" */
 	enum metric_kind kind;
-	const char *label; /* "op=set", "" */
+	const char *label; /* "op=set", "node=$node", "" */
 };
 
 struct metrics;
 struct metrics *metrics_new(const struct metric_row *rows, size_t count);
 void metrics_free(struct metrics *m);
 DEFINE_OWN(struct metrics, metrics_free)
+/* What $node in labels stands for (copied). */
+void metrics_node_set(struct metrics *m, struct str node);
 /* row: index into the rows given at new (an enum of the daemon) */
 void metrics_add(
 	struct metrics *m, size_t row, double v); /* counter: += v; sample: one observation */

@@ -283,3 +283,29 @@ def test_reload_of_dns_config(make_node):
     wait_until(lambda: len(ask(node, "many.service.consul").sections[0]) == 3)
     answer = ask(node, "many.service.consul")
     assert "tc" in answer.flags and answer.sections[0][0][1] == 3
+
+
+def test_no_query_fails_while_the_writers_are_killed(node):
+    floods = [Flood(node), Flood(node, tcp=True)]
+    for daemon in ("catalogd", "raftd", "catalogd", "gossipd", "raftd"):
+        pid = node.kill(daemon)
+        node.wait_restarted(daemon, pid)
+        register(node, "after-" + daemon, Port=1)
+    for flood in floods:
+        flood.stop()
+
+
+@pytest.mark.parametrize("address, asked", [("0.0.0.0", "127.99.1.7"), ("::", "::1"), ("127.99.2.1 127.99.2.2", "127.99.2.2")])
+def test_answers_leave_from_where_the_question_came(make_node, address, asked):
+    port = 20000 + random.randrange(10000)
+    node = make_node(config={"addresses": {"dns": address}, "ports": {"dns": port}}).start()
+    family = socket.AF_INET6 if ":" in asked else socket.AF_INET
+    query = wire_dns.encode_query("n1.node.consul", 1)
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(2)
+        sock.connect((asked, port))  # takes answers from this address only
+        sock.send(query)
+        assert wire_dns.Message(sock.recv(4096)).rcode == "NOERROR"
+    with socket.create_connection((asked, port), timeout=2) as sock:
+        sock.sendall(struct.pack("!H", len(query)) + query)
+        assert tcp_answer(sock).rcode == "NOERROR"
