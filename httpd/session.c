@@ -252,7 +252,8 @@ void handle_session_info(struct exchange *x)
 	if (!session_id(x, &id)) {
 		return;
 	}
-	read_thing(x, THING_SESSION, str_n(id.b, sizeof(id.b)));
+	/* The name is looked at again when this function has returned. */
+	read_thing(x, THING_SESSION, arena_str(&x->arena, str_n(id.b, sizeof(id.b))));
 	if (read_held(x)) {
 		return;
 	}

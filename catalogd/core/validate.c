@@ -62,34 +62,7 @@ int validate_service(struct service_def *s, struct buf *why)
 	return 0;
 }
 
-static bool has_text(const struct json *definition, const char *key)
-{
-	return json_find_text(definition, key).n > 0;
-}
-
-/* The kind of a check registered without one follows from its definition. */
-static void check_type(struct health_check *h, struct arena *arena)
-{
-	struct json *d;
-
-	if (h->type.n || h->definition_json.n <= 2 ||
-		json_parse(arena, h->definition_json, &d, NULL)) {
-		return;
-	}
-	if (has_text(d, "GRPC")) {
-		h->type = STR("grpc");
-	} else if (has_text(d, "HTTP") && has_text(d, "Interval")) {
-		h->type = STR("http");
-	} else if (has_text(d, "TTL")) {
-		h->type = STR("ttl");
-	} else if (has_text(d, "TCP") && has_text(d, "Interval")) {
-		h->type = STR("tcp");
-	} else if (has_text(d, "AliasNode") || has_text(d, "AliasService")) {
-		h->type = STR("alias");
-	}
-}
-
-static int check_register(struct cmd_register *cmd, struct arena *arena, struct buf *why)
+static int check_register(struct cmd_register *cmd, struct buf *why)
 {
 	if (validate_node(&cmd->node, why)) {
 		return ST_INVALID;
@@ -109,7 +82,6 @@ static int check_register(struct cmd_register *cmd, struct arena *arena, struct 
 		if (!h->check_id.n) {
 			h->check_id = h->name;
 		}
-		check_type(h, arena);
 	}
 	return 0;
 }
@@ -197,7 +169,7 @@ int catalog_validate(const struct catalog_rules *rules, uint16_t command, struct
 	struct arena *arena, struct buf *out, struct buf *why)
 {
 	switch (command) {
-		VALIDATE(cmd_register, check_register(&cmd, arena, why))
+		VALIDATE(cmd_register, check_register(&cmd, why))
 		VALIDATE(cmd_deregister, cmd.node.n ? 0 : refuse(why, "Must provide node"))
 		VALIDATE(cmd_kv,
 			cmd.key.n || cmd.op == KV_DELETE_TREE ? 0 : refuse(why, "Must provide key"))

@@ -286,8 +286,9 @@ int catalog_body_definition(struct arena *arena, const struct json *definition,
 
 /* ---- settling ---- */
 
-static int check_settle(
-	struct arena *arena, const struct check_body *b, struct health_check *out, struct buf *why)
+/* A registered check gets a type from its definition; one set in a transaction does not. */
+static int check_settle(struct arena *arena, const struct check_body *b, bool registered,
+	struct health_check *out, struct buf *why)
 {
 	const char *type;
 
@@ -295,7 +296,7 @@ static int check_settle(
 	if (catalog_body_definition(arena, b->definition, &out->definition_json, &type, why)) {
 		return ST_INVALID;
 	}
-	if (out->type.n == 0) {
+	if (registered && out->type.n == 0) {
 		out->type = str_of(type);
 	}
 	if (out->check_id.n == 0) {
@@ -354,8 +355,9 @@ int catalog_body_check(
 {
 	struct check_body b = { 0 };
 
-	return bind_object(&check_rows, body, arena, &b, why) ? ST_INVALID
-							      : check_settle(arena, &b, out, why);
+	return bind_object(&check_rows, body, arena, &b, why)
+		       ? ST_INVALID
+		       : check_settle(arena, &b, false, out, why);
 }
 
 static int checks_settle(struct arena *arena, const struct register_body *b,
@@ -371,7 +373,7 @@ static int checks_settle(struct arena *arena, const struct register_body *b,
 		const struct check_body *from = i < b->checks.count ? &listed[i] : b->check;
 		struct health_check *check = &out->checks.items[i];
 
-		if (check_settle(arena, from, check, why)) {
+		if (check_settle(arena, from, true, check, why)) {
 			return ST_INVALID;
 		}
 		if (check->node.n == 0) {
