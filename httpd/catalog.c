@@ -70,6 +70,9 @@ void handle_catalog_datacenters(struct exchange *x)
 {
 	struct jsonw w = jsonw_of(exchange_body(x));
 
+	if (request_has(&x->request, "cached")) {
+		answer_header(x, STR("X-Cache"), STR("MISS"));
+	}
 	jsonw_open(&w, '[');
 	jsonw_str(&w, x->httpd->conf->datacenter);
 	jsonw_close(&w, ']');
@@ -293,8 +296,8 @@ static int nibble(char c)
 				      : -1;
 }
 
-/* The hex digits of a node ID's beginning, dashes left out: bytes, and whether half a byte follows.
- * -1: no such text. */
+/* The hex digits of a node ID's beginning, dashes left out, and how many there are. -1: no such
+ * text. */
 static int id_digits(struct str text, uint8_t bytes[16])
 {
 	int count = 0;
@@ -319,18 +322,16 @@ static int id_digits(struct str text, uint8_t bytes[16])
 static bool node_by_id(struct exchange *x, struct str text, struct str *out)
 {
 	uint8_t bytes[16];
-	int digits = text.n >= 2 ? id_digits(text, bytes) : -1;
+	int digits = id_digits(text, bytes);
 	struct kv_walk w;
 	bool found = false;
 
-	if (digits < 2) {
+	/* whole bytes only */
+	if (digits < 2 || digits % 2) {
 		return false;
 	}
 	kv_walk_init(&w, x->txn, STATE_NODE_IDS, str_n(bytes, (size_t)digits / 2));
 	while (kv_walk_next(&w)) {
-		if (digits % 2 && (w.key.p[digits / 2] & 0xf0) != (char)bytes[digits / 2]) {
-			continue;
-		}
 		if (found) {
 			return false;
 		}
@@ -369,7 +370,8 @@ static int named_cmp(const void *a, const void *b)
 		((const struct named_service *)a)->id, ((const struct named_service *)b)->id);
 }
 
-/* The services of a node that the filter lets through, by ID; in the arena. */
+/* The services of a node that the filter lets through, by ID; in the arena. NULL: it has none at
+ * all. */
 static struct named_service *services_find(
 	struct list_query *l, struct str node, uint32_t *count_out)
 {
@@ -382,11 +384,13 @@ static struct named_service *services_find(
 	while (kv_walk_next(&w)) {
 		struct service_record record;
 
-		if (service_record_decode(w.value, &l->x->arena, &record) ||
-			!list_matches(l, record.json)) {
+		if (service_record_decode(w.value, &l->x->arena, &record)) {
 			continue;
 		}
 		items = wire_list_room(&l->x->arena, items, count, &size, sizeof(items[0]));
+		if (!list_matches(l, record.json)) {
+			continue;
+		}
 		items[count++] = (struct named_service) { record.def.id, record.json };
 	}
 	if (count) {
@@ -408,6 +412,10 @@ static void node_put(struct list_query *l, struct str node, struct str node_json
 	jsonw_keyc(&w, "Node");
 	jsonw_raw(&w, node_json);
 	jsonw_keyc(&w, "Services");
+	if (as_list && !services) {
+		jsonw_raw(&w, STR("null}"));
+		return;
+	}
 	jsonw_open(&w, as_list ? '[' : '{');
 	for (uint32_t i = 0; i < count; i++) {
 		if (!as_list) {

@@ -162,6 +162,23 @@ static struct str node_of_instance(struct str key)
 	return node_of_key(rest);
 }
 
+/* The hot path: status and json stand first, the rest of the record is not looked at. */
+static void instance_add(struct list_query *l, struct str key, struct str value)
+{
+	struct cursor c = cursor_of(value);
+	uint8_t status = cursor_u8(&c);
+	struct str json = wire_get_STR(&c, NULL), node = l->near ? node_of_instance(key) : STR_NONE;
+
+	if (!instance_wanted(l, value)) {
+		return;
+	}
+	if (l->weeds && status != HEALTH_PASSING) {
+		list_add_out(l, json, node);
+	} else {
+		list_add(l, json, node);
+	}
+}
+
 void handle_health_service(struct exchange *x)
 {
 	struct str service = exchange_lower(x, x->request.name);
@@ -175,21 +192,14 @@ void handle_health_service(struct exchange *x)
 		return;
 	}
 	l.narrowed |= passing;
+	l.weeds = passing;
 	read_thing(x, THING_SERVICE_HEALTH, service);
 	if (list_held(&l)) {
 		return;
 	}
 	kv_walk_init(&w, x->txn, STATE_HEALTH, state_key2(&room, service, STR("")));
 	while (kv_walk_next(&w)) {
-		/* the hot path: status and json stand first, the rest of the record is not looked
-		 * at */
-		struct cursor c = cursor_of(w.value);
-		uint8_t status = cursor_u8(&c);
-		struct str json = wire_get_STR(&c, NULL);
-
-		if ((!passing || status == HEALTH_PASSING) && instance_wanted(&l, w.value)) {
-			list_add(&l, json, l.near ? node_of_instance(w.key) : STR_NONE);
-		}
+		instance_add(&l, w.key, w.value);
 	}
 	list_end(&l);
 }

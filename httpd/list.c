@@ -138,21 +138,19 @@ static void append(struct list_query *l, struct str json)
 	buf_put_str(body, json);
 }
 
-static void collect(struct list_query *l, struct str json, struct str node)
+static void collect(struct list_query *l, struct str json, struct str node, bool is_out)
 {
 	struct coordinate place;
+	double distance = INFINITY;
 
 	if (l->count == l->room) {
 		l->room = max_of(l->room * 2, 64u);
 		l->elements = xrealloc(l->elements, l->room * sizeof(l->elements[0]));
 	}
-	l->elements[l->count] = (struct list_element) {
-		.json = json,
-		.distance = coordinate_find(l, node, &place)
-				    ? coordinate_distance(&l->origin, &place)
-				    : INFINITY,
-		.number = l->count,
-	};
+	if (l->near && coordinate_find(l, node, &place)) {
+		distance = coordinate_distance(&l->origin, &place);
+	}
+	l->elements[l->count] = (struct list_element) { json, distance, l->count, is_out };
 	l->count++;
 }
 
@@ -161,10 +159,17 @@ void list_add(struct list_query *l, struct str json, struct str node)
 	if (!list_matches(l, json)) {
 		return;
 	}
-	if (l->near) {
-		collect(l, json, node);
+	if (l->near || l->weeds) {
+		collect(l, json, node, false);
 	} else {
 		append(l, json);
+	}
+}
+
+void list_add_out(struct list_query *l, struct str json, struct str node)
+{
+	if (list_matches(l, json)) {
+		collect(l, json, node, true);
 	}
 }
 
@@ -178,19 +183,31 @@ static int element_cmp(const void *a, const void *b)
 	return x->number < y->number ? -1 : 1;
 }
 
+/* Puts what was collected into the body, in its order. */
+static void collected_put(struct list_query *l)
+{
+	uint32_t count = l->count;
+
+	if (l->near) {
+		qsort(l->elements, count, sizeof(l->elements[0]), element_cmp);
+	}
+	l->count = 0;
+	for (uint32_t i = 0; i < count;) {
+		if (l->elements[i].is_out) {
+			l->elements[i] = l->elements[--count];
+		} else {
+			append(l, l->elements[i++].json);
+		}
+	}
+}
+
 void list_end(struct list_query *l)
 {
 	struct exchange *x = l->x;
 	struct buf *body = exchange_body(x);
 
-	if (l->near && l->count) {
-		uint32_t count = l->count;
-
-		qsort(l->elements, count, sizeof(l->elements[0]), element_cmp);
-		l->count = 0;
-		for (uint32_t i = 0; i < count; i++) {
-			append(l, l->elements[i].json);
-		}
+	if ((l->near || l->weeds) && l->count) {
+		collected_put(l);
 	}
 	if (l->count) {
 		buf_put_char(body, ']');

@@ -22,6 +22,7 @@ struct list_element {
 	struct str json;
 	double distance;
 	uint32_t number;
+	bool is_out;
 };
 
 struct list_query {
@@ -30,7 +31,8 @@ struct list_query {
 	struct arena scratch; /* of the filter */
 	bool narrowed;	      /* shows only a part of the thing: the engine compares answers */
 	bool has_meta, has_tags;
-	bool near; /* elements are collected and sorted */
+	bool near;  /* elements are collected and sorted */
+	bool weeds; /* elements are collected, and some of them are out */
 	struct coordinate origin;
 	struct list_element *elements;
 	uint32_t count, room;
@@ -46,6 +48,9 @@ bool list_wants_meta(const struct list_query *l, const struct pairs *node_meta);
 bool list_wants_tags(const struct list_query *l, const struct strs *tags);
 /* node: its name in lower case, for ?near. json: borrowed from the transaction. */
 void list_add(struct list_query *l, struct str json, struct str node);
+/* For ?passing, which is applied behind ?near: an element that is out is dropped at the end, and
+ * the last one takes its place, as in Consul. l->weeds must have been set. */
+void list_add_out(struct list_query *l, struct str json, struct str node);
 bool list_matches(struct list_query *l, struct str json); /* ?filter alone */
 void list_end(struct list_query *l);
 void list_drop(struct list_query *l);
