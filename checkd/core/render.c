@@ -155,8 +155,9 @@ void render_node(const struct registry *r, struct jsonw *w)
 	render_pairs(w, &c->meta);
 }
 
+/* The client library's shape tells absent tags from none, and leaves the type out. */
 static void check_members(
-	const struct registry *r, const struct check *c, struct jsonw *w, struct str type)
+	const struct registry *r, const struct check *c, struct jsonw *w, bool client)
 {
 	const struct check_row *row = &c->row;
 
@@ -170,14 +171,18 @@ static void check_members(
 	member_str(w, "ServiceID", row->def.service_id);
 	member_str(w, "ServiceName", row->service_name);
 	jsonw_keyc(w, "ServiceTags");
-	render_strs(w, &row->service_tags);
-	member_str(w, "Type", type);
+	if (client && !row->service_tags.present) {
+		jsonw_null(w);
+	} else {
+		render_strs(w, &row->service_tags);
+	}
+	member_str(w, "Type", client ? STR("") : row->type);
 }
 
 void render_health_check(const struct registry *r, const struct check *c, struct jsonw *w)
 {
 	jsonw_open(w, '{');
-	check_members(r, c, w, c->row.type);
+	check_members(r, c, w, false);
 	jsonw_close(w, '}');
 }
 
@@ -186,7 +191,7 @@ void render_health_check(const struct registry *r, const struct check *c, struct
 static void render_agent_check(const struct registry *r, const struct check *c, struct jsonw *w)
 {
 	jsonw_open(w, '{');
-	check_members(r, c, w, c->row.type);
+	check_members(r, c, w, false);
 	jsonw_raw(w, STR("\"Definition\":{}," INDEXES));
 	jsonw_close(w, '}');
 }
@@ -195,7 +200,7 @@ static void render_agent_check(const struct registry *r, const struct check *c, 
 static void render_client_check(const struct registry *r, const struct check *c, struct jsonw *w)
 {
 	jsonw_open(w, '{');
-	check_members(r, c, w, STR(""));
+	check_members(r, c, w, true);
 	jsonw_raw(w, STR("\"Definition\":{\"Interval\":\"0s\",\"Timeout\":\"0s\","
 			 "\"DeregisterCriticalServiceAfter\":\"0s\",\"HTTP\":\"\","
 			 "\"Header\":null,\"Method\":\"\",\"Body\":\"\",\"TLSSkipVerify\":false,"
