@@ -100,6 +100,9 @@ static void answer_refusal(struct exchange *x, int status)
 	case ST_FULL:
 		answer_empty(x, 429);
 		break;
+	case ST_STORAGE:
+		answer_text(x, 500, STR("The log cannot be written: the disk is full or fails"));
+		break;
 	case ST_DENIED:
 		answer_text(x, 403, STR("Permission denied"));
 		break;

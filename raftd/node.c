@@ -146,7 +146,7 @@ int node_propose(struct node *n, struct mono now, struct str command, uint64_t *
 	r = log_reserve(n->log, command.n);
 	if (r < 0) {
 		note_failure(n);
-		return ST_FULL;
+		return ST_STORAGE;
 	}
 	if (r) {
 		return r;
@@ -178,7 +178,7 @@ int node_snapshot_taken(struct node *n, struct mono now, uint64_t index, uint64_
 		return ST_INVALID;
 	}
 	step(n, &event);
-	return n->disk_failures == failures ? 0 : ST_FULL;
+	return n->disk_failures == failures ? 0 : ST_STORAGE;
 }
 
 void node_advance(struct node *n, struct mono now)

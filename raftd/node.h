@@ -41,11 +41,11 @@ int node_init(struct node *n, const struct node_options *options, struct buf *wh
 void node_fini(struct node *n);
 void node_start(struct node *n, struct mono now);
 
-/* 0 with the index it will have when node_advance succeeds; ST_NOT_LEADER; ST_TOO_LARGE; ST_FULL: the disk has no room. */
+/* 0 with the index it will have when node_advance succeeds; ST_NOT_LEADER; ST_TOO_LARGE; ST_STORAGE: the disk has no room. */
 int node_propose(struct node *n, struct mono now, struct str command, uint64_t *index_out);
 /* 0: on_update tells by tag, perhaps before this returns; ST_NOT_LEADER. Tags grow. */
 int node_read_index(struct node *n, struct mono now, uint64_t tag);
-/* 0; ST_INVALID: not committed; ST_FULL: it could not be stored. */
+/* 0; ST_INVALID: not committed; ST_STORAGE. */
 int node_snapshot_taken(struct node *n, struct mono now, uint64_t index, uint64_t term);
 void node_advance(struct node *n, struct mono now);
 void node_tick(struct node *n, struct mono now);

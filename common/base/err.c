@@ -29,6 +29,7 @@ const char *status_name(int status)
 		[ST_NOT_READY] = "not ready",
 		[ST_UNSUPPORTED] = "unsupported",
 		[ST_CORRUPT] = "corrupt",
+		[ST_STORAGE] = "storage full or failing",
 	};
 
 	if (status < 0) {

@@ -24,6 +24,7 @@ enum status {
 	ST_NOT_READY,  /* the state here is known to be behind: no answer rather than an old one */
 	ST_UNSUPPORTED,
 	ST_CORRUPT, /* stored bytes do not check */
+	ST_STORAGE, /* not stored: the disk is full or fails */
 };
 
 const char *status_name(int status);

@@ -194,7 +194,7 @@ static void propose(struct sim *s)
 		rng_bytes(&s->rng, buf_reserve(&body, n), n);
 		body.n = n;
 		r = node_propose(&s->node, s->now, buf_str(&body), &index);
-		if (r && r != ST_NOT_LEADER && r != ST_FULL) {
+		if (r && r != ST_NOT_LEADER && r != ST_STORAGE) {
 			failed(s, "a proposal was refused for no reason", index);
 		}
 		s->commands += r == 0;

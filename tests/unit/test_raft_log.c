@@ -201,7 +201,7 @@ TEST(full_disk_refuses_and_recovers)
 	disk.capacity = fake_disk_bytes(&disk);
 	while ((r = node_propose(&n, now, body_of(n.raft.last_index + 1, bytes), &index)) == 0) {
 	}
-	ck_assert_int_eq(r, ST_FULL);
+	ck_assert_int_eq(r, ST_STORAGE);
 	node_advance(&n, now);
 	/* It leads on and what it accepted is committed; nothing half-made is left behind. */
 	ck_assert_int_eq(n.raft.role, RAFT_LEADER);
