@@ -11,6 +11,8 @@
 #include "common/sys/clock.h"
 #include "httpd/engine.h"
 
+enum { DISCARD_MAX = 256 << 10 };
+
 struct upload {
 	int fd;
 	size_t size;
@@ -83,7 +85,6 @@ static void refuse_large(struct exchange *x, int64_t size, size_t ceiling)
 	} else if (flags & ROUTE_BODY_TXN) {
 		setting = " See https://www.consul.io/docs/agent/options.html#txn_max_req_len.";
 	}
-	x->conn->close_after = true;
 	answer_printf(x, 413, "Request body%s too large, max size: %zu bytes.%s", shown, ceiling,
 		setting);
 }
@@ -95,7 +96,9 @@ static void finish(struct conn *c)
 
 	c->state = CONN_BUSY;
 	loop_timer_stop(&c->timer);
-	if (!x->answered) {
+	if (x->is_too_large) {
+		refuse_large(x, x->request.content_length, c->body_max);
+	} else if (!x->answered) {
 		dispatch(x);
 	}
 	exchange_settle(x);
@@ -114,13 +117,15 @@ void body_begin(struct conn *c)
 		x->answer.bare = true;
 		answer_empty(x, 417);
 	} else if (c->body_left > (int64_t)c->body_max) {
-		refuse_large(x, c->body_left, c->body_max);
+		/* What is small enough is read and forgotten, so that the connection can go on. */
+		x->is_too_large = true;
+		c->close_after |= c->body_left > DISCARD_MAX || r->expects_continue;
 	}
-	if (!x->answered && x->route && x->route->flags & ROUTE_BODY_FILE) {
+	if (!c->close_after && x->route && x->route->flags & ROUTE_BODY_FILE) {
 		c->upload = upload_new();
 		x->upload_path = c->upload->path;
 	}
-	if (x->answered || c->body_left == 0) {
+	if (c->close_after || c->body_left == 0) {
 		finish(c);
 		body_fini(c);
 		return;
@@ -142,7 +147,11 @@ static bool collect(struct conn *c, struct str bytes)
 	struct exchange *x = c->exchange;
 	size_t have = c->upload ? c->upload->size : c->body.n, before = c->body.size;
 
+	if (x->is_too_large) {
+		return true;
+	}
 	if (have + bytes.n > c->body_max) {
+		c->close_after = true;
 		refuse_large(x, -1, c->body_max);
 	} else if (!c->upload && c->engine->buffered + bytes.n > BUFFERED_MAX) {
 		c->close_after = true;

@@ -180,7 +180,9 @@ void dispatch(struct exchange *x);
 struct exchange_read {
 	enum read_mode mode;
 	bool blocking, held, compare, barrier_passed, park;
-	uint64_t wanted, index, applied, hash;
+	uint64_t wanted, applied, hash;
+	uint64_t index; /* of what the answer shows */
+	uint64_t shown; /* X-Consul-Index */
 	int64_t wait_ns;
 	struct {
 		enum thing kind; /* 0: a prefix */

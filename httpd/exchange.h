@@ -77,6 +77,7 @@ struct exchange {
 	void (*on_gone)(void *arg);
 	void *wait_arg;
 	const struct stream *stream;
+	bool is_too_large; /* the body: it is not kept */
 	bool answered, is_json, is_replying, is_waiting;
 	struct list link; /* in the engine's pool */
 };

@@ -16,6 +16,8 @@ bool exchange_consistency(struct exchange *x, enum read_mode *mode_out)
 	const struct request *r = &x->request;
 	struct str max_stale = request_param(r, "max_stale");
 	bool stale = request_has(r, "stale"), consistent = request_has(r, "consistent");
+	bool by_default = x->httpd->conf->discovery_max_stale_ns > 0 &&
+			  x->route->flags & ROUTE_SHOWS_CONSISTENCY;
 	int64_t ns;
 
 	if (max_stale.n && duration_parse(max_stale, &ns, NULL)) {
@@ -33,7 +35,27 @@ bool exchange_consistency(struct exchange *x, enum read_mode *mode_out)
 			STR("Cannot specify ?cached with ?consistent, conflicting semantics."));
 		return false;
 	}
+	stale |= by_default && !consistent && !request_has(r, "leader");
 	*mode_out = stale ? READ_STALE : consistent ? READ_CONSISTENT : READ_DEFAULT;
+	return true;
+}
+
+/* Cache-Control is checked as Consul does, though there is no cache that could be behind. */
+static bool check_cache_control(struct exchange *x)
+{
+	struct str rest = request_header(&x->request, "cache-control"), name, value;
+	int64_t seconds;
+
+	while (rest.p) {
+		name = str_trim(str_split(str_split(rest, ',', &rest), '=', &value));
+		if (!str_ieq(name, STR("max-age")) && !str_ieq(name, STR("stale-if-error"))) {
+			continue;
+		}
+		if (value.n && str_to_i64(str_trim(value), &seconds)) {
+			answer_text(x, 400, STR("Invalid Cache-Control header."));
+			return false;
+		}
+	}
 	return true;
 }
 
@@ -161,7 +183,7 @@ void read_run(struct exchange *x)
 	struct catalog_barrier m = {};
 
 	x->read = read;
-	if (!exchange_consistency(x, &read->mode) ||
+	if (!exchange_consistency(x, &read->mode) || !check_cache_control(x) ||
 		!parse_wait(x, &read->wanted, &read->wait_ns)) {
 		return;
 	}
@@ -170,10 +192,6 @@ void read_run(struct exchange *x)
 		read_failed(x, 500, STR("No path to datacenter"));
 		return;
 	}
-	if (x->route->flags & ROUTE_CACHED && request_has(&x->request, "cached")) {
-		/* There is no cache to be behind: each answer is read from the state. */
-		answer_header(x, STR("X-Cache"), STR("MISS"));
-	}
 	may_answer(x);
 	if (read->mode == READ_CONSISTENT && !read->barrier_passed) {
 		EXCHANGE_CALL(x, x->httpd->catalog_read, catalog_barrier, &m,
@@ -181,6 +199,44 @@ void read_run(struct exchange *x)
 		return;
 	}
 	run(x);
+}
+
+/*
+ * What Consul shows as the index of an answer is mostly that of whole tables, and that is what is
+ * shown here. Waiting goes by the thing alone: its index is never larger, so a client that comes
+ * back with the index of the table has seen every older change of the thing, and is woken by the
+ * next one and by nothing else.
+ */
+struct shown {
+	enum thing tables[3];
+	enum { SHOWN_ALWAYS = 1, SHOWN_IF_KNOWN, SHOWN_IF_UNKNOWN } when;
+};
+
+static const struct shown shown[THING_KINDS_COUNT] = {
+	[THING_NODE] = { { THING_NODES, THING_SERVICES }, SHOWN_IF_KNOWN },
+	[THING_SERVICE_CATALOG] = { { THING_NODES, THING_SERVICES }, SHOWN_IF_UNKNOWN },
+	[THING_SERVICE_HEALTH] = { { THING_NODES, THING_SERVICES, THING_CHECKS },
+		SHOWN_IF_UNKNOWN },
+	[THING_SERVICE_CHECKS] = { { THING_CHECKS }, SHOWN_ALWAYS },
+	[THING_NODE_CHECKS] = { { THING_CHECKS }, SHOWN_ALWAYS },
+	[THING_CHECK_STATE] = { { THING_CHECKS }, SHOWN_ALWAYS },
+	[THING_SESSION] = { { THING_SESSIONS }, SHOWN_ALWAYS },
+	[THING_NODE_SESSIONS] = { { THING_SESSIONS }, SHOWN_ALWAYS },
+};
+
+static uint64_t shown_index(struct exchange *x, enum thing kind, uint64_t index)
+{
+	const struct shown *row = &shown[kind];
+	bool known = index > 1;
+
+	if (!row->when || (row->when == SHOWN_IF_KNOWN && !known) ||
+		(row->when == SHOWN_IF_UNKNOWN && known)) {
+		return index;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(row->tables) && row->tables[i]; i++) {
+		index = max_of(index, thing_index(x->txn, row->tables[i], STR("")));
+	}
+	return index;
 }
 
 static void add_thing(struct exchange *x, enum thing kind, struct str name, uint64_t index)
@@ -193,6 +249,7 @@ static void add_thing(struct exchange *x, enum thing kind, struct str name, uint
 	read->things[read->things_count++].name =
 		read->blocking ? arena_str(&x->arena, name) : name;
 	read->index = max_of(read->index, index);
+	read->shown = max_of(read->shown, shown_index(x, kind, index));
 }
 
 void read_thing(struct exchange *x, enum thing kind, struct str name)
@@ -224,7 +281,7 @@ bool read_held(struct exchange *x)
 {
 	struct exchange_read *read = x->read;
 
-	answer_index(x, read->index);
+	answer_index(x, read->shown);
 	read->held = read->blocking && read->index <= read->wanted && !is_over(x);
 	return read->held;
 }
@@ -234,7 +291,7 @@ bool read_held_filtered(struct exchange *x)
 	struct exchange_read *read = x->read;
 	const struct hold *h = x->conn->hold;
 
-	answer_index(x, read->index);
+	answer_index(x, read->shown);
 	read->compare = read->blocking && !is_over(x) &&
 			(read->index <= read->wanted || (h && h->has_hash));
 	return false;

@@ -235,16 +235,6 @@ static void put_session(struct exchange *x, struct str id)
 	}
 }
 
-/*
- * The index that is shown is that of all sessions, as Consul does; waiting goes by that of the
- * session or node alone.
- */
-static void answer_sessions(struct exchange *x)
-{
-	answer_index(x, thing_index(x->txn, THING_SESSIONS, STR("")));
-	answer_json(x, 200);
-}
-
 void handle_session_info(struct exchange *x)
 {
 	struct uuid id;
@@ -260,7 +250,7 @@ void handle_session_info(struct exchange *x)
 	buf_put_char(exchange_body(x), '[');
 	put_session(x, str_n(id.b, sizeof(id.b)));
 	buf_put_char(exchange_body(x), ']');
-	answer_sessions(x);
+	answer_json(x, 200);
 }
 
 void handle_session_list(struct exchange *x)
@@ -277,7 +267,7 @@ void handle_session_list(struct exchange *x)
 		put_session(x, w.key);
 	}
 	buf_put_char(exchange_body(x), ']');
-	answer_sessions(x);
+	answer_json(x, 200);
 }
 
 void handle_session_node(struct exchange *x)
@@ -303,5 +293,5 @@ void handle_session_node(struct exchange *x)
 		put_session(x, str_skip(w.key, prefix.n));
 	}
 	buf_put_char(exchange_body(x), ']');
-	answer_sessions(x);
+	answer_json(x, 200);
 }
