@@ -70,9 +70,6 @@ void handle_catalog_datacenters(struct exchange *x)
 {
 	struct jsonw w = jsonw_of(exchange_body(x));
 
-	if (request_has(&x->request, "cached")) {
-		answer_header(x, STR("X-Cache"), STR("MISS"));
-	}
 	jsonw_open(&w, '[');
 	jsonw_str(&w, x->httpd->conf->datacenter);
 	jsonw_close(&w, ']');
