@@ -110,8 +110,9 @@ void connection_answer(
 /* ---- forward.c ---- */
 
 /*
- * Takes over a query that the core cannot answer alone; the client gets its answer later. before: the rng
- * as it was before the core was asked. At the limit a refusal to be sent at once is returned (borrowed).
+ * Takes over a query that the core cannot answer alone; the client gets its answer later. before:
+ * the rng as it was before the core was asked. At the limit a refusal to be sent at once is
+ * returned (borrowed).
  */
 struct str forward_start(struct dnsd *d, enum dns_outcome outcome, struct str query,
 	const struct client *client, const struct rng *before, const struct dns_reply *reply);

@@ -3,13 +3,15 @@
  * The writer's half of the naming codec. Little-endian; offsets are from the start of the record.
  *
  *   service: u32 format, views, nodes, nodes offset, targets, targets offset
- *            views    72 bytes each, sorted by tag, the first is "" (all instances):
- *                     u32 tag offset, tag size, then for V4, V6, HOSTS, TARGETS: u32 offset,
- * passing, count, 0 nodes    u32 offset, u32 size of a node record; each node once targets  16
- * bytes each: u32 node number, u32 address offset, u16 port, u16 weight, u8 address kind, u8 size,
- * u16 0 lists    V4: 4 bytes, V6: 16 bytes, HOSTS and TARGETS: u32 target number node:    u8
- * address kind, u8 address size, u8 name size, u8 plain, u16 texts, u16 0, address, name, texts
- * (u16 size, TXT data)
+ *     views    72 bytes each, sorted by tag, the first is "" (all instances):
+ *              u32 tag offset, tag size; then for V4, V6, HOSTS, TARGETS
+ *              u32 offset, passing, count, 0
+ *     nodes    u32 offset, u32 size of a node record; each node once
+ *     targets  16 bytes each: u32 node number, u32 address offset, u16 port, u16 weight,
+ *              u8 address kind, u8 address size, u16 0
+ *     lists    V4: 4 bytes, V6: 16 bytes, HOSTS and TARGETS: u32 target number
+ *   node:    u8 address kind, u8 address size, u8 name size, u8 plain, u16 texts, u16 0,
+ *            address, name, texts (u16 size, TXT data)
  *
  * Instances stand in order of health (passing first), so that "only passing" is a prefix of every
  * list.

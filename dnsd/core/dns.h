@@ -3,11 +3,13 @@
  * DNS answers: a query's bytes and the naming environment in, a message out. No I/O, no clock, no
  * chance of its own.
  *
- *   dns_answer  ->  DNS_DROP    send nothing
- *                   DNS_REPLY   send out->size bytes
- *                   DNS_RELAY   the name is not ours: ask the recursors and send on what they say;
- * when all fail, dns_servfail DNS_CHASE   look up the A records of out->wanted at the recursors,
- * then ask again with .found and the same rng
+ *   dns_answer gives
+ *     DNS_DROP    send nothing
+ *     DNS_REPLY   send out->size bytes
+ *     DNS_RELAY   the name is not ours: ask the recursors and send on what they say;
+ *                 when all fail, send dns_servfail
+ *     DNS_CHASE   look up the A records of out->wanted at the recursors, then ask
+ *                 again with .found and the same rng
  *
  * Strangers' bytes may be anything: what is not a query is dropped, what is malformed gets FORMERR.
  * A struct dns holds the compiled settings and the memory that all its answers share; it serves one
