@@ -5,7 +5,6 @@
  */
 #include "httpd/local.h"
 
-#include <signal.h>
 #include <stdio.h>
 
 #include "common/base/err.h"
@@ -23,7 +22,8 @@ static const char *const names[LOCAL_DAEMONS_COUNT] = {
 
 struct local {
 	struct control_client *clients[LOCAL_DAEMONS_COUNT];
-	struct list pending; /* of struct pending */
+	struct control_client *agent; /* NULL: nobody supervises us but systemd */
+	struct list pending;	      /* of struct pending */
 	struct loop_timer end_timer;
 };
 
@@ -73,11 +73,9 @@ static void ignore(void *arg, int status, struct str answer)
 static void on_end(void *arg)
 {
 	struct local *l = arg;
-	const char *parent = getenv("MUSTER_PARENT");
-	int pid = parent ? atoi(parent) : 0;
 
-	if (pid > 1) {
-		kill(pid, SIGTERM);
+	if (l->agent) {
+		control_call(l->agent, STR("{\"cmd\":\"stop\"}"), LOCAL_ASK_MS, ignore, NULL);
 		return;
 	}
 	for (size_t i = 0; i < LOCAL_DAEMONS_COUNT; i++) {
@@ -106,6 +104,13 @@ int local_open(struct httpd *h)
 			return err_pass(r);
 		}
 	}
+	if (getenv("MUSTER_PARENT")) {
+		int r = control_client_new(h->loop, "agent/control", &l->agent);
+
+		if (r) {
+			return err_pass(r);
+		}
+	}
 	h->local = take(l);
 	return 0;
 }
@@ -119,6 +124,9 @@ void local_free(struct local *l)
 		if (l->clients[i]) {
 			control_client_free(l->clients[i]);
 		}
+	}
+	if (l->agent) {
+		control_client_free(l->agent);
 	}
 	list_for_each_safe (p, following, &l->pending, link) {
 		pending_end(p, ST_CLOSED, STR_NONE);

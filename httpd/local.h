@@ -34,9 +34,9 @@ void local_call(struct local *l, enum local_daemon daemon, struct str request, c
 	void *arg);
 
 /*
- * Ends the node, after a moment in which the answer of leave goes out: SIGTERM to the agent that
- * supervises us (MUSTER_PARENT), who ends all daemons; without one (systemd) every daemon is asked
- * to drain.
+ * Ends the node, after a moment in which the answer of leave goes out: `stop` to the agent that
+ * supervises us (MUSTER_PARENT is set), who ends all daemons and then itself with status 0; without
+ * one (systemd) every daemon is asked to drain.
  */
 void local_end(struct local *l);
 
