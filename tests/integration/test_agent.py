@@ -1,0 +1,334 @@
+# SPDX-License-Identifier: Apache-2.0
+"""muster agent: the six processes, what happens when one of them or the agent itself dies, and how a node ends."""
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+from node import DAEMONS, MUSTER, PORTS, Node, clean_environment, wait_until
+
+
+class Load(threading.Thread):
+    """Writes keys one after the other; remembers which were acknowledged and which requests failed."""
+
+    def __init__(self, node):
+        super().__init__(daemon=True)
+        self.node, self.done, self.failed, self.ended = node, [], [], threading.Event()
+
+    def run(self):
+        number = 0
+        while not self.ended.is_set():
+            key = "load/%d" % number
+            number += 1
+            try:
+                answer = self.node.put("/v1/kv/" + key, b"value of " + key.encode(), timeout=15)
+                (self.done if answer.text.strip() == "true" else self.failed).append(key)
+            except OSError as error:
+                self.failed.append("%s %r" % (key, error))
+
+    def stop(self):
+        self.ended.set()
+        self.join(20)
+        assert self.done, "nothing was written"
+        return self.done
+
+
+class Reads(threading.Thread):
+    """Reads one key again and again, in stale mode; remembers what went wrong."""
+
+    def __init__(self, node, path):
+        super().__init__(daemon=True)
+        self.node, self.path, self.wrong, self.count, self.ended = node, path, [], 0, threading.Event()
+
+    def run(self):
+        while not self.ended.is_set():
+            try:
+                answer = self.node.get(self.path, timeout=10)
+                if answer.status != 200:
+                    self.wrong.append("%d %s" % (answer.status, answer.text))
+            except OSError as error:
+                self.wrong.append(repr(error))
+            self.count += 1
+
+    def stop(self):
+        self.ended.set()
+        self.join(20)
+        assert self.count > 10
+        return self.wrong
+
+
+def processes_of(node):
+    return [node.process.pid] + list(node.pids().values())
+
+
+def gone(pids):
+    return not [pid for pid in pids if os.path.exists("/proc/%d" % pid) and not zombie(pid)]
+
+
+def zombie(pid):
+    try:
+        return pathlib.Path("/proc/%d/stat" % pid).read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def listening(pids):
+    """(protocol, address, port) of everything these processes have bound in the network."""
+    inodes = set()
+    for pid in pids:
+        for fd in pathlib.Path("/proc/%d/fd" % pid).iterdir():
+            try:
+                target = os.readlink(fd)
+            except OSError:
+                continue
+            if target.startswith("socket:["):
+                inodes.add(target[8:-1])
+    found = set()
+    for name in ("tcp", "udp", "tcp6", "udp6"):
+        for line in pathlib.Path("/proc/net/" + name).read_text().split("\n")[1:]:
+            fields = line.split()
+            if len(fields) > 9 and fields[9] in inodes and fields[3] in ("0A", "07"):
+                host, port = fields[1].split(":")
+                address = socket.inet_ntoa(bytes.fromhex(host)[::-1]) if len(host) == 8 else host
+                found.add((name, address, int(port, 16)))
+    return found
+
+
+def test_six_processes_answer_on_control_sockets(node):
+    assert set(node.pids()) == set(DAEMONS)
+    for daemon in DAEMONS:
+        assert node.control(daemon, "ping")["ok"] is True
+        status = node.control(daemon, "status")
+        assert status["daemon"] == daemon and status["pid"] == node.pid_of(daemon) and status["state"] == "running"
+        assert node.control(daemon, "version")["version"]
+        assert "metrics" in node.control(daemon, "metrics")
+        assert node.control(daemon, "log-level", level="trace")["level"] == "trace"
+        assert "dump" in node.control(daemon, "dump")
+        assert node.control(daemon, "log", after=0, level="info")["lines"]
+        wrong = node.control(daemon, "bogus")
+        assert wrong["ok"] is False and wrong["error"]
+    agent = node.control("agent", "status")
+    assert {d["name"] for d in agent["daemons"]} == set(DAEMONS) and all(d["ready"] for d in agent["daemons"])
+
+
+def test_status_command(node):
+    out = node.muster("status")
+    assert out.returncode == 0, out.stderr
+    rows = {line.split()[0]: line.split() for line in out.stdout.strip().split("\n")}
+    assert list(rows)[0] == "Daemon" and set(rows) - {"Daemon"} == set(DAEMONS)
+    assert rows["httpd"][1] == "running" and rows["httpd"][2] == str(node.pid_of("httpd"))
+    old = node.kill("dnsd")
+    node.wait_restarted("dnsd", old)
+    rows = {line.split()[0]: line.split() for line in node.muster("status").stdout.strip().split("\n")}
+    assert rows["dnsd"][5] == "1"
+
+
+def test_only_configured_ports_are_open(node):
+    bound = listening(processes_of(node))
+    assert {(p, port) for p, _, port in bound} <= {
+        ("tcp", PORTS["http"]), ("tcp", PORTS["dns"]), ("udp", PORTS["dns"]), ("tcp", PORTS["server"]),
+        ("tcp", PORTS["serf_lan"]), ("udp", PORTS["serf_lan"]), ("tcp", PORTS["serf_wan"]), ("udp", PORTS["serf_wan"])}
+    assert {address for _, address, _ in bound} == {node.address}
+    assert ("tcp", node.address, PORTS["http"]) in bound and ("udp", node.address, PORTS["dns"]) in bound
+
+
+def test_http_answers_within_a_second(make_node):
+    node = make_node()
+    before = time.monotonic()
+    node.start(wait=False)
+    wait_until(lambda: node.get("/v1/status/leader").status == 200, what="an answer")
+    assert time.monotonic() - before < 1.0
+    node.wait_ready()
+
+
+@pytest.mark.parametrize("daemon", DAEMONS)
+def test_kill_9_under_load_loses_nothing(node, daemon):
+    load = Load(node)
+    load.start()
+    wait_until(lambda: len(load.done) > 20)
+    for _ in range(3):
+        old = node.kill(daemon)
+        node.wait_restarted(daemon, old)
+        count = len(load.done)
+        wait_until(lambda: len(load.done) > count + 10, what="writes go on after " + daemon)
+    written = load.stop()
+    if daemon != "httpd":       # its clients see a closed connection, as they must
+        assert not load.failed
+    kept = {entry["Key"] for entry in node.json("/v1/kv/load?recurse")}
+    assert set(written) <= kept
+    others = {d: p for d, p in node.pids().items() if d != daemon}
+    agent = {d["name"]: d["restarts"] for d in node.control("agent", "status")["daemons"]}
+    assert agent[daemon] == 3 and all(agent[d] == 0 for d in others)
+
+
+@pytest.mark.parametrize("daemon", ["catalogd", "raftd"])
+def test_reads_go_on_while_it_is_away(node, daemon):
+    node.put("/v1/kv/here", b"x")
+    reads = Reads(node, "/v1/kv/here")
+    reads.start()
+    for _ in range(3):
+        old = node.kill(daemon)
+        node.wait_restarted(daemon, old)
+    assert reads.stop() == []
+
+
+def test_dns_answers_with_all_others_dead(node):
+    node.put("/v1/agent/service/register", {"Name": "web", "Port": 80})
+    wait_until(lambda: node.dig("web.service.consul") == [node.address], what="web in DNS")
+    for daemon in DAEMONS:
+        if daemon != "dnsd":
+            node.kill(daemon, signal.SIGSTOP)
+    try:
+        assert node.dig("web.service.consul") == [node.address]
+    finally:
+        for daemon in DAEMONS:
+            if daemon != "dnsd":
+                node.kill(daemon, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("daemon", ["httpd", "dnsd"])
+def test_graceful_restart_drops_no_request(node, daemon):
+    """SIGTERM to a daemon: it finishes what it holds; the listening socket stays with the agent."""
+    node.put("/v1/kv/here", b"x")
+    wrong, ended = [], threading.Event()
+
+    def ask():
+        while not ended.is_set():
+            try:
+                good = (node.get("/v1/kv/here").status == 200 if daemon == "httpd"
+                        else node.dig("n1.node.consul") == [node.address])
+                if not good:
+                    wrong.append("no answer")
+            except OSError as error:
+                wrong.append(repr(error))
+    threads = [threading.Thread(target=ask, daemon=True) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for _ in range(3):
+        old = node.kill(daemon, signal.SIGTERM)
+        node.wait_restarted(daemon, old)
+        time.sleep(0.1)
+    ended.set()
+    for thread in threads:
+        thread.join(20)
+    assert wrong == []
+
+
+@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_all_daemons_first(node, sig):
+    pids = processes_of(node)
+    assert node.stop(sig) == 1          # a server does not leave on a signal; Consul's status for that
+    assert gone(pids)
+    log = node.log()
+    assert "agent: exit code=1" in log
+    order = [log.index(" %s: stopped" % d) for d in ("httpd", "dnsd", "checkd", "gossipd", "catalogd", "raftd")]
+    assert order == sorted(order)
+
+
+def test_leave_on_terminate_gives_status_0(make_node):
+    node = make_node(config={"leave_on_terminate": True}).start()
+    assert node.stop(signal.SIGTERM) == 0
+    assert "agent: left" in node.log()
+
+
+def test_sigkill_takes_the_daemons_along(node):
+    pids = processes_of(node)
+    node.process.kill()
+    node.process.wait()
+    wait_until(lambda: gone(pids), what="all daemons gone")
+
+
+def test_output_ends_with_the_agent(tmp_path, make_node):
+    """Nobody holds the agent's stdout after it has ended: a reader of the pipe sees its end."""
+    node = make_node()
+    node.write_config()
+    process = subprocess.Popen(node.command(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, env=clean_environment(), start_new_session=True)
+    node.process = process
+    node.wait_ready()
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=15)
+    assert b"==> Starting" in out and b"==> Log data will now stream in as it occurs:" in out
+
+
+def test_restart_keeps_data(node):
+    node.put("/v1/kv/kept", b"value")
+    node.put("/v1/agent/service/register", {"Name": "web", "Port": 80})
+    node_id = node.json("/v1/agent/self")["Config"]["NodeID"]
+    for sig in (signal.SIGTERM, signal.SIGKILL):
+        pids = processes_of(node)
+        node.stop(sig)
+        wait_until(lambda: gone(pids))
+        node.start()
+        assert node.get("/v1/kv/kept?raw").text == "value"
+        assert "web" in node.json("/v1/agent/services")
+        assert node.json("/v1/agent/self")["Config"]["NodeID"] == node_id
+
+
+def test_second_agent_on_the_same_data_is_refused(node):
+    second = Node(node.directory / "second")
+    second.data_dir = node.data_dir
+    out = subprocess.run(second.command(), capture_output=True, text=True, timeout=10, env=clean_environment(), check=False)
+    assert out.returncode == 1
+    assert "is in use by another agent (process %d)" % node.process.pid in out.stderr
+    assert node.get("/v1/status/leader").status == 200
+
+
+def test_port_conflict_is_told_as_consul_does(node, make_node):
+    second = make_node(name="n2", address=node.address)
+    second.start(wait=False)
+    assert second.process.wait(10) == 1
+    assert 'error="listen tcp %s:8600: bind: address already in use"' % node.address in second.log()
+
+
+def test_dev_mode_leaves_nothing(tmp_path, make_node):
+    node = make_node()
+    environment = dict(clean_environment(), TMPDIR=str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    with open(node.log_path, "wb") as log:
+        node.process = subprocess.Popen([str(MUSTER), "agent", "-dev", "-node=n1", "-bind=" + node.address,
+                                         "-client=" + node.address], stdout=log, stderr=log, env=environment,
+                                        start_new_session=True)
+    node.wait_ready()
+    assert len(list((tmp_path / "tmp").iterdir())) == 1
+    node.stop()
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_sighup_reloads_and_refuses(node):
+    node.write_config("10-service.json", {"service": {"name": "from-file", "port": 1}})
+    node.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "from-file" in node.json("/v1/agent/services"), what="the service of the file")
+    node.write_config("10-service.json", {"bogus": 1})
+    node.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "invalid config key bogus" in node.log(), what="the refusal")
+    assert "from-file" in node.json("/v1/agent/services")
+    (node.config_dir / "10-service.json").unlink()
+    node.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "from-file" not in node.json("/v1/agent/services"), what="the service has gone")
+
+
+def test_pid_file_and_log_file(tmp_path, make_node):
+    node = make_node(args=["-pid-file=%s" % (tmp_path / "pid"), "-log-file=%s" % (tmp_path / "m.log")]).start()
+    assert (tmp_path / "pid").read_text() == str(node.process.pid)
+    node.stop()
+    assert not (tmp_path / "pid").exists()
+    logs = list(tmp_path.glob("m-*.log"))
+    assert len(logs) == 1 and "httpd: started" in logs[0].read_text()
+
+
+@pytest.mark.parametrize("config, text", [
+    ({"bogus": 1}, "invalid config key bogus (line 2)"),
+    ({"ports": {"http": "x"}}, "'ports.http' expected type 'int', got unconvertible type 'string'"),
+    ({"datacenter": "x!"}, 'datacenter cannot be "x!". Please use only [a-z0-9-_]'),
+])
+def test_wrong_configuration_is_refused(make_node, config, text):
+    node = make_node(config=config)
+    node.start(wait=False)
+    assert node.process.wait(10) == 1
+    assert text in node.log()
