@@ -6,7 +6,6 @@ import pathlib
 import re
 import signal
 import subprocess
-import time
 
 import pytest
 
@@ -146,16 +145,19 @@ def test_snapshot(cli, shared_node):
 
 
 def test_monitor(cli, shared_node):
-    process = spawn(shared_node, cli.binary, "monitor", "-log-level=debug")
+    path = shared_node.directory / "monitored"
+    with open(path, "wb") as out:
+        process = subprocess.Popen([cli.binary, "monitor", "-log-level=debug"], stdin=subprocess.DEVNULL, stdout=out,
+                                   env=shared_node.environment())
     try:
-        time.sleep(0.3)
-        shared_node.put("/v1/agent/service/register", {"Name": "seen"})
-        line = process.stdout.readline().decode()
+        def line_came():
+            shared_node.put("/v1/agent/reload")      # each daemon says that it has reloaded
+            return path.read_text()
+        line = wait_until(line_came, pause_s=0.2)
         assert re.match(r"\d{4}-\d\d-\d\dT[\d:.]+Z \[", line), line
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(10)
-        shared_node.put("/v1/agent/service/deregister/seen")
     assert "400" in cli("monitor", "-log-level=foo", status=1)
 
 
