@@ -51,7 +51,8 @@ int clocks_store(const char *path, const struct gossip_clocks *c)
 
 	snprintf(fresh, sizeof(fresh), "%s.new", path);
 	fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
-	if (fd < 0 || write(fd, text, (size_t)n) != n || fdatasync(fd) < 0 || rename(fresh, path) < 0) {
+	if (fd < 0 || write(fd, text, (size_t)n) != n || fdatasync(fd) < 0 ||
+		rename(fresh, path) < 0) {
 		return err_errno("write %s", path);
 	}
 	return 0;

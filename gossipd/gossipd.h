@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * gossipd: who is in the cluster. This is the state of the process: the core (core/gossip.h) between the endpoints of service.c, the calls
- * that wait (hold.c), joins under way (join.c) and the stored clocks (clocks.c). It opens no listening socket yet: its pools have one member.
+ * gossipd: who is in the cluster. This is the state of the process: the core (core/gossip.h)
+ * between the endpoints of service.c, the calls that wait (hold.c), joins under way (join.c) and
+ * the stored clocks (clocks.c). It opens no listening socket yet: its pools have one member.
  */
 #ifndef MUSTER_GOSSIPD_GOSSIPD_H
 #define MUSTER_GOSSIPD_GOSSIPD_H
@@ -11,7 +12,7 @@
 
 enum {
 	HOLDS_MAX = 4096, /* held calls of members and events; more are refused with ST_FULL */
-	JOINS_MAX = 32,   /* connections under way */
+	JOINS_MAX = 32,	  /* connections under way */
 	JOIN_TIMEOUT_MS = 10000,
 	SERVICES_TIMEOUT_MS = 2000,
 	CLOCKS_PATH_SIZE = 4096,
@@ -49,14 +50,18 @@ extern const struct metric_row gossipd_metrics[METRICS_COUNT];
 int gossipd_open(struct daemon *d);
 int gossipd_start(struct daemon *d);
 void gossipd_stop(struct daemon *d);
-/* Steps the core, stores the clocks and wakes who waits. The update is valid until the next step. */
-void gossipd_step(struct gossipd *g, const struct gossip_event *event, struct gossip_update *update);
+/* Steps the core, stores the clocks and wakes who waits. The update is valid until the next step.
+ */
+void gossipd_step(
+	struct gossipd *g, const struct gossip_event *event, struct gossip_update *update);
 
 /* self.c: this node as a member of a pool; strings and tags live in the arena. */
-void self_describe(const struct conf *c, const char *id, enum gossip_pool_name pool, struct arena *arena, struct member *out);
+void self_describe(const struct conf *c, const char *id, enum gossip_pool_name pool,
+	struct arena *arena, struct member *out);
 
 /* clocks.c */
-int clocks_load(const char *path, struct gossip_clocks *out); /* zero where there are none. -errno; ST_CORRUPT */
+int clocks_load(const char *path,
+	struct gossip_clocks *out); /* zero where there are none. -errno; ST_CORRUPT */
 int clocks_store(const char *path, const struct gossip_clocks *c);
 
 /* hold.c */

@@ -28,12 +28,14 @@ static void answer_members(struct gossipd *g, struct ipc_call *call, enum gossip
 	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
 	struct members_reply reply = {
 		.version = pool->version,
-		.self = pool->active ? list_first(&pool->members, struct gossip_member, link)->member.name : STR_NONE,
+		.self = pool->active ? list_first(&pool->members, struct gossip_member, link)
+					       ->member.name
+				     : STR_NONE,
 		.members = { arena_array(&arena, struct member, pool->members_count + 1), 0 },
 	};
 	const struct gossip_member *m;
 
-	list_for_each(m, &pool->members, link) {
+	list_for_each (m, &pool->members, link) {
 		reply.members.items[reply.members.count++] = m->member;
 	}
 	IPC_REPLY(call, members, &reply);
@@ -72,7 +74,7 @@ static void rearm(struct gossipd *g)
 	struct mono deadline = MONO_NEVER;
 	const struct hold *h;
 
-	list_for_each(h, &g->holds, link) {
+	list_for_each (h, &g->holds, link) {
 		deadline = mono_min(deadline, h->deadline);
 	}
 	loop_timer_at(&g->hold_timer, deadline);
@@ -84,7 +86,7 @@ static void on_deadline(void *arg)
 	struct mono now = loop_now(g->daemon->loop);
 	struct hold *h, *next;
 
-	list_for_each_safe(h, next, &g->holds, link) {
+	list_for_each_safe (h, next, &g->holds, link) {
 		if (!mono_before(now, h->deadline)) {
 			answer(g, h);
 			hold_free(g, h);
@@ -149,7 +151,7 @@ void holds_wake(struct gossipd *g)
 {
 	struct hold *h, *next;
 
-	list_for_each_safe(h, next, &g->holds, link) {
+	list_for_each_safe (h, next, &g->holds, link) {
 		if (h->seen != news(g, h)) {
 			answer(g, h);
 			hold_free(g, h);
@@ -161,7 +163,7 @@ void holds_fini(struct gossipd *g)
 {
 	struct hold *h, *next;
 
-	list_for_each_safe(h, next, &g->holds, link) {
+	list_for_each_safe (h, next, &g->holds, link) {
 		hold_free(g, h);
 	}
 	loop_timer_stop(&g->hold_timer);

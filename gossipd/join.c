@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Joining. An address of this very node counts as joined. Any other is contacted, so that the answer tells what is wrong; a server that
- * does take the connection is refused for now: this node forms pools of one.
+ * Joining. An address of this very node counts as joined. Any other is contacted, so that the
+ * answer tells what is wrong; a server that does take the connection is refused for now: this node
+ * forms pools of one.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -57,7 +58,8 @@ static void join_free(struct join *j)
 
 static void join_fail(struct join *j, const char *reason)
 {
-	answer_failure(j->call, "Failed to join %s: dial tcp %s: %s", buf_cstr(&j->host), buf_cstr(&j->address), reason);
+	answer_failure(j->call, "Failed to join %s: dial tcp %s: %s", buf_cstr(&j->host),
+		buf_cstr(&j->address), reason);
 	join_free(j);
 }
 
@@ -72,12 +74,14 @@ static void on_connected(void *arg, int events)
 		error = errno;
 	}
 	if (error == 0) {
-		answer_failure(j->call, "Failed to join %s: this node forms pools of one member", buf_cstr(&j->host));
+		answer_failure(j->call, "Failed to join %s: this node forms pools of one member",
+			buf_cstr(&j->host));
 		join_free(j);
 		return;
 	}
 	/* As Go prints them: lower case. */
-	snprintf(text, sizeof(text), "%s", strerrordesc_np(error) ? strerrordesc_np(error) : "error");
+	snprintf(text, sizeof(text), "%s",
+		strerrordesc_np(error) ? strerrordesc_np(error) : "error");
 	str_lower_into(str_of(text), text);
 	snprintf(reason, sizeof(reason), "connect: %s", text);
 	join_fail(j, reason);
@@ -147,9 +151,11 @@ void handle_join(struct gossipd *g, struct ipc_call *call, const struct gossip_j
 		answer(call, RESULT_ERROR, STR("Must be a server to join WAN cluster"));
 		return;
 	}
-	if (net_address_parse(m->address, (int)(m->wan ? c->ports.serf_wan : c->ports.serf_lan), &a) ||
+	if (net_address_parse(
+		    m->address, (int)(m->wan ? c->ports.serf_wan : c->ports.serf_lan), &a) ||
 		a.sa.ss_family == AF_UNIX) {
-		answer_failure(call, "Failed to resolve " STR_FMT ": lookup " STR_FMT ": no such host",
+		answer_failure(call,
+			"Failed to resolve " STR_FMT ": lookup " STR_FMT ": no such host",
 			STR_ARG(m->address), STR_ARG(m->address));
 	} else if (is_self(g, &a, pool)) {
 		answer(call, RESULT_OK, STR_NONE);
@@ -162,7 +168,7 @@ void joins_fini(struct gossipd *g)
 {
 	struct join *j, *next;
 
-	list_for_each_safe(j, next, &g->joins, link) {
+	list_for_each_safe (j, next, &g->joins, link) {
 		join_free(j);
 	}
 }

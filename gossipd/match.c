@@ -26,7 +26,8 @@ static bool decide(const struct match *m, struct str payload)
 	struct agent_services_reply reply;
 	struct json *services;
 
-	if (agent_services_reply_decode(payload, &arena, &reply) || reply.result.kind != RESULT_OK ||
+	if (agent_services_reply_decode(payload, &arena, &reply) ||
+		reply.result.kind != RESULT_OK ||
 		json_parse(&arena, reply.result.payload, &services, NULL)) {
 		log_error("services-unreadable", "event=\"" STR_FMT "\"", STR_ARG(m->event.name));
 		return false;
@@ -41,8 +42,10 @@ static void on_services(void *arg, int status, struct str payload)
 	struct gossip_update update;
 
 	if (status) {
-		log_warning("event-dropped", "event=\"" STR_FMT "\" ltime=%llu reason=\"checkd does not answer: %s\"",
-			STR_ARG(m->event.name), (unsigned long long)m->event.ltime, status_name(status));
+		log_warning("event-dropped",
+			"event=\"" STR_FMT "\" ltime=%llu reason=\"checkd does not answer: %s\"",
+			STR_ARG(m->event.name), (unsigned long long)m->event.ltime,
+			status_name(status));
 	}
 	event.matched = status == 0 && decide(m, payload);
 	gossipd_step(m->gossipd, &event, &update);
@@ -59,7 +62,8 @@ void match_services(struct gossipd *g, const struct user_event *e)
 	must(user_event_decode(buf_str(&m->bytes), NULL, &m->event) == 0);
 	list_add_tail(&g->matches, &m->link);
 	/* NULL: on_services has run already, and m is gone. */
-	pending = IPC_CALL(g->checkd, agent_services, &question, SERVICES_TIMEOUT_MS, on_services, m);
+	pending =
+		IPC_CALL(g->checkd, agent_services, &question, SERVICES_TIMEOUT_MS, on_services, m);
 	if (pending) {
 		m->pending = pending;
 	}
@@ -69,7 +73,7 @@ void matches_fini(struct gossipd *g)
 {
 	struct match *m, *next;
 
-	list_for_each_safe(m, next, &g->matches, link) {
+	list_for_each_safe (m, next, &g->matches, link) {
 		ipc_cancel(m->pending);
 		match_free(m);
 	}

@@ -24,7 +24,8 @@ static void add_number(struct tags *t, const char *key, int64_t value)
 	add(t, key, arena_printf(t->arena, "%lld", (long long)value));
 }
 
-static void describe_tags(const struct conf *c, const char *id, enum gossip_pool_name pool, struct tags *t)
+static void describe_tags(
+	const struct conf *c, const char *id, enum gossip_pool_name pool, struct tags *t)
 {
 	add(t, "acls", c->acl.enabled ? STR("1") : STR("0"));
 	if (c->server && (c->bootstrap || c->bootstrap_expect == 1 || c->dev_mode)) {
@@ -53,14 +54,16 @@ static void describe_tags(const struct conf *c, const char *id, enum gossip_pool
 	}
 }
 
-void self_describe(const struct conf *c, const char *id, enum gossip_pool_name pool, struct arena *arena, struct member *out)
+void self_describe(const struct conf *c, const char *id, enum gossip_pool_name pool,
+	struct arena *arena, struct member *out)
 {
 	bool wan = pool == GOSSIP_WAN;
 	struct tags tags = { .arena = arena };
 
 	describe_tags(c, id, pool, &tags);
 	*out = (struct member) {
-		.name = wan ? arena_printf(arena, STR_FMT "." STR_FMT, STR_ARG(c->node_name), STR_ARG(c->datacenter))
+		.name = wan ? arena_printf(arena, STR_FMT "." STR_FMT, STR_ARG(c->node_name),
+				      STR_ARG(c->datacenter))
 			    : c->node_name,
 		.addr = wan ? c->advertise_addr_wan : c->advertise_addr,
 		.port = (uint16_t)(wan ? c->ports.serf_wan : c->ports.serf_lan),

@@ -51,14 +51,16 @@ static void handle_leave(struct gossipd *g, struct ipc_call *call, const struct 
 
 	gossipd_step(g, &event, &update);
 	if (update.members_changed) {
-		log_notice("left", "member_time=%llu", (unsigned long long)g->gossip.clocks.member_time);
+		log_notice("left", "member_time=%llu",
+			(unsigned long long)g->gossip.clocks.member_time);
 		metrics_add(g->daemon->metrics, METRIC_MEMBER_LEFT, 1);
 	}
 	reply.result = result_of(&update);
 	IPC_REPLY(call, gossip_leave, &reply);
 }
 
-static void handle_force_leave(struct gossipd *g, struct ipc_call *call, const struct gossip_force_leave *m)
+static void handle_force_leave(
+	struct gossipd *g, struct ipc_call *call, const struct gossip_force_leave *m)
 {
 	struct gossip_event event = { .type = GOSSIP_EVENT_FORCE_LEAVE, .node = m->node };
 	struct gossip_force_leave_reply reply;
@@ -98,10 +100,12 @@ static int clocks_open(struct gossipd *g, struct gossip_clocks *out)
 	if (mkdir(g->clocks_path, 0750) < 0 && errno != EEXIST) {
 		return err_errno("make %s", g->clocks_path);
 	}
-	snprintf(g->clocks_path, sizeof(g->clocks_path), STR_FMT "/gossipd/clocks.json", STR_ARG(c->data_dir));
+	snprintf(g->clocks_path, sizeof(g->clocks_path), STR_FMT "/gossipd/clocks.json",
+		STR_ARG(c->data_dir));
 	r = clocks_load(g->clocks_path, out);
 	if (r == ST_CORRUPT) {
-		log_warning("clocks-unreadable", "path=\"%s\" action=\"they start again\"", g->clocks_path);
+		log_warning("clocks-unreadable", "path=\"%s\" action=\"they start again\"",
+			g->clocks_path);
 		*out = (struct gossip_clocks) { 0 };
 		return 0;
 	}
@@ -155,8 +159,12 @@ int gossipd_start(struct daemon *d)
 	struct gossipd *g = d->self;
 	int r = ipc_client_new(d->loop, "checkd/read", &g->checkd);
 
-	r = r ? r : ipc_server_new(d->loop, "gossipd/read", ROLE_READ, rows, ARRAY_SIZE(rows), g, &g->read_server);
-	return r ? r : ipc_server_new(d->loop, "gossipd/write", ROLE_WRITE, rows, ARRAY_SIZE(rows), g, &g->write_server);
+	r = r ? r
+	      : ipc_server_new(d->loop, "gossipd/read", ROLE_READ, rows, ARRAY_SIZE(rows), g,
+			&g->read_server);
+	return r ? r
+		 : ipc_server_new(d->loop, "gossipd/write", ROLE_WRITE, rows, ARRAY_SIZE(rows), g,
+			   &g->write_server);
 }
 
 void gossipd_stop(struct daemon *d)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What gossipd tells about itself: control status and dump, metrics, and the counters of agent/self.
+ * What gossipd tells about itself: control status and dump, metrics, and the counters of
+ * agent/self.
  */
 #include "gossipd/gossipd.h"
 
@@ -37,7 +38,7 @@ static void dump_pool(const struct gossip_pool *pool, struct jsonw *w)
 	const struct gossip_member *m;
 
 	jsonw_open(w, '[');
-	list_for_each(m, &pool->members, link) {
+	list_for_each (m, &pool->members, link) {
 		member_dump(w, &m->member);
 	}
 	jsonw_close(w, ']');
@@ -54,7 +55,7 @@ void gossipd_dump(struct daemon *d, struct jsonw *w)
 	dump_pool(&g->gossip.pools[GOSSIP_WAN], w);
 	jsonw_keyc(w, "events");
 	jsonw_open(w, '[');
-	list_for_each(s, &g->gossip.events, link) {
+	list_for_each (s, &g->gossip.events, link) {
 		user_event_dump(w, &s->event);
 	}
 	jsonw_close(w, ']');
@@ -62,7 +63,8 @@ void gossipd_dump(struct daemon *d, struct jsonw *w)
 }
 
 /* Sorted by name, as Consul shows them. What is about sending to others stands at zero alone. */
-static struct pairs stats_of(const struct gossipd *g, enum gossip_pool_name name, struct arena *arena)
+static struct pairs stats_of(
+	const struct gossipd *g, enum gossip_pool_name name, struct arena *arena)
 {
 	const struct gossip *core = &g->gossip;
 	const struct gossip_pool *pool = &core->pools[name];

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The file layer under the log, as an interface: disk_real.c is a directory of the machine, tests/sim/fake_disk.c one in memory that
- * loses, tears and refuses on purpose. One flat directory, files with short names.
+ * The file layer under the log, as an interface: disk_real.c is a directory of the machine,
+ * tests/sim/fake_disk.c one in memory that loses, tears and refuses on purpose. One flat directory,
+ * files with short names.
  *
- * Every call returns 0 or -errno (traced). What was written is durable only after disk_sync of the file; a new name only after
- * disk_sync_names.
+ * Every call returns 0 or -errno (traced). What was written is durable only after disk_sync of the
+ * file; a new name only after disk_sync_names.
  */
 #ifndef MUSTER_RAFTD_DISK_H
 #define MUSTER_RAFTD_DISK_H
@@ -40,7 +41,8 @@ static inline int disk_list(struct disk *d, void (*on_name)(void *arg, const cha
 }
 
 /* Opens, made empty where absent; *out is the caller's until disk_close. */
-static inline int disk_open(struct disk *d, const char *name, struct disk_file **out, uint64_t *size_out)
+static inline int disk_open(
+	struct disk *d, const char *name, struct disk_file **out, uint64_t *size_out)
 {
 	return d->ops->open(d, name, out, size_out);
 }
@@ -83,7 +85,8 @@ static inline void disk_close_own(struct disk_file **f)
 	}
 }
 
-/* The real one (disk_real.c). Makes the directory where absent and locks it: -EWOULDBLOCK when another process has it. */
+/* The real one (disk_real.c). Makes the directory where absent and locks it: -EWOULDBLOCK when
+ * another process has it. */
 int disk_real_new(const char *directory, struct disk **out);
 void disk_real_free(struct disk *d);
 

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The disk as a directory of this machine, locked against a second process.
+ */
 #include "raftd/disk.h"
 
 #include <dirent.h>

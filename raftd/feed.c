@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The feed: committed entries, in order, to whoever asks behind an index. A call without news is held until there are some or its time
- * is over.
+ * The feed: committed entries, in order, to whoever asks behind an index. A call without news is
+ * held until there are some or its time is over.
  */
 #include "raftd/raftd.h"
 
@@ -65,7 +65,8 @@ static void answer(struct raftd *r, struct ipc_call *call, uint64_t after, uint3
 	IPC_REPLY(call, raft_feed, &reply);
 }
 
-static void hold(struct raftd *r, struct ipc_call *call, const struct raft_feed *m, uint32_t bytes_max)
+static void hold(
+	struct raftd *r, struct ipc_call *call, const struct raft_feed *m, uint32_t bytes_max)
 {
 	struct feed *f;
 
@@ -86,13 +87,16 @@ static void hold(struct raftd *r, struct ipc_call *call, const struct raft_feed 
 
 void raftd_handle_feed(struct raftd *r, struct ipc_call *call, const struct raft_feed *m)
 {
-	uint32_t bytes_max = m->bytes_max ? min_of(m->bytes_max, (uint32_t)FEED_BYTES_MAX) : FEED_BYTES_MAX;
+	uint32_t bytes_max =
+		m->bytes_max ? min_of(m->bytes_max, (uint32_t)FEED_BYTES_MAX) : FEED_BYTES_MAX;
 
 	if (m->after > r->node.raft.last_index) {
 		if (log_allow(&r->foreign_state)) {
 			log_error("foreign-state",
-				"state_index=%llu log_index=%llu error=\"the state is ahead of the log: they do not belong together\"",
-				(unsigned long long)m->after, (unsigned long long)r->node.raft.last_index);
+				"state_index=%llu log_index=%llu error=\"the state is ahead of the "
+				"log: they do not belong together\"",
+				(unsigned long long)m->after,
+				(unsigned long long)r->node.raft.last_index);
 		}
 		ipc_refuse(call, ST_CORRUPT);
 		return;
@@ -118,7 +122,7 @@ void raftd_feed_all(struct raftd *r)
 	struct mono now = loop_now(r->daemon->loop);
 	struct feed *f, *next;
 
-	list_for_each_safe(f, next, &r->feeds, link) {
+	list_for_each_safe (f, next, &r->feeds, link) {
 		if (f->after < r->node.raft.commit_index || !mono_before(now, f->deadline)) {
 			answer(r, f->call, f->after, f->bytes_max);
 			feed_free(r, f);
@@ -131,7 +135,7 @@ struct mono raftd_feed_deadline(const struct raftd *r)
 	struct mono deadline = MONO_NEVER;
 	const struct feed *f;
 
-	list_for_each(f, &r->feeds, link) {
+	list_for_each (f, &r->feeds, link) {
 		deadline = mono_min(deadline, f->deadline);
 	}
 	return deadline;
@@ -141,7 +145,7 @@ void raftd_feed_fini(struct raftd *r)
 {
 	struct feed *f, *next;
 
-	list_for_each_safe(f, next, &r->feeds, link) {
+	list_for_each_safe (f, next, &r->feeds, link) {
 		feed_free(r, f);
 	}
 }

@@ -15,10 +15,10 @@ void log_free(struct log *l)
 {
 	struct segment *s, *next;
 
-	list_for_each_safe(s, next, &l->segments, link) {
+	list_for_each_safe (s, next, &l->segments, link) {
 		segment_free(s);
 	}
-	list_for_each_safe(s, next, &l->spares, link) {
+	list_for_each_safe (s, next, &l->spares, link) {
 		segment_free(s);
 	}
 	if (l->preparing) {
@@ -65,7 +65,8 @@ static int fill(struct segment *s, uint64_t bytes)
 	return disk_sync(s->file);
 }
 
-/* A whole file at once. What cannot be completed is removed: a full disk must not fill up with halves. */
+/* A whole file at once. What cannot be completed is removed: a full disk must not fill up with
+ * halves. */
 static int segment_make(struct log *l, uint64_t bytes, struct segment **out)
 {
 	OWN(segment_free) struct segment *s = NULL;
@@ -90,7 +91,7 @@ static struct segment *spare_take(struct log *l, uint64_t bytes)
 {
 	struct segment *s;
 
-	list_for_each(s, &l->spares, link) {
+	list_for_each (s, &l->spares, link) {
 		if (s->size >= bytes) {
 			list_del(&s->link);
 			return s;
@@ -120,7 +121,8 @@ int log_reserve(struct log *l, size_t body_size)
 	}
 	s = spare_take(l, need);
 	if (!s) {
-		size = list_empty(&l->segments) ? l->options.first_segment_bytes : l->options.segment_bytes;
+		size = list_empty(&l->segments) ? l->options.first_segment_bytes
+						: l->options.segment_bytes;
 		r = segment_make(l, max_of(size, need), &s);
 		if (r) {
 			return r;
@@ -203,7 +205,8 @@ size_t log_unwritten(const struct log *l)
 
 static int chunk_write(struct tail_chunk *c)
 {
-	int r = disk_write(c->segment->file, c->offset + c->written, c->data + c->written, c->n - c->written);
+	int r = disk_write(
+		c->segment->file, c->offset + c->written, c->data + c->written, c->n - c->written);
 
 	if (r == 0) {
 		c->written = c->n;
@@ -218,7 +221,7 @@ static int segment_sync(struct log *l, struct segment *s)
 	bool dirty = s->header_pending;
 	int r = dirty ? segment_write_header(s) : 0;
 
-	list_for_each(c, &l->tail.chunks, link) {
+	list_for_each (c, &l->tail.chunks, link) {
 		if (r == 0 && c->segment == s && c->written < c->n) {
 			dirty = true;
 			r = chunk_write(c);
@@ -231,7 +234,7 @@ int log_sync(struct log *l)
 {
 	struct segment *s;
 
-	list_for_each(s, &l->segments, link) {
+	list_for_each (s, &l->segments, link) {
 		if (s->last_index > l->synced_index) {
 			int r = segment_sync(l, s);
 
@@ -247,8 +250,8 @@ int log_sync(struct log *l)
 }
 
 /*
- * What may or may not be on the disk is overruled by the next segment, whose generation is higher and which begins behind `after`: so
- * nothing more goes into this one.
+ * What may or may not be on the disk is overruled by the next segment, whose generation is higher
+ * and which begins behind `after`: so nothing more goes into this one.
  */
 void log_cut(struct log *l, uint64_t after)
 {
@@ -281,7 +284,7 @@ static int segment_retire(struct log *l, struct segment *s)
 	int r;
 
 	log_put_spare(l, s);
-	list_for_each(spare, &l->spares, link) {
+	list_for_each (spare, &l->spares, link) {
 		count++;
 	}
 	if (count <= LOG_SPARES_MAX && s->size >= l->options.segment_bytes) {
@@ -317,7 +320,7 @@ uint64_t log_disk_bytes(const struct log *l)
 	const struct segment *s;
 	uint64_t bytes = 0;
 
-	list_for_each(s, &l->segments, link) {
+	list_for_each (s, &l->segments, link) {
 		bytes += s->size;
 	}
 	return bytes;

@@ -2,16 +2,17 @@
 /*
  * The durable log: records in segment files, the newest also in memory. One owner, one thread.
  *
- *     log_open       recovers what a crash left: a torn tail is cut, damage to what was once synced is refused with its place
- *     log_reserve    makes sure that the next append has its place on the disk; this is where a full disk shows
- *     log_append     takes a copy; nothing is written yet
+ *     log_open       recovers what a crash left: a torn tail is cut, damage to what was once synced
+ * is refused with its place log_reserve    makes sure that the next append has its place on the
+ * disk; this is where a full disk shows log_append     takes a copy; nothing is written yet
  *     log_sync       writes and syncs everything appended: one sync per touched file
- *     log_cut        after a failed sync: forgets what was not synced; the next append begins a new segment
- *     log_discard    gives the space before an index back, for use again
- *     log_prepare    fills a spare segment with zeros, a slice per call, so that appending rarely has to
+ *     log_cut        after a failed sync: forgets what was not synced; the next append begins a new
+ * segment log_discard    gives the space before an index back, for use again log_prepare    fills a
+ * spare segment with zeros, a slice per call, so that appending rarely has to
  *
- * Indexes have no gaps: first_index..last_index; both 0 while empty. Syncing in the loop or in a thread was measured
- * (design figures, item 7): inline is 13-29 us faster per commit, and in a quorum of one nobody waits for heartbeats meanwhile.
+ * Indexes have no gaps: first_index..last_index; both 0 while empty. Syncing in the loop or in a
+ * thread was measured (design figures, item 7): inline is 13-29 us faster per commit, and in a
+ * quorum of one nobody waits for heartbeats meanwhile.
  */
 #ifndef MUSTER_RAFTD_LOG_H
 #define MUSTER_RAFTD_LOG_H
@@ -32,7 +33,7 @@ enum {
 
 struct log_options {
 	struct disk *disk;
-	uint64_t seed;           /* of the salts */
+	uint64_t seed;		 /* of the salts */
 	uint64_t snapshot_index; /* what is before it is not missed */
 	size_t segment_bytes, first_segment_bytes, tail_bytes;
 };
@@ -45,9 +46,9 @@ struct log {
 	struct tail tail;
 	uint64_t first_index, last_index, last_term;
 	uint64_t synced_index, synced_term;
-	uint64_t generation; /* of the newest segment */
-	unsigned number;     /* of the next file */
-	bool sealed;         /* the newest segment takes no more */
+	uint64_t generation;	   /* of the newest segment */
+	unsigned number;	   /* of the next file */
+	bool sealed;		   /* the newest segment takes no more */
 	struct segment *preparing; /* a spare in the making */
 	/* found by log_open */
 	uint64_t configuration_index;
@@ -72,13 +73,15 @@ int log_sync(struct log *l); /* -errno: nothing behind synced_index may be relie
 void log_cut(struct log *l, uint64_t after); /* after: synced_index */
 
 /*
- * Records from..., in order: at least one, at most through and bytes_max of bodies and LOG_READ_RECORDS_MAX; perhaps fewer: ask again.
- * Borrowed: until the next change of the log and the end of the arena. -errno or ST_CORRUPT when the disk does not give them back.
+ * Records from..., in order: at least one, at most through and bytes_max of bodies and
+ * LOG_READ_RECORDS_MAX; perhaps fewer: ask again. Borrowed: until the next change of the log and
+ * the end of the arena. -errno or ST_CORRUPT when the disk does not give them back.
  */
 int log_read(struct log *l, uint64_t from, uint64_t through, size_t bytes_max, struct arena *arena,
 	struct record **out, size_t *count_out);
 
-/* Gives up whole segments before `before`, and those before `limit` while there are more than bytes_max. -errno from removing files. */
+/* Gives up whole segments before `before`, and those before `limit` while there are more than
+ * bytes_max. -errno from removing files. */
 int log_discard(struct log *l, uint64_t before, uint64_t limit, uint64_t bytes_max);
 bool log_wants_spare(const struct log *l);
 /* One slice, when wanted. -errno: not now; log_reserve will meet it, when it comes to that. */

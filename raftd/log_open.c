@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Recovery. The segments are read in order of generation; each counts up to where the next one begins. Where the records of a segment end
- * too early, one of these is the case:
- *     1. nothing of what is missing is needed: it lies before the snapshot (a file that was being used again): what is older goes
- *     2. it was never synced: no good record behind the gap knew it as synced. A torn tail: the log ends there
+ * Recovery. The segments are read in order of generation; each counts up to where the next one
+ * begins. Where the records of a segment end too early, one of these is the case:
+ *     1. nothing of what is missing is needed: it lies before the snapshot (a file that was being
+ * used again): what is older goes
+ *     2. it was never synced: no good record behind the gap knew it as synced. A torn tail: the log
+ * ends there
  *     3. else something that was acknowledged is damaged: refused, with the place
- * After a torn tail the log goes on in a new segment, which overrules every remainder behind the cut.
+ * After a torn tail the log goes on in a new segment, which overrules every remainder behind the
+ * cut.
  *
- * What was read may so far stand only in the page cache: the process died before its sync, or the sync failed and the kernel took the
- * pages for clean since. So the records that no other record knows as synced are written once more and synced; and the names too.
+ * What was read may so far stand only in the page cache: the process died before its sync, or the
+ * sync failed and the kernel took the pages for clean since. So the records that no other record
+ * knows as synced are written once more and synced; and the names too.
  */
 #include <stdio.h>
 
@@ -49,8 +53,9 @@ static void on_name(void *arg, const char *name)
 	struct segment *s;
 	uint64_t number, size;
 
-	if (!str_starts(str_of(name), STR("segment.")) || str_to_u64(str_skip(str_of(name), 8), &number) ||
-		number >= UINT32_MAX || strlen(name) >= SEGMENT_NAME_SIZE || o->error) {
+	if (!str_starts(str_of(name), STR("segment.")) ||
+		str_to_u64(str_skip(str_of(name), 8), &number) || number >= UINT32_MAX ||
+		strlen(name) >= SEGMENT_NAME_SIZE || o->error) {
 		return;
 	}
 	o->log->number = max_of(o->log->number, (unsigned)number + 1);
@@ -72,7 +77,7 @@ static int take_blank(struct opening *o)
 	struct segment *s, *next;
 	size_t count = 0;
 
-	list_for_each_safe(s, next, &o->blank, link) {
+	list_for_each_safe (s, next, &o->blank, link) {
 		if (s->size >= o->log->options.segment_bytes && count < LOG_SPARES_MAX) {
 			log_put_spare(o->log, s);
 			count++;
@@ -119,15 +124,18 @@ static void scan(struct opening *o, struct segment *s, uint64_t limit)
 
 enum remainder { REMAINDER_NONE, REMAINDER_TORN, REMAINDER_SYNCED };
 
-/* What the loaded segment holds from offset on, where record boundaries are not known: does a record there know `missing` as synced? */
-static enum remainder look_behind(struct opening *o, const struct segment *s, uint64_t offset, uint64_t missing)
+/* What the loaded segment holds from offset on, where record boundaries are not known: does a
+ * record there know `missing` as synced? */
+static enum remainder look_behind(
+	struct opening *o, const struct segment *s, uint64_t offset, uint64_t missing)
 {
 	enum remainder found = REMAINDER_NONE;
 	struct record r;
 	size_t size;
 
 	for (size_t at = offset; at + RECORD_HEADER_SIZE <= o->bytes.n; at += 8) {
-		if (o->bytes.p[at + 28] == 0 || record_decode(s, o->bytes.p + at, o->bytes.n - at, &r, &size)) {
+		if (o->bytes.p[at + 28] == 0 ||
+			record_decode(s, o->bytes.p + at, o->bytes.n - at, &r, &size)) {
 			continue;
 		}
 		if (r.index - r.unsynced >= missing) {
@@ -150,7 +158,8 @@ static int gap(struct opening *o, struct segment *s, uint64_t limit)
 	enum remainder found = look_behind(o, s, s->end, missing);
 	struct segment *next;
 
-	for (next = following(o->log, s); next && found != REMAINDER_SYNCED; next = following(o->log, s)) {
+	for (next = following(o->log, s); next && found != REMAINDER_SYNCED;
+		next = following(o->log, s)) {
 		int r = load(o, next);
 
 		if (r) {
@@ -164,7 +173,8 @@ static int gap(struct opening *o, struct segment *s, uint64_t limit)
 		found = REMAINDER_TORN;
 	}
 	if (found == REMAINDER_SYNCED) {
-		return corrupt(o, s, missing, "damaged: what follows shows that it was stored durably once");
+		return corrupt(o, s, missing,
+			"damaged: what follows shows that it was stored durably once");
 	}
 	if (found == REMAINDER_TORN) {
 		o->log->torn = o->log->sealed = true;
@@ -193,7 +203,8 @@ static uint64_t limit_of(const struct log *l, const struct segment *s)
 	return limit;
 }
 
-/* The segment that begins behind s was begun behind this very entry, not behind one that s was to overrule. */
+/* The segment that begins behind s was begun behind this very entry, not behind one that s was to
+ * overrule. */
 static bool continued(const struct log *l, const struct segment *s)
 {
 	const struct segment *next;
@@ -217,7 +228,8 @@ static int recover(struct opening *o)
 
 		next = following(l, s);
 		if (next && next->generation == s->generation) {
-			return corrupt(o, next, next->base_index, "a second file of the same generation");
+			return corrupt(
+				o, next, next->base_index, "a second file of the same generation");
 		}
 		if (s->base_index >= limit) {
 			log_put_spare(l, s); /* overruled */
@@ -256,7 +268,8 @@ static int rewrite(struct opening *o, struct segment *s)
 	if (r == 0 && s->last_index >= s->base_index) {
 		offset = segment_seek(s, max_of(s->base_index, o->synced_index + 1), &index);
 		r = load(o, s);
-		r = r ? r : disk_write(s->file, offset, o->bytes.p + offset, (size_t)(s->end - offset));
+		r = r ? r
+		      : disk_write(s->file, offset, o->bytes.p + offset, (size_t)(s->end - offset));
 	}
 	return r ? r : disk_sync(s->file);
 }
@@ -266,7 +279,7 @@ static int rewrite_unsynced(struct opening *o)
 	struct segment *s;
 	int r = 0;
 
-	list_for_each(s, &o->log->segments, link) {
+	list_for_each (s, &o->log->segments, link) {
 		if (r == 0 && s->last_index > o->synced_index) {
 			r = rewrite(o, s);
 		}
@@ -277,7 +290,8 @@ static int rewrite_unsynced(struct opening *o)
 static int check_bounds(struct opening *o)
 {
 	struct log *l = o->log;
-	struct segment *first = list_empty(&l->segments) ? NULL : list_first(&l->segments, struct segment, link);
+	struct segment *first =
+		list_empty(&l->segments) ? NULL : list_first(&l->segments, struct segment, link);
 	struct segment *last = log_newest(l);
 	uint64_t snapshot = l->options.snapshot_index;
 
@@ -287,12 +301,16 @@ static int check_bounds(struct opening *o)
 		l->last_term = l->synced_term = last->last_term;
 	}
 	if (l->last_index < snapshot) {
-		buf_printf(o->why, "the log ends at entry %llu, but a snapshot was taken at %llu: segments are missing or damaged",
+		buf_printf(o->why,
+			"the log ends at entry %llu, but a snapshot was taken at %llu: segments "
+			"are missing or damaged",
 			(unsigned long long)l->last_index, (unsigned long long)snapshot);
 		return ST_CORRUPT;
 	}
 	if (first && first->base_index > snapshot + 1) {
-		buf_printf(o->why, "the log begins at entry %llu, but the newest snapshot is at %llu: segments are missing",
+		buf_printf(o->why,
+			"the log begins at entry %llu, but the newest snapshot is at %llu: "
+			"segments are missing",
 			(unsigned long long)first->base_index, (unsigned long long)snapshot);
 		return ST_CORRUPT;
 	}

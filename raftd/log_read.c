@@ -28,7 +28,7 @@ static struct segment *segment_of(const struct log *l, uint64_t index)
 {
 	struct segment *s;
 
-	list_for_each(s, &l->segments, link) {
+	list_for_each (s, &l->segments, link) {
 		if (index >= s->base_index && index <= s->last_index) {
 			return s;
 		}
@@ -37,11 +37,11 @@ static struct segment *segment_of(const struct log *l, uint64_t index)
 }
 
 /*
- * One window of the segment from offset on, where record *index stands. Both move behind what was decoded. The window may end inside a
- * record; *needed_out is then what that record takes.
+ * One window of the segment from offset on, where record *index stands. Both move behind what was
+ * decoded. The window may end inside a record; *needed_out is then what that record takes.
  */
-static int read_window(const struct segment *s, uint64_t *offset, uint64_t *index, uint64_t from, size_t window,
-	struct arena *arena, struct harvest *h)
+static int read_window(const struct segment *s, uint64_t *offset, uint64_t *index, uint64_t from,
+	size_t window, struct arena *arena, struct harvest *h)
 {
 	size_t n = (size_t)min_of((uint64_t)window, s->end - *offset), at = 0, size;
 	char *bytes = arena_alloc(arena, n);
@@ -62,7 +62,8 @@ static int read_window(const struct segment *s, uint64_t *offset, uint64_t *inde
 	return 0;
 }
 
-static int read_segment(const struct segment *s, uint64_t from, struct arena *arena, struct harvest *h)
+static int read_segment(
+	const struct segment *s, uint64_t from, struct arena *arena, struct harvest *h)
 {
 	size_t window = h->bytes_max + READ_WINDOW_MIN;
 	uint64_t index, before;

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Encoding and choosing between the two records of the meta file.
+ */
 #include "raftd/meta.h"
 
 #include "common/base/hash.h"
 #include "common/msg/wire_code.h"
 
-#define FIELDS_raft_stored(F, O, L)                                                                \
-	F(U64, sequence) F(U64, term) F(UUID, vote) F(U64, snapshot_index) F(U64, snapshot_term)   \
-	F(U64, configuration_index) F(STR, configuration)
+#define FIELDS_raft_stored(F, O, L)                                             \
+	F(U64, sequence)                                                        \
+	F(U64, term) F(UUID, vote) F(U64, snapshot_index) F(U64, snapshot_term) \
+		F(U64, configuration_index) F(STR, configuration)
 WIRE_DECLARE(raft_stored)
 WIRE_DEFINE(raft_stored)
 
@@ -54,8 +58,9 @@ static void take_slot(struct meta *m, struct str slot, struct raft_persistent *p
 	struct configuration configuration;
 	struct raft_stored stored;
 
-	if (c.bad || memcmp(magic.p, meta_magic, sizeof(meta_magic)) != 0 || crc != crc32c(0, body.p, body.n) ||
-		raft_stored_decode(body, NULL, &stored) || stored.sequence <= m->sequence ||
+	if (c.bad || memcmp(magic.p, meta_magic, sizeof(meta_magic)) != 0 ||
+		crc != crc32c(0, body.p, body.n) || raft_stored_decode(body, NULL, &stored) ||
+		stored.sequence <= m->sequence ||
 		configuration_decode(stored.configuration, &configuration)) {
 		return;
 	}

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Carries out what the core decides, in the order that its header demands.
+ */
 #include "raftd/node.h"
 
 #include <stdio.h>
@@ -23,7 +26,8 @@ static int append(struct node *n, const struct raft_append *a)
 	return r;
 }
 
-/* The order is the contract of raftd/core/raft.h. -errno: the disk failed, and what was not done yet is not to be done. */
+/* The order is the contract of raftd/core/raft.h. -errno: the disk failed, and what was not done
+ * yet is not to be done. */
 static int carry_out(struct node *n, const struct raft_update *u)
 {
 	int r = u->persist ? meta_write(n->meta, &n->raft.persistent) : 0;
@@ -35,7 +39,8 @@ static int carry_out(struct node *n, const struct raft_update *u)
 		r = append(n, &u->append[i]);
 	}
 	if (r == 0 && u->discard_before) {
-		/* A file that cannot be removed is tried again at the next start; nothing depends on it. */
+		/* A file that cannot be removed is tried again at the next start; nothing depends
+		 * on it. */
 		if (log_discard(n->log, u->discard_before, n->raft.persistent.snapshot_index,
 			    NODE_TRAILING_BYTES_MAX)) {
 			note_failure(n);
@@ -93,7 +98,8 @@ int node_init(struct node *n, const struct node_options *options, struct buf *wh
 		return r;
 	}
 	if (n->log->last_term > persistent.term) {
-		buf_printf(why, "meta: its term %llu is older than the log's %llu: it is lost or damaged",
+		buf_printf(why,
+			"meta: its term %llu is older than the log's %llu: it is lost or damaged",
 			(unsigned long long)persistent.term, (unsigned long long)n->log->last_term);
 		log_free(take(n->log));
 		return ST_CORRUPT;
@@ -171,7 +177,9 @@ int node_read_index(struct node *n, struct mono now, uint64_t tag)
 
 int node_snapshot_taken(struct node *n, struct mono now, uint64_t index, uint64_t term)
 {
-	struct raft_event event = { .type = RAFT_EVENT_SNAPSHOT_TAKEN, .now = now, .index = index, .term = term };
+	struct raft_event event = {
+		.type = RAFT_EVENT_SNAPSHOT_TAKEN, .now = now, .index = index, .term = term
+	};
 	uint64_t failures = n->disk_failures;
 
 	if (index == 0 || index > n->raft.commit_index) {
@@ -183,7 +191,9 @@ int node_snapshot_taken(struct node *n, struct mono now, uint64_t index, uint64_
 
 void node_advance(struct node *n, struct mono now)
 {
-	struct raft_event event = { .type = RAFT_EVENT_DURABLE, .now = now, .index = n->log->last_index };
+	struct raft_event event = {
+		.type = RAFT_EVENT_DURABLE, .now = now, .index = n->log->last_index
+	};
 
 	if (n->log->last_index == n->log->synced_index) {
 		return;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * raftd: one agreed order of commands. This is the state of the process: the node (node.h) between the endpoints of service.c, the
- * feed of feed.c and what status.c shows.
+ * raftd: one agreed order of commands. This is the state of the process: the node (node.h) between
+ * the endpoints of service.c, the feed of feed.c and what status.c shows.
  *
- * The order of one turn of the loop: requests are taken in (proposals go into the log's memory), then advance(): one sync for all of
- * them, then the replies and the feed, which the endpoints send at the end of the same turn.
+ * The order of one turn of the loop: requests are taken in (proposals go into the log's memory),
+ * then advance(): one sync for all of them, then the replies and the feed, which the endpoints send
+ * at the end of the same turn.
  */
 #ifndef MUSTER_RAFTD_RAFTD_H
 #define MUSTER_RAFTD_RAFTD_H
@@ -67,7 +68,7 @@ struct raftd {
 	struct list feeds;    /* struct feed, held */
 	size_t feeds_count;
 	uint64_t applied_index; /* as far as the feed was asked for */
-	struct buf noop;        /* what the feed shows for entries of the quorum's own */
+	struct buf noop;	/* what the feed shows for entries of the quorum's own */
 	struct log_limit foreign_state;
 	uint64_t failures_logged;
 };
@@ -81,7 +82,7 @@ void raftd_stop(struct daemon *d);
 
 /* feed.c */
 void raftd_handle_feed(struct raftd *r, struct ipc_call *call, const struct raft_feed *m);
-void raftd_feed_all(struct raftd *r);             /* answers the held calls that have something or are due */
+void raftd_feed_all(struct raftd *r); /* answers the held calls that have something or are due */
 struct mono raftd_feed_deadline(const struct raftd *r);
 void raftd_feed_fini(struct raftd *r);
 
@@ -89,7 +90,8 @@ void raftd_feed_fini(struct raftd *r);
 void raftd_status(struct daemon *d, struct jsonw *w);
 void raftd_dump(struct daemon *d, struct jsonw *w);
 const char *raftd_waits_for(struct daemon *d);
-void raftd_handle_configuration(struct raftd *r, struct ipc_call *call, const struct raft_configuration *m);
+void raftd_handle_configuration(
+	struct raftd *r, struct ipc_call *call, const struct raft_configuration *m);
 void raftd_publish(struct raftd *r); /* the page, when it differs from what is shown */
 
 #endif

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Encoding and decoding of headers and records; no policy.
+ */
 #include "raftd/segment.h"
 
 #include <stdio.h>
@@ -36,7 +39,8 @@ void record_encode(const struct segment *s, const struct record *r, char *p)
 		record_size(r->body.n) - RECORD_HEADER_SIZE - r->body.n);
 }
 
-int record_decode(const struct segment *s, const char *p, size_t n, struct record *out, size_t *size_out)
+int record_decode(
+	const struct segment *s, const char *p, size_t n, struct record *out, size_t *size_out)
 {
 	uint32_t crc, length, tail;
 
@@ -83,7 +87,8 @@ void segment_free(struct segment *s)
 	free(s);
 }
 
-void segment_begin(struct segment *s, uint64_t generation, uint64_t salt, uint64_t base_index, uint64_t base_term)
+void segment_begin(struct segment *s, uint64_t generation, uint64_t salt, uint64_t base_index,
+	uint64_t base_term)
 {
 	s->generation = generation;
 	s->salt = salt;
@@ -139,9 +144,11 @@ static void take_header(struct segment *s, const char *p)
 	uint64_t base_index = cursor_u64(&c), base_term = cursor_u64(&c);
 	uint32_t crc = cursor_u32(&c);
 
-	/* The copies differ when the power went while a new generation was begun: the newer one counts. */
+	/* The copies differ when the power went while a new generation was begun: the newer one
+	 * counts. */
 	if (memcmp(magic.p, header_magic, sizeof(header_magic)) != 0 ||
-		crc != crc32c(0, p, HEADER_SIZE - 4) || generation <= s->generation || base_index == 0) {
+		crc != crc32c(0, p, HEADER_SIZE - 4) || generation <= s->generation ||
+		base_index == 0) {
 		return;
 	}
 	segment_begin(s, generation, salt, base_index, base_term);

@@ -22,7 +22,8 @@ static void ring_add(struct waiting_ring *ring, struct ipc_call *call, uint64_t 
 		free(ring->items);
 		*ring = (struct waiting_ring) { items, 0, ring->count, size };
 	}
-	ring->items[(ring->first + ring->count++) & (ring->size - 1)] = (struct waiting) { call, number };
+	ring->items[(ring->first + ring->count++) & (ring->size - 1)] =
+		(struct waiting) { call, number };
 }
 
 /* The next call with a number up to `through`; NULL: none. */
@@ -89,8 +90,9 @@ static void role_show(struct raftd *r, const struct raft_update *u)
 
 	metrics_add(r->daemon->metrics, counters[raft->role], 1);
 	metrics_set(r->daemon->metrics, METRIC_AUTOPILOT_HEALTHY, raft->role == RAFT_LEADER);
-	log_notice("role", "state=%s term=%llu last_index=%llu reason=\"%s\"", raft_role_name(raft->role),
-		(unsigned long long)raft->persistent.term, (unsigned long long)raft->last_index, u->note);
+	log_notice("role", "state=%s term=%llu last_index=%llu reason=\"%s\"",
+		raft_role_name(raft->role), (unsigned long long)raft->persistent.term,
+		(unsigned long long)raft->last_index, u->note);
 }
 
 static void on_update(void *arg, const struct raft_update *u)
@@ -114,8 +116,8 @@ static void on_update(void *arg, const struct raft_update *u)
 static void failures_log(struct raftd *r)
 {
 	if (r->node.disk_failures != r->failures_logged) {
-		log_error("disk", "failures=%llu error=\"%s\"", (unsigned long long)r->node.disk_failures,
-			r->node.failure);
+		log_error("disk", "failures=%llu error=\"%s\"",
+			(unsigned long long)r->node.disk_failures, r->node.failure);
 		r->failures_logged = r->node.disk_failures;
 	}
 }
@@ -167,7 +169,8 @@ static void on_prepare(void *arg)
 	struct raftd *r = arg;
 
 	if (log_prepare(r->node.log)) {
-		loop_timer_in(&r->prepare, PREPARE_RETRY_MS); /* a full disk is not to be kept busy */
+		loop_timer_in(
+			&r->prepare, PREPARE_RETRY_MS); /* a full disk is not to be kept busy */
 	}
 }
 
@@ -185,7 +188,8 @@ static void handle_propose(struct raftd *r, struct ipc_call *call, const struct 
 	}
 }
 
-static void handle_read_index(struct raftd *r, struct ipc_call *call, const struct raft_read_index *m)
+static void handle_read_index(
+	struct raftd *r, struct ipc_call *call, const struct raft_read_index *m)
 {
 	metrics_add(r->daemon->metrics, METRIC_VERIFY_LEADER, 1);
 	if (r->node.raft.role != RAFT_LEADER) {
@@ -196,7 +200,8 @@ static void handle_read_index(struct raftd *r, struct ipc_call *call, const stru
 	node_read_index(&r->node, clock_mono(), r->read_tag);
 }
 
-static void handle_snapshot_taken(struct raftd *r, struct ipc_call *call, const struct raft_snapshot_taken *m)
+static void handle_snapshot_taken(
+	struct raftd *r, struct ipc_call *call, const struct raft_snapshot_taken *m)
 {
 	struct mono before = clock_mono();
 	int status = node_snapshot_taken(&r->node, before, m->index, m->term);
@@ -236,7 +241,9 @@ static int node_open(struct raftd *r, struct buf *why)
 	char address[RAFT_ADDRESS_SIZE];
 	struct node_options options = {
 		.disk = r->disk,
-		.raft = { .address = address, .trailing_logs = (uint64_t)c->raft_trailing_logs, .seed = random_u64() },
+		.raft = { .address = address,
+			.trailing_logs = (uint64_t)c->raft_trailing_logs,
+			.seed = random_u64() },
 		.segment_bytes = LOG_SEGMENT_BYTES,
 		.first_segment_bytes = LOG_FIRST_SEGMENT_BYTES,
 		.tail_bytes = LOG_TAIL_BYTES,
@@ -274,12 +281,15 @@ int raftd_open(struct daemon *d)
 	}
 	status = node_open(r, &why);
 	if (status) {
-		log_error("log-refused", "directory=\"%s\" error=\"%s\"", buf_cstr(&directory), buf_cstr(&why));
+		log_error("log-refused", "directory=\"%s\" error=\"%s\"", buf_cstr(&directory),
+			buf_cstr(&why));
 		return status;
 	}
 	r->node_open = true;
 	if (r->node.log->torn) {
-		log_warning("log-cut", "last_index=%llu reason=\"torn by a crash; what was cut had not been acknowledged\"",
+		log_warning("log-cut",
+			"last_index=%llu reason=\"torn by a crash; what was cut had not been "
+			"acknowledged\"",
 			(unsigned long long)r->node.log->last_index);
 	}
 	return page_writer_open("raftd/page", sizeof(struct raft_page), &r->page);
@@ -294,9 +304,11 @@ int raftd_start(struct daemon *d)
 	loop_timer_init(&r->prepare, d->loop, on_prepare, r);
 	/* Before the endpoints' own: what a turn answers leaves in that turn. */
 	loop_flush_add(&r->flush, d->loop, advance, r);
-	status = ipc_server_new(d->loop, "raftd/write", ROLE_WRITE, rows, ARRAY_SIZE(rows), r, &r->write_server);
+	status = ipc_server_new(
+		d->loop, "raftd/write", ROLE_WRITE, rows, ARRAY_SIZE(rows), r, &r->write_server);
 	if (status == 0) {
-		status = ipc_server_new(d->loop, "raftd/read", ROLE_READ, rows, ARRAY_SIZE(rows), r, &r->read_server);
+		status = ipc_server_new(d->loop, "raftd/read", ROLE_READ, rows, ARRAY_SIZE(rows), r,
+			&r->read_server);
 	}
 	if (status) {
 		return status;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What raftd tells about itself: the shared page, the configuration for people, control status and dump, metrics.
+ * What raftd tells about itself: the shared page, the configuration for people, control status and
+ * dump, metrics.
  */
 #include "raftd/raftd.h"
 
@@ -26,7 +27,8 @@ const struct metric_row raftd_metrics[METRICS_COUNT] = {
 void raftd_publish(struct raftd *r)
 {
 	const struct raft *raft = &r->node.raft;
-	/* Reads need that this term has committed something: before, the commit index may be behind. */
+	/* Reads need that this term has committed something: before, the commit index may be
+	 * behind. */
 	bool leads = raft->role == RAFT_LEADER && raft->commit_index >= raft->term_start_index;
 	struct raft_page page = {
 		.term = raft->persistent.term,
@@ -45,7 +47,8 @@ void raftd_publish(struct raftd *r)
 	}
 }
 
-void raftd_handle_configuration(struct raftd *r, struct ipc_call *call, const struct raft_configuration *m)
+void raftd_handle_configuration(
+	struct raftd *r, struct ipc_call *call, const struct raft_configuration *m)
 {
 	const struct raft *raft = &r->node.raft;
 	struct raft_server servers[RAFT_SERVERS_MAX];
@@ -115,7 +118,7 @@ void raftd_dump(struct daemon *d, struct jsonw *w)
 
 	jsonw_keyc(w, "segments");
 	jsonw_open(w, '[');
-	list_for_each(s, &r->node.log->segments, link) {
+	list_for_each (s, &r->node.log->segments, link) {
 		jsonw_open(w, '{');
 		jsonw_keyc(w, "name");
 		jsonw_cstr(w, s->name);

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Chunks of encoded records, oldest first.
+ */
 #include "raftd/tail.h"
 
 enum { CHUNKS_AT_LIMIT = 8 };
@@ -22,7 +25,7 @@ void tail_fini(struct tail *t)
 {
 	struct tail_chunk *c, *next;
 
-	list_for_each_safe(c, next, &t->chunks, link) {
+	list_for_each_safe (c, next, &t->chunks, link) {
 		chunk_free(t, c);
 	}
 }
@@ -69,7 +72,7 @@ size_t tail_unwritten(const struct tail *t)
 	const struct tail_chunk *c;
 	size_t bytes = 0;
 
-	list_for_each(c, &t->chunks, link) {
+	list_for_each (c, &t->chunks, link) {
 		bytes += c->n - c->written;
 	}
 	return bytes;
@@ -77,7 +80,9 @@ size_t tail_unwritten(const struct tail *t)
 
 uint64_t tail_first(const struct tail *t)
 {
-	return list_empty(&t->chunks) ? 0 : list_first(&t->chunks, struct tail_chunk, link)->first_index;
+	return list_empty(&t->chunks)
+		       ? 0
+		       : list_first(&t->chunks, struct tail_chunk, link)->first_index;
 }
 
 static struct tail_chunk *chunk_of(const struct tail *t, uint64_t index)
@@ -130,7 +135,8 @@ bool tail_find(const struct tail *t, uint64_t index, struct record *out)
 	return true;
 }
 
-void tail_each(const struct tail *t, uint64_t index, bool (*visit)(void *arg, const struct record *r), void *arg)
+void tail_each(const struct tail *t, uint64_t index,
+	bool (*visit)(void *arg, const struct record *r), void *arg)
 {
 	const struct tail_chunk *c = chunk_of(t, index);
 	struct record r;
@@ -166,7 +172,7 @@ void tail_forget(struct tail *t, const struct segment *s)
 {
 	struct tail_chunk *c, *next;
 
-	list_for_each_safe(c, next, &t->chunks, link) {
+	list_for_each_safe (c, next, &t->chunks, link) {
 		if (c->segment == s) {
 			chunk_free(t, c);
 		}

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The rules behind gossip.h: a step per event. Section numbers are those of the Serf protocol notes.
+ */
 #include "gossipd/core/gossip.h"
 
 #include "common/base/err.h"
@@ -33,7 +36,7 @@ static struct gossip_member *member_find(struct gossip_pool *pool, struct str na
 {
 	struct gossip_member *m;
 
-	list_for_each(m, &pool->members, link) {
+	list_for_each (m, &pool->members, link) {
 		if (str_eq(m->member.name, name)) {
 			return m;
 		}
@@ -51,7 +54,7 @@ size_t gossip_count(const struct gossip *g, enum gossip_pool_name pool, enum mem
 	const struct gossip_member *m;
 	size_t count = 0;
 
-	list_for_each(m, &g->pools[pool].members, link) {
+	list_for_each (m, &g->pools[pool].members, link) {
 		count += m->member.status == status;
 	}
 	return count;
@@ -107,25 +110,26 @@ void gossip_fini(struct gossip *g)
 	struct gossip_stored *s, *next;
 
 	for (int i = 0; i < GOSSIP_POOLS; i++) {
-		list_for_each_safe(m, next_member, &g->pools[i].members, link) {
+		list_for_each_safe (m, next_member, &g->pools[i].members, link) {
 			member_del(m);
 		}
 	}
-	list_for_each_safe(s, next, &g->events, link) {
+	list_for_each_safe (s, next, &g->events, link) {
 		stored_free(s);
 	}
-	list_for_each_safe(s, next, &g->unmatched, link) {
+	list_for_each_safe (s, next, &g->unmatched, link) {
 		stored_free(s);
 	}
 	buf_fini(&g->why);
 }
 
-size_t gossip_events_list(const struct gossip *g, struct str name, struct user_event out[GOSSIP_EVENTS_MAX])
+size_t gossip_events_list(
+	const struct gossip *g, struct str name, struct user_event out[GOSSIP_EVENTS_MAX])
 {
 	const struct gossip_stored *s;
 	size_t count = 0;
 
-	list_for_each(s, &g->events, link) {
+	list_for_each (s, &g->events, link) {
 		if (name.n == 0 || str_eq(s->event.name, name)) {
 			out[count++] = s->event;
 		}
@@ -214,7 +218,7 @@ static void on_matched(struct gossip *g, uint64_t ltime, bool matched, struct go
 {
 	struct gossip_stored *s, *next;
 
-	list_for_each_safe(s, next, &g->unmatched, link) {
+	list_for_each_safe (s, next, &g->unmatched, link) {
 		if (s->event.ltime != ltime) {
 			continue;
 		}
@@ -303,11 +307,11 @@ void gossip_check(const struct gossip *g)
 	const struct gossip_stored *s;
 	size_t events = 0, unmatched = 0;
 
-	list_for_each(s, &g->events, link) {
+	list_for_each (s, &g->events, link) {
 		must(s->event.ltime < g->clocks.event_time);
 		events++;
 	}
-	list_for_each(s, &g->unmatched, link) {
+	list_for_each (s, &g->unmatched, link) {
 		must(s->event.service_filter.n);
 		unmatched++;
 	}
@@ -323,11 +327,11 @@ uint64_t gossip_digest(const struct gossip *g)
 	const struct gossip_stored *s;
 
 	for (int i = 0; i < GOSSIP_POOLS; i++) {
-		list_for_each(m, &g->pools[i].members, link) {
+		list_for_each (m, &g->pools[i].members, link) {
 			digest = hash64_mix(digest, hash64(buf_str(&m->bytes), m->member.status));
 		}
 	}
-	list_for_each(s, &g->events, link) {
+	list_for_each (s, &g->events, link) {
 		digest = hash64_mix(digest, hash64(buf_str(&s->bytes), 0));
 	}
 	return digest;

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who is in the cluster, as a pure function: the member tables of the LAN and the WAN pool, Lamport clocks, and the user events that this
- * node has accepted. Serf's rules. So far the pools have one member, this node; what arrives from others will be further events.
+ * Who is in the cluster, as a pure function: the member tables of the LAN and the WAN pool, Lamport
+ * clocks, and the user events that this node has accepted. Serf's rules. So far the pools have one
+ * member, this node; what arrives from others will be further events.
  *
- *     a member:   ALIVE --LEAVE--> LEFT        (alone there is nobody to tell, so LEAVING has no length)
+ *     a member:   ALIVE --LEAVE--> LEFT        (alone there is nobody to tell, so LEAVING has no
+ * length)
  *
- *     an event:   FIRE --checks--> accepted --node filter--> [service filter: the shell asks for the services, MATCHED] --> stored
+ *     an event:   FIRE --checks--> accepted --node filter--> [service filter: the shell asks for
+ * the services, MATCHED] --> stored
  *
  * Event memory is borrowed for the call. Update memory is the core's, valid until the next step.
- * Limits: GOSSIP_EVENTS_MAX stored events (the oldest goes), GOSSIP_UNMATCHED_MAX that wait for the services (more are dropped and
- * counted), the IDs of the last GOSSIP_IDS_MAX fired events (a repeated call does not fire twice).
+ * Limits: GOSSIP_EVENTS_MAX stored events (the oldest goes), GOSSIP_UNMATCHED_MAX that wait for the
+ * services (more are dropped and counted), the IDs of the last GOSSIP_IDS_MAX fired events (a
+ * repeated call does not fire twice).
  */
 #ifndef MUSTER_GOSSIPD_CORE_GOSSIP_H
 #define MUSTER_GOSSIPD_CORE_GOSSIP_H
@@ -29,10 +33,10 @@ struct gossip_clocks {
 };
 
 enum gossip_event_type {
-	GOSSIP_EVENT_START,       /* clocks: as stored, zero when there are none */
-	GOSSIP_EVENT_FIRE,        /* user_event, with an ID of the caller */
-	GOSSIP_EVENT_MATCHED,     /* ltime, matched: of an update's to_match */
-	GOSSIP_EVENT_JOIN,        /* address, port, pool: is that this node? */
+	GOSSIP_EVENT_START,   /* clocks: as stored, zero when there are none */
+	GOSSIP_EVENT_FIRE,    /* user_event, with an ID of the caller */
+	GOSSIP_EVENT_MATCHED, /* ltime, matched: of an update's to_match */
+	GOSSIP_EVENT_JOIN,    /* address, port, pool: is that this node? */
 	GOSSIP_EVENT_LEAVE,
 	GOSSIP_EVENT_FORCE_LEAVE, /* node */
 };
@@ -49,10 +53,12 @@ struct gossip_event {
 };
 
 struct gossip_update {
-	int status;                       /* FIRE: 0 ST_INVALID ST_TOO_LARGE; JOIN: 0 or ST_NOT_FOUND; FORCE_LEAVE: 0 ST_NOT_FOUND */
-	struct str why;                   /* Consul's text; JOIN has none */
-	const struct user_event *to_match; /* compare with the services of this node, then step MATCHED with its ltime */
-	bool clocks_changed;              /* store them before the answer */
+	int status;	/* FIRE: 0 ST_INVALID ST_TOO_LARGE; JOIN: 0 or ST_NOT_FOUND; FORCE_LEAVE: 0
+			   ST_NOT_FOUND */
+	struct str why; /* Consul's text; JOIN has none */
+	const struct user_event *to_match; /* compare with the services of this node, then step
+					      MATCHED with its ltime */
+	bool clocks_changed;		   /* store them before the answer */
 	bool members_changed;
 	bool events_changed;
 };
@@ -101,9 +107,11 @@ void gossip_step(struct gossip *g, const struct gossip_event *event, struct goss
 void gossip_check(const struct gossip *g);
 uint64_t gossip_digest(const struct gossip *g);
 
-/* The stored events of a name ("": all): how many there are, and the index of the list (1: none). Items are borrowed. */
+/* The stored events of a name ("": all): how many there are, and the index of the list (1: none).
+ * Items are borrowed. */
 uint64_t gossip_events_index(const struct gossip *g, struct str name);
-size_t gossip_events_list(const struct gossip *g, struct str name, struct user_event out[GOSSIP_EVENTS_MAX]);
+size_t gossip_events_list(
+	const struct gossip *g, struct str name, struct user_event out[GOSSIP_EVENTS_MAX]);
 size_t gossip_count(const struct gossip *g, enum gossip_pool_name pool, enum member_status status);
 
 #endif

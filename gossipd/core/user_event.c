@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Checks, sizes and filters of user events, as Consul 1.8.7 does them.
+ */
 #include "gossipd/core/user_event.h"
 
 #include "common/base/err.h"
@@ -8,7 +11,8 @@
 
 /* -------- sizes: MessagePack as Consul and Serf write it -------- */
 
-/* The payload is written with the str8 and bin types, Serf's own message in the older format without them. */
+/* The payload is written with the str8 and bin types, Serf's own message in the older format
+ * without them. */
 static size_t str_size(size_t n)
 {
 	return n + (n < 32 ? 1 : n < 256 ? 2 : 3);
@@ -38,8 +42,10 @@ static size_t filter_size(struct str filter)
 static size_t payload_size(const struct user_event *e)
 {
 	return 1 + str_size(2) + str_size(UUID_TEXT_SIZE) + str_size(1) + str_size(e->name.n) +
-		filter_size(e->node_filter) + (e->payload.n ? str_size(1) + bin_size(e->payload.n) : 0) +
-		filter_size(e->service_filter) + filter_size(e->tag_filter) + str_size(1) + uint_size(e->version);
+	       filter_size(e->node_filter) +
+	       (e->payload.n ? str_size(1) + bin_size(e->payload.n) : 0) +
+	       filter_size(e->service_filter) + filter_size(e->tag_filter) + str_size(1) +
+	       uint_size(e->version);
 }
 
 static size_t name_size(const struct user_event *e)
@@ -55,8 +61,8 @@ size_t user_event_size(const struct user_event *e)
 /* A type byte and {"CC", "LTime", "Name", "Payload"}. */
 size_t user_event_encoded_size(const struct user_event *e, uint64_t ltime)
 {
-	return 1 + 1 + raw_size(2) + 1 + raw_size(5) + uint_size(ltime) + raw_size(4) + raw_size(name_size(e)) +
-		raw_size(7) + raw_size(payload_size(e));
+	return 1 + 1 + raw_size(2) + 1 + raw_size(5) + uint_size(ltime) + raw_size(4) +
+	       raw_size(name_size(e)) + raw_size(7) + raw_size(payload_size(e));
 }
 
 /* -------- checks -------- */
@@ -75,7 +81,8 @@ static int filter_check(struct str filter, const char *what, struct buf *why)
 
 static int too_large(struct buf *why, const char *text)
 {
-	buf_printf(why, "1 error occurred:\n\t* error broadcasting event to segment \"\": %s\n\n", text);
+	buf_printf(why, "1 error occurred:\n\t* error broadcasting event to segment \"\": %s\n\n",
+		text);
 	return ST_TOO_LARGE;
 }
 
@@ -89,15 +96,18 @@ int user_event_check(const struct user_event *e, uint64_t ltime, struct buf *why
 		buf_put_lit(why, "Cannot provide tag filter without service filter");
 		return ST_INVALID;
 	}
-	if (filter_check(e->node_filter, "node", why) || filter_check(e->service_filter, "service", why) ||
+	if (filter_check(e->node_filter, "node", why) ||
+		filter_check(e->service_filter, "service", why) ||
 		filter_check(e->tag_filter, "tag", why)) {
 		return ST_INVALID;
 	}
 	if (user_event_size(e) > USER_EVENT_SIZE_MAX) {
-		return too_large(why, "user event exceeds configured limit of 512 bytes before encoding");
+		return too_large(
+			why, "user event exceeds configured limit of 512 bytes before encoding");
 	}
 	if (user_event_encoded_size(e, ltime) > USER_EVENT_SIZE_MAX) {
-		return too_large(why, "encoded user event exceeds configured limit of 512 bytes after encoding");
+		return too_large(why,
+			"encoded user event exceeds configured limit of 512 bytes after encoding");
 	}
 	return 0;
 }
@@ -127,7 +137,7 @@ static bool tag_match(const struct user_event *e, const struct json *service)
 	if (!tags || tags->type != JSON_ARRAY) {
 		return false;
 	}
-	json_for_each(tag, tags) {
+	json_for_each (tag, tags) {
 		if (filter_match(e->tag_filter, tag->text)) {
 			return true;
 		}
@@ -142,7 +152,7 @@ bool user_event_is_for_services(const struct user_event *e, const struct json *s
 	if (e->service_filter.n == 0) {
 		return true;
 	}
-	json_for_each(service, services) {
+	json_for_each (service, services) {
 		if (filter_match(e->service_filter, service->key) && tag_match(e, service)) {
 			return true;
 		}

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The encoding of a configuration, and looking things up in it.
+ */
 #include "raftd/core/configuration.h"
 
 #include "common/msg/wire_code.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who takes part in the quorum. A configuration is an entry of the log like any other and counts from the moment it is appended,
- * committed or not (thesis 4.1). At most RAFT_SERVERS_MAX servers; addresses fit struct raft_page.
+ * Who takes part in the quorum. A configuration is an entry of the log like any other and counts
+ * from the moment it is appended, committed or not (thesis 4.1). At most RAFT_SERVERS_MAX servers;
+ * addresses fit struct raft_page.
  */
 #ifndef MUSTER_RAFTD_CORE_CONFIGURATION_H
 #define MUSTER_RAFTD_CORE_CONFIGURATION_H
@@ -28,10 +29,12 @@ struct configuration {
 };
 
 void configuration_encode(struct buf *out, const struct configuration *c);
-/* ST_TRUNCATED, ST_INVALID: not a configuration; ST_TOO_LARGE: more servers or longer addresses than there is room for. */
+/* ST_TRUNCATED, ST_INVALID: not a configuration; ST_TOO_LARGE: more servers or longer addresses
+ * than there is room for. */
 int configuration_decode(struct str bytes, struct configuration *out);
 
-struct configuration_server *configuration_find(struct configuration *c, const struct uuid *id); /* NULL */
+struct configuration_server *configuration_find(
+	struct configuration *c, const struct uuid *id); /* NULL */
 size_t configuration_voters(const struct configuration *c);
 
 #endif

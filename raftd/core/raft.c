@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The steps behind raft.h, one function per event. The thesis is quoted where it is implemented.
+ */
 #include "raftd/core/raft.h"
 
 #include "common/base/hash.h"
 
-/* A disk that fails is tried again soon, then less often: a full or vanished disk comes back by hand. */
+/* A disk that fails is tried again soon, then less often: a full or vanished disk comes back by
+ * hand. */
 enum { RETRY_FIRST_MS = 50, RETRY_MAX_MS = 2000 };
 
 const char *raft_role_name(enum raft_role role)
@@ -53,7 +57,8 @@ static void become(struct raft *r, struct raft_update *u, enum raft_role role, c
 	r->role = role;
 }
 
-static void append(struct raft *r, struct raft_update *u, enum raft_entry_type type, struct str body)
+static void append(
+	struct raft *r, struct raft_update *u, enum raft_entry_type type, struct str body)
 {
 	must(u->append_count < RAFT_APPENDS_MAX);
 	r->last_index++;
@@ -80,8 +85,9 @@ static void persist(struct raft *r, struct raft_update *u)
 }
 
 /*
- * Thesis 3.4: "To begin an election, a follower increments its current term and transitions to candidate state. It then votes for
- * itself". The vote counts when it is durable, which PERSISTED says.
+ * Thesis 3.4: "To begin an election, a follower increments its current term and transitions to
+ * candidate state. It then votes for itself". The vote counts when it is durable, which PERSISTED
+ * says.
  */
 static void campaign(struct raft *r, struct raft_update *u)
 {
@@ -93,8 +99,9 @@ static void campaign(struct raft *r, struct raft_update *u)
 }
 
 /*
- * Thesis 6.4: "to find out [which entries are committed], it needs to commit an entry from its term. Raft handles this by having each
- * leader commit a blank no-op entry into the log at the start of its term."
+ * Thesis 6.4: "to find out [which entries are committed], it needs to commit an entry from its
+ * term. Raft handles this by having each leader commit a blank no-op entry into the log at the
+ * start of its term."
  */
 static void lead(struct raft *r, struct raft_update *u)
 {
@@ -103,7 +110,8 @@ static void lead(struct raft *r, struct raft_update *u)
 	become(r, u, RAFT_LEADER, "elected");
 	append(r, u, RAFT_NOOP, STR_NONE);
 	r->term_start_index = r->last_index;
-	/* Not in the log yet, or this server was restarted under another address. Alone, so nobody has to be asked. */
+	/* Not in the log yet, or this server was restarted under another address. Alone, so nobody
+	 * has to be asked. */
 	if (r->configuration_index == 0 || strcmp(self->address, r->address) != 0) {
 		memcpy(self->address, r->address, sizeof(self->address));
 		append_configuration(r, u);
@@ -128,8 +136,8 @@ static uint64_t quorum_match(const struct raft *r)
 }
 
 /*
- * Thesis 3.6.2: "Raft never commits log entries from previous terms by counting replicas. Only log entries from the leader's current
- * term are committed by counting replicas".
+ * Thesis 3.6.2: "Raft never commits log entries from previous terms by counting replicas. Only log
+ * entries from the leader's current term are committed by counting replicas".
  */
 static void commit(struct raft *r, struct raft_update *u)
 {
@@ -144,7 +152,8 @@ static void commit(struct raft *r, struct raft_update *u)
 	end_reads(r, u, 0);
 }
 
-/* The decision to be a quorum of one is stored with the first vote; the log gets it as an entry when there is a leader. */
+/* The decision to be a quorum of one is stored with the first vote; the log gets it as an entry
+ * when there is a leader. */
 static void bootstrap(struct raft *r)
 {
 	struct configuration_server *self = &r->configuration.servers[0];
@@ -196,8 +205,8 @@ static void on_persisted(struct raft *r, struct raft_update *u)
 }
 
 /*
- * Entries that were not synced may or may not be on the disk. They are cut, and the next leadership has a new term, so that no
- * index and term ever names two entries.
+ * Entries that were not synced may or may not be on the disk. They are cut, and the next leadership
+ * has a new term, so that no index and term ever names two entries.
  */
 static void on_disk_failed(struct raft *r, struct mono now, struct raft_update *u)
 {
@@ -214,7 +223,8 @@ static void on_disk_failed(struct raft *r, struct mono now, struct raft_update *
 	}
 	end_reads(r, u, ST_NOT_LEADER);
 	become(r, u, RAFT_FOLLOWER, "disk failed");
-	r->deadline = mono_add_ms(now, r->retry_ms + (int64_t)rng_below(&r->rng, (uint64_t)r->retry_ms));
+	r->deadline =
+		mono_add_ms(now, r->retry_ms + (int64_t)rng_below(&r->rng, (uint64_t)r->retry_ms));
 	r->retry_ms = min_of(r->retry_ms * 2, RETRY_MAX_MS);
 }
 
@@ -231,14 +241,15 @@ static void on_durable(struct raft *r, uint64_t index, struct raft_update *u)
 {
 	if (index > r->durable_index && index <= r->last_index) {
 		r->durable_index = index;
-		r->durable_term = r->last_term; /* what is not durable was all appended in one term */
+		r->durable_term =
+			r->last_term; /* what is not durable was all appended in one term */
 		commit(r, u);
 	}
 }
 
 /*
- * Thesis 6.4, read-only queries: step 1 (has an entry of this term been committed?) may make the read wait; step 3 (confirm the
- * leadership with a majority) is done as soon as it is asked, alone.
+ * Thesis 6.4, read-only queries: step 1 (has an entry of this term been committed?) may make the
+ * read wait; step 3 (confirm the leadership with a majority) is done as soon as it is asked, alone.
  */
 static void on_read_index(struct raft *r, uint64_t tag, struct raft_update *u)
 {
@@ -253,7 +264,8 @@ static void on_read_index(struct raft *r, uint64_t tag, struct raft_update *u)
 	}
 }
 
-/* Thesis 5.1: the entries before a durable snapshot may go; some stay, for followers that are a little behind. */
+/* Thesis 5.1: the entries before a durable snapshot may go; some stay, for followers that are a
+ * little behind. */
 static void on_snapshot_taken(struct raft *r, uint64_t index, uint64_t term, struct raft_update *u)
 {
 	struct raft_persistent *p = &r->persistent;
@@ -270,7 +282,8 @@ static void on_snapshot_taken(struct raft *r, uint64_t index, uint64_t term, str
 	p->configuration = r->configuration;
 	p->configuration_index = r->configuration_index;
 	persist(r, u);
-	if (index > r->trailing_logs && r->first_index && index - r->trailing_logs + 1 > r->first_index) {
+	if (index > r->trailing_logs && r->first_index &&
+		index - r->trailing_logs + 1 > r->first_index) {
 		r->first_index = index - r->trailing_logs + 1;
 		if (r->first_index > r->last_index) {
 			r->first_index = r->last_index;

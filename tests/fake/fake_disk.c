@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Each file twice: as a reader sees it, and as it would survive a power cut; a mark per sector that
+ * differs.
+ */
 #include "tests/fake/fake_disk.h"
 
 #include <errno.h>
@@ -10,9 +14,9 @@ struct fake_file {
 	char *name;
 	char *cache, *stable; /* what a reader sees; what survives a power cut */
 	uint64_t size, stable_size, room;
-	uint8_t *dirty;       /* per sector */
+	uint8_t *dirty; /* per sector */
 	bool name_synced;
-	bool removed;         /* but perhaps not for good: the directory was not synced */
+	bool removed; /* but perhaps not for good: the directory was not synced */
 };
 
 struct fake_handle {
@@ -33,14 +37,15 @@ static struct fake_file *file_of(struct disk_file *f)
 static bool fault(struct fake_disk *d)
 {
 	d->calls++;
-	return d->calls == d->fail_at || (d->fail_percent && rng_below(&d->rng, 100) < d->fail_percent);
+	return d->calls == d->fail_at ||
+	       (d->fail_percent && rng_below(&d->rng, 100) < d->fail_percent);
 }
 
 static struct fake_file *find(struct fake_disk *d, const char *name)
 {
 	struct fake_file *f;
 
-	list_for_each(f, &d->files, link) {
+	list_for_each (f, &d->files, link) {
 		if (!f->removed && strcmp(f->name, name) == 0) {
 			return f;
 		}
@@ -79,7 +84,7 @@ uint64_t fake_disk_bytes(const struct fake_disk *d)
 	const struct fake_file *f;
 	uint64_t bytes = 0;
 
-	list_for_each(f, &d->files, link) {
+	list_for_each (f, &d->files, link) {
 		bytes += f->removed ? 0 : f->size;
 	}
 	return bytes;
@@ -93,7 +98,7 @@ static int fake_list(struct disk *disk, void (*on_name)(void *arg, const char *n
 	if (fault(d)) {
 		return err_new(-EIO, "list");
 	}
-	list_for_each(f, &d->files, link) {
+	list_for_each (f, &d->files, link) {
 		if (!f->removed) {
 			on_name(arg, f->name);
 		}
@@ -101,7 +106,8 @@ static int fake_list(struct disk *disk, void (*on_name)(void *arg, const char *n
 	return 0;
 }
 
-static int fake_open(struct disk *disk, const char *name, struct disk_file **out, uint64_t *size_out)
+static int fake_open(
+	struct disk *disk, const char *name, struct disk_file **out, uint64_t *size_out)
 {
 	struct fake_disk *d = fake_of(disk);
 	struct fake_file *f = find(d, name);
@@ -143,7 +149,7 @@ static int fake_sync_names(struct disk *disk)
 	if (fault(d)) {
 		return err_new(-EIO, "sync names");
 	}
-	list_for_each(f, &d->files, link) {
+	list_for_each (f, &d->files, link) {
 		f->name_synced = !f->removed;
 	}
 	return 0;
@@ -166,7 +172,8 @@ static int fake_write(struct disk_file *file, uint64_t offset, const void *p, si
 	struct fake_file *f = file_of(file);
 	bool failed = fault(d);
 
-	if (offset + n > f->size && d->capacity && fake_disk_bytes(d) + (offset + n - f->size) > d->capacity) {
+	if (offset + n > f->size && d->capacity &&
+		fake_disk_bytes(d) + (offset + n - f->size) > d->capacity) {
 		return err_new(-ENOSPC, "write %s", f->name);
 	}
 	if (failed) {
@@ -232,7 +239,7 @@ void fake_disk_fini(struct fake_disk *d)
 {
 	struct fake_file *f, *next;
 
-	list_for_each_safe(f, next, &d->files, link) {
+	list_for_each_safe (f, next, &d->files, link) {
 		file_free(f);
 	}
 }
@@ -266,7 +273,7 @@ void fake_disk_power_cut(struct fake_disk *d)
 {
 	struct fake_file *f, *next;
 
-	list_for_each_safe(f, next, &d->files, link) {
+	list_for_each_safe (f, next, &d->files, link) {
 		bool was_there = f->name_synced && !f->removed;
 
 		if (!was_there && (f->name_synced || !f->removed) && rng_below(&d->rng, 2)) {

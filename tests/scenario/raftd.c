@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Drives one Raft core through tests/scenario/raftd/<name>.txt. Commands: one event each, words as below; the trace shows the
- * update and then the state. `quiet` events that change nothing show "-". Time is virtual: now=MS.
+ * Drives one Raft core through tests/scenario/raftd/<name>.txt. Commands: one event each, words as
+ * below; the trace shows the update and then the state. `quiet` events that change nothing show
+ * "-". Time is virtual: now=MS.
  *
- *     init address=A trailing=N           a fresh core (the one before is forgotten, what it persisted is kept)
- *     start first=I last=I last_term=T [bootstrap=1] [configuration=I of=A]
- *                                         with what was persisted before; a configuration entry in the log names this server at A
- *     propose | durable index=I | persisted | failed now=MS | tick now=MS | read tag=N | snapshot index=I term=T
+ *     init address=A trailing=N           a fresh core (the one before is forgotten, what it
+ * persisted is kept) start first=I last=I last_term=T [bootstrap=1] [configuration=I of=A] with
+ * what was persisted before; a configuration entry in the log names this server at A propose |
+ * durable index=I | persisted | failed now=MS | tick now=MS | read tag=N | snapshot index=I term=T
  */
 #include <stdio.h>
 
@@ -42,7 +43,8 @@ static void put_update(struct buf *out, const struct raft *r, const struct raft_
 			(unsigned long long)r->persistent.term,
 			uuid_is_zero(&r->persistent.vote) ? "none" : "self",
 			(unsigned long long)r->persistent.snapshot_index,
-			(unsigned long long)r->persistent.snapshot_term, r->persistent.configuration.count);
+			(unsigned long long)r->persistent.snapshot_term,
+			r->persistent.configuration.count);
 	}
 	if (u->cut) {
 		buf_printf(out, "cut after=%llu\n", (unsigned long long)u->cut_after);
@@ -54,8 +56,9 @@ static void put_update(struct buf *out, const struct raft *r, const struct raft_
 		buf_printf(out, "commit %llu\n", (unsigned long long)r->commit_index);
 	}
 	if (u->reads_through) {
-		buf_printf(out, "reads through=%llu %s index=%llu\n", (unsigned long long)u->reads_through,
-			status_name(u->reads_status), (unsigned long long)u->reads_index);
+		buf_printf(out, "reads through=%llu %s index=%llu\n",
+			(unsigned long long)u->reads_through, status_name(u->reads_status),
+			(unsigned long long)u->reads_index);
 	}
 	if (u->discard_before) {
 		buf_printf(out, "discard before=%llu\n", (unsigned long long)u->discard_before);
@@ -64,10 +67,11 @@ static void put_update(struct buf *out, const struct raft *r, const struct raft_
 
 static void put_state(struct buf *out, const struct raft *r)
 {
-	buf_printf(out, "= %s term=%llu log=%llu..%llu/%llu durable=%llu commit=%llu", raft_role_name(r->role),
-		(unsigned long long)r->persistent.term, (unsigned long long)r->first_index,
-		(unsigned long long)r->last_index, (unsigned long long)r->last_term,
-		(unsigned long long)r->durable_index, (unsigned long long)r->commit_index);
+	buf_printf(out, "= %s term=%llu log=%llu..%llu/%llu durable=%llu commit=%llu",
+		raft_role_name(r->role), (unsigned long long)r->persistent.term,
+		(unsigned long long)r->first_index, (unsigned long long)r->last_index,
+		(unsigned long long)r->last_term, (unsigned long long)r->durable_index,
+		(unsigned long long)r->commit_index);
 	if (raft_deadline(r).ns != INT64_MAX) {
 		buf_printf(out, " deadline=%lldms", (long long)(raft_deadline(r).ns / NS_PER_MS));
 	}
@@ -129,7 +133,8 @@ static bool event_of(struct world *w, struct str command, struct raft_event *e)
 					.first_index = scenario_number(command, "first"),
 					.last_index = scenario_number(command, "last"),
 					.last_term = scenario_number(command, "last_term"),
-					.configuration_index = scenario_number(command, "configuration"),
+					.configuration_index =
+						scenario_number(command, "configuration"),
 					.configuration = buf_str(&w->configuration),
 					.bootstrap = scenario_number(command, "bootstrap") },
 			};

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Plays scripts and compares, or rewrites, their traces.
+ */
 #include "tests/scenario/scenario.h"
 
 #include <stdio.h>
@@ -105,7 +108,9 @@ static void show_difference(const char *path, struct str was, struct str is)
 		struct str a = str_split(was, '\n', &was), b = str_split(is, '\n', &is);
 
 		if (!str_eq(a, b)) {
-			fprintf(stderr, "%s:%d: expected \"" STR_FMT "\"\n%s:%d: got      \"" STR_FMT "\"\n",
+			fprintf(stderr,
+				"%s:%d: expected \"" STR_FMT "\"\n%s:%d: got      \"" STR_FMT
+				"\"\n",
 				path, number, STR_ARG(a), path, number, STR_ARG(b));
 			return;
 		}

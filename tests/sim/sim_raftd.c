@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One raftd, the real core and the real log, on a disk that fails, fills up, tears and loses what was not synced; killed and restarted
- * at any moment. Virtual time, one seed per run.
- *     sim_raftd FILE...            the seeds in the files, one per line
- *     sim_raftd --seeds FROM COUNT
- *     sim_raftd --trace SEED       with every action
- * Checked after every step (check_*): no acknowledged or delivered entry is lost or changed, indexes have no gaps, terms never go
- * down, the commit index never goes back, a read index covers what was acknowledged before it was asked for; and once the faults stop, it
- * leads and commits again.
+ * One raftd, the real core and the real log, on a disk that fails, fills up, tears and loses what
+ * was not synced; killed and restarted at any moment. Virtual time, one seed per run. sim_raftd
+ * FILE...            the seeds in the files, one per line sim_raftd --seeds FROM COUNT sim_raftd
+ * --trace SEED       with every action Checked after every step (check_*): no acknowledged or
+ * delivered entry is lost or changed, indexes have no gaps, terms never go down, the commit index
+ * never goes back, a read index covers what was acknowledged before it was asked for; and once the
+ * faults stop, it leads and commits again.
  */
 #include <stdio.h>
 
@@ -31,7 +30,7 @@ struct sim {
 	bool live;
 	struct mono now;
 	struct known entries[ENTRIES_MAX + 1]; /* by index, as delivered */
-	uint64_t delivered;                    /* everything up to it is in entries */
+	uint64_t delivered;		       /* everything up to it is in entries */
 	uint64_t commit_seen;
 	uint64_t snapshot;
 	uint64_t tag, tag_answered, read_floor;
@@ -42,16 +41,19 @@ struct sim {
 static _Noreturn void failed(struct sim *s, const char *what, uint64_t index)
 {
 	fprintf(stderr, "sim_raftd: seed %llu: %s (entry %llu); repeat with --trace %llu\n",
-		(unsigned long long)s->seed, what, (unsigned long long)index, (unsigned long long)s->seed);
+		(unsigned long long)s->seed, what, (unsigned long long)index,
+		(unsigned long long)s->seed);
 	exit(1);
 }
 
 static void note(struct sim *s, const char *action, uint64_t number)
 {
 	if (s->trace) {
-		printf("%lldms %s %llu", (long long)(s->now.ns / NS_PER_MS), action, (unsigned long long)number);
+		printf("%lldms %s %llu", (long long)(s->now.ns / NS_PER_MS), action,
+			(unsigned long long)number);
 		if (s->live) {
-			printf("  %s term=%llu last=%llu commit=%llu", raft_role_name(s->node.raft.role),
+			printf("  %s term=%llu last=%llu commit=%llu",
+				raft_role_name(s->node.raft.role),
 				(unsigned long long)s->node.raft.persistent.term,
 				(unsigned long long)s->node.raft.last_index,
 				(unsigned long long)s->node.raft.commit_index);
@@ -71,7 +73,8 @@ static void check_record(struct sim *s, const struct record *r)
 		failed(s, "a delivered entry changed", r->index);
 	}
 	*k = (struct known) { r->term, hash, true };
-	if (r->index > 1 && s->entries[r->index - 1].delivered && s->entries[r->index - 1].term > r->term) {
+	if (r->index > 1 && s->entries[r->index - 1].delivered &&
+		s->entries[r->index - 1].term > r->term) {
 		failed(s, "terms go down", r->index);
 	}
 }
@@ -84,7 +87,8 @@ static bool check_read(struct sim *s, uint64_t from, uint64_t through)
 	while (from <= through) {
 		struct record *records;
 		size_t count;
-		int r = log_read(s->node.log, from, through, 1 + rng_below(&s->rng, 20000), &arena, &records, &count);
+		int r = log_read(s->node.log, from, through, 1 + rng_below(&s->rng, 20000), &arena,
+			&records, &count);
 
 		if (r < 0) {
 			return false;
@@ -157,7 +161,10 @@ static bool start(struct sim *s)
 	OWN_EMBEDDED(buf_fini) struct buf why = { 0 };
 	struct node_options options = {
 		.disk = &s->disk.disk,
-		.raft = { .id = { "self" }, .address = "127.0.0.1:8300", .trailing_logs = 40, .seed = rng_u64(&s->rng) },
+		.raft = { .id = { "self" },
+			.address = "127.0.0.1:8300",
+			.trailing_logs = 40,
+			.seed = rng_u64(&s->rng) },
 		.segment_bytes = SEGMENT_BYTES,
 		.first_segment_bytes = FIRST_SEGMENT_BYTES,
 		.tail_bytes = 16 << 10,
@@ -242,7 +249,8 @@ static void weather(struct sim *s)
 		s->disk.fail_at = s->disk.calls + 1 + rng_below(&s->rng, 20);
 		break;
 	case 2:
-		s->disk.capacity = fake_disk_bytes(&s->disk) + rng_below(&s->rng, 3 * SEGMENT_BYTES);
+		s->disk.capacity =
+			fake_disk_bytes(&s->disk) + rng_below(&s->rng, 3 * SEGMENT_BYTES);
 		break;
 	default:
 		s->disk.fail_percent = 0;
@@ -369,8 +377,8 @@ int main(int argc, char **argv)
 			commands += s->commands;
 			restarts += s->restarts;
 		}
-		printf("%s runs, %llu commands, %llu restarts\n", argv[3], (unsigned long long)commands,
-			(unsigned long long)restarts);
+		printf("%s runs, %llu commands, %llu restarts\n", argv[3],
+			(unsigned long long)commands, (unsigned long long)restarts);
 		return 0;
 	}
 	for (int i = 1; i < argc; i++) {

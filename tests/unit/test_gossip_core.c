@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * gossipd/core: what may be fired, whom it concerns, what is kept. Sizes and texts as seen on Consul 1.8.7.
+ * gossipd/core: what may be fired, whom it concerns, what is kept. Sizes and texts as seen on
+ * Consul 1.8.7.
  */
 #include "gossipd/core/gossip.h"
 #include "tests/unit/unit.h"
@@ -10,8 +11,13 @@ static struct gossip_update u;
 
 static void begin(void)
 {
-	struct member lan = { .name = STR("n1"), .addr = STR("127.0.0.1"), .port = 8301, .status = MEMBER_ALIVE };
-	struct member wan = { .name = STR("n1.dc1"), .addr = STR("127.0.0.1"), .port = 8302, .status = MEMBER_ALIVE };
+	struct member lan = {
+		.name = STR("n1"), .addr = STR("127.0.0.1"), .port = 8301, .status = MEMBER_ALIVE
+	};
+	struct member wan = { .name = STR("n1.dc1"),
+		.addr = STR("127.0.0.1"),
+		.port = 8302,
+		.status = MEMBER_ALIVE };
 	struct gossip_event start = { .type = GOSSIP_EVENT_START, .clocks = { 1, 5 } };
 
 	gossip_init(&g, &(struct gossip_options) { &lan, &wan });
@@ -90,11 +96,13 @@ TEST(refusals)
 	e = named(STR("deploy"), 2);
 	e.payload = str_n(payload, 405);
 	ck_assert_int_eq(fire(&e), ST_TOO_LARGE);
-	ck_str_is(u.why, "1 error occurred:\n\t* error broadcasting event to segment \"\": encoded user event exceeds "
+	ck_str_is(u.why, "1 error occurred:\n\t* error broadcasting event to segment \"\": encoded "
+			 "user event exceeds "
 			 "configured limit of 512 bytes after encoding\n\n");
 	e.payload = str_n(payload, 435);
 	ck_assert_int_eq(fire(&e), ST_TOO_LARGE);
-	ck_str_is(u.why, "1 error occurred:\n\t* error broadcasting event to segment \"\": user event exceeds "
+	ck_str_is(u.why, "1 error occurred:\n\t* error broadcasting event to segment \"\": user "
+			 "event exceeds "
 			 "configured limit of 512 bytes before encoding\n\n");
 	gossip_fini(&g);
 }
@@ -102,8 +110,8 @@ END_TEST
 
 static bool concerns(const char *service_filter, const char *tag_filter)
 {
-	static const char services[] =
-		"{\"web-1\":{\"ID\":\"web-1\",\"Tags\":[\"v1\",\"blue\"]},\"db\":{\"ID\":\"db\",\"Tags\":[]}}";
+	static const char services[] = "{\"web-1\":{\"ID\":\"web-1\",\"Tags\":[\"v1\",\"blue\"]},"
+				       "\"db\":{\"ID\":\"db\",\"Tags\":[]}}";
 	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
 	struct user_event e = named(STR("deploy"), 1);
 	struct json *tree;
@@ -119,7 +127,8 @@ TEST(filters)
 	struct user_event e = named(STR("deploy"), 1);
 	struct gossip_event matched = { .type = GOSSIP_EVENT_MATCHED, .matched = true };
 
-	ck_assert(concerns("web", "") && concerns("^db$", "") && concerns("web", "blu") && concerns("", ""));
+	ck_assert(concerns("web", "") && concerns("^db$", "") && concerns("web", "blu") &&
+		  concerns("", ""));
 	ck_assert(!concerns("api", "") && !concerns("db", "blue") && !concerns("^web$", ""));
 	begin();
 	e.node_filter = STR("zzz");
@@ -161,7 +170,9 @@ TEST(members)
 {
 	struct gossip_event leave = { .type = GOSSIP_EVENT_LEAVE };
 	struct gossip_event force = { .type = GOSSIP_EVENT_FORCE_LEAVE, .node = STR("nope") };
-	struct gossip_event join = { .type = GOSSIP_EVENT_JOIN, .address = STR("127.0.0.1"), .port = 8301 };
+	struct gossip_event join = {
+		.type = GOSSIP_EVENT_JOIN, .address = STR("127.0.0.1"), .port = 8301
+	};
 	uint64_t version;
 
 	begin();
@@ -187,4 +198,5 @@ TEST(members)
 }
 END_TEST
 
-UNIT_MAIN("gossip_core", fires_and_lists, index_of_an_id, refusals, filters, keeps_the_newest_256, members)
+UNIT_MAIN("gossip_core", fires_and_lists, index_of_an_id, refusals, filters, keeps_the_newest_256,
+	members)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The log and the node around it on a disk that can be told what to do: rotation, reading back from memory and from files, damage in the
- * middle against a torn tail, a full disk, and the fault walk (each call of the disk fails once).
+ * The log and the node around it on a disk that can be told what to do: rotation, reading back from
+ * memory and from files, damage in the middle against a torn tail, a full disk, and the fault walk
+ * (each call of the disk fails once).
  */
 #include <stdlib.h>
 #include <unistd.h>
@@ -16,7 +17,10 @@ static struct node_options options_of(struct disk *disk)
 {
 	return (struct node_options) {
 		.disk = disk,
-		.raft = { .id = { "self" }, .address = "127.0.0.1:8300", .trailing_logs = 5, .seed = 7 },
+		.raft = { .id = { "self" },
+			.address = "127.0.0.1:8300",
+			.trailing_logs = 5,
+			.seed = 7 },
 		.segment_bytes = SEGMENT,
 		.first_segment_bytes = SEGMENT,
 		.tail_bytes = 4 << 10,
@@ -51,7 +55,9 @@ static void propose_through(struct node *n, uint64_t last)
 	while (n->raft.last_index < last) {
 		uint64_t index;
 
-		ck_assert_int_eq(node_propose(n, (struct mono) { NS_PER_S }, body_of(n->raft.last_index + 1, bytes), &index), 0);
+		ck_assert_int_eq(node_propose(n, (struct mono) { NS_PER_S },
+					 body_of(n->raft.last_index + 1, bytes), &index),
+			0);
 		if (index % 3 == 0) {
 			node_advance(n, (struct mono) { NS_PER_S });
 		}
@@ -69,7 +75,8 @@ static void check_bodies(struct node *n, uint64_t from, uint64_t through)
 		struct record *records;
 		size_t count;
 
-		ck_assert_int_eq(log_read(n->log, from, through, 3000, &arena, &records, &count), 0);
+		ck_assert_int_eq(
+			log_read(n->log, from, through, 3000, &arena, &records, &count), 0);
 		ck_assert_uint_gt(count, 0);
 		for (size_t i = 0; i < count; i++, from++) {
 			ck_assert_uint_eq(records[i].index, from);
@@ -135,7 +142,8 @@ TEST(large_entries)
 }
 END_TEST
 
-/* Flips a bit at each place of the first segment, and looks whether what comes out is right or refused. */
+/* Flips a bit at each place of the first segment, and looks whether what comes out is right or
+ * refused. */
 TEST(damage_is_refused)
 {
 	int refused = 0, recovered = 0;
@@ -154,7 +162,8 @@ TEST(damage_is_refused)
 		r = open_node(&n, &disk.disk, &why);
 		ck_assert(r == 0 || r == ST_CORRUPT);
 		if (r == 0) {
-			/* The flip was in padding, in a copy of the header, behind the end, or in the last batch. */
+			/* The flip was in padding, in a copy of the header, behind the end, or in
+			 * the last batch. */
 			check_bodies(&n, 1, min_of(n.raft.commit_index - 1, (uint64_t)30));
 			ck_assert_uint_ge(n.raft.commit_index, 28);
 			node_fini(&n);
@@ -215,7 +224,8 @@ TEST(full_disk_refuses_and_recovers)
 }
 END_TEST
 
-/* Call number `at` of the disk fails; whatever was acknowledged must be there at the end. false: there is no such call. */
+/* Call number `at` of the disk fails; whatever was acknowledged must be there at the end. false:
+ * there is no such call. */
 static bool walk(uint64_t at, bool power_cut)
 {
 	OWN_EMBEDDED(buf_fini) struct buf why = { 0 };
@@ -235,7 +245,8 @@ static bool walk(uint64_t at, bool power_cut)
 	for (int i = 0; i < 150; i++) {
 		now = mono_add_ms(now, 10);
 		node_tick(&n, now);
-		if (node_propose(&n, now, body_of(n.raft.last_index + 1, bytes), &index) == 0 && i % 4 == 0) {
+		if (node_propose(&n, now, body_of(n.raft.last_index + 1, bytes), &index) == 0 &&
+			i % 4 == 0) {
 			node_advance(&n, now);
 		}
 		if (i % 40 == 39) {
@@ -294,5 +305,5 @@ TEST(the_real_disk)
 }
 END_TEST
 
-UNIT_MAIN("raft_log", rotates_and_reads_back, large_entries, damage_is_refused, lost_meta_is_refused,
-	full_disk_refuses_and_recovers, fault_walk, the_real_disk)
+UNIT_MAIN("raft_log", rotates_and_reads_back, large_entries, damage_is_refused,
+	lost_meta_is_refused, full_disk_refuses_and_recovers, fault_walk, the_real_disk)
