@@ -13,9 +13,11 @@
 #include <unistd.h>
 
 #include "common/base/err.h"
+#include "common/sys/clock.h"
 
 struct shared {
-	_Atomic uint64_t sequence; /* 0: nothing published yet */
+	char boot[UUID_TEXT_SIZE + 4]; /* the machine's run in which this was published */
+	_Atomic uint64_t sequence;     /* 0: nothing published yet */
 	char content[];
 };
 
@@ -44,6 +46,7 @@ static int shared_map(int fd, size_t size, int protection, struct shared **out)
 int page_writer_open(const char *path, size_t size, struct page_writer **out)
 {
 	OWN_FD int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+	char boot[UUID_TEXT_SIZE + 1];
 	struct shared *shared;
 	int r;
 
@@ -53,9 +56,14 @@ int page_writer_open(const char *path, size_t size, struct page_writer **out)
 	if (ftruncate(fd, (off_t)(sizeof(struct shared) + size))) {
 		return err_errno("ftruncate %s", path);
 	}
-	r = shared_map(fd, size, PROT_READ | PROT_WRITE, &shared);
+	r = boot_id_read(boot);
+	r = r ? r : shared_map(fd, size, PROT_READ | PROT_WRITE, &shared);
 	if (r) {
 		return err_pass(r);
+	}
+	if (memcmp(shared->boot, boot, sizeof(boot)) != 0) {
+		memset(shared, 0, sizeof(*shared) + size);
+		memcpy(shared->boot, boot, sizeof(boot));
 	}
 	if (atomic_load(&shared->sequence) & 1) { /* a writer died in the middle */
 		atomic_fetch_add(&shared->sequence, 1);
@@ -101,11 +109,21 @@ void page_reader_free(struct page_reader *r)
 static bool reader_map(struct page_reader *r)
 {
 	OWN_FD int fd = open(r->path, O_RDONLY | O_CLOEXEC);
+	char boot[UUID_TEXT_SIZE + 1];
+	struct shared *shared;
 	struct stat st;
 
-	return fd >= 0 && fstat(fd, &st) == 0 &&
-	       (size_t)st.st_size >= sizeof(struct shared) + r->size &&
-	       shared_map(fd, r->size, PROT_READ, &r->shared) == 0;
+	if (fd < 0 || fstat(fd, &st) || (size_t)st.st_size < sizeof(*shared) + r->size ||
+		boot_id_read(boot) || shared_map(fd, r->size, PROT_READ, &shared)) {
+		return false;
+	}
+	if (memcmp(shared->boot, boot, sizeof(boot)) != 0) { /* left over from before a restart of
+								the machine */
+		munmap(shared, sizeof(*shared) + r->size);
+		return false;
+	}
+	r->shared = shared;
+	return true;
 }
 
 bool page_read(struct page_reader *r, void *out)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A small struct that one process publishes and others read as shared memory, without a call
- * (sequence lock). The contents are those of common/msg/page.h.
+ * (sequence lock). The contents are those of common/msg/page.h. What was published before the
+ * machine's last start is as good as nothing: instants and states in it are of another life.
  */
 #ifndef MUSTER_COMMON_SYS_PAGE_H
 #define MUSTER_COMMON_SYS_PAGE_H

@@ -5,8 +5,10 @@
  */
 #include "tests/unit/unit.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
+#include "common/msg/page.h"
 #include "common/sys/clock.h"
 #include "common/sys/db.h"
 #include "common/sys/log.h"
@@ -229,5 +231,33 @@ TEST(test_metrics_interval)
 }
 END_TEST
 
-UNIT_MAIN("sys", test_db_walk_and_readers, test_db_absent, test_page, test_addresses,
-	test_timer_is_never_early, test_log_ring, test_metrics_interval)
+/* A page left over from before a restart of the machine is nothing. */
+TEST(test_page_of_another_boot)
+{
+	const struct catalog_page content = { .generation = 7, .ready = 1 };
+	struct catalog_page got;
+	char dir[32], path[64];
+
+	directory_make(dir);
+	snprintf(path, sizeof(path), "%s/page", dir);
+	for (int life = 0; life < 2; life++) {
+		OWN(page_reader_free)
+		struct page_reader *r = page_reader_new(path, sizeof(content));
+		OWN(page_writer_free) struct page_writer *w = NULL;
+		OWN_FD int fd = -1;
+
+		ck_assert(!page_read(r, &got));
+		ck_assert_int_eq(page_writer_open(path, sizeof(content), &w), 0);
+		ck_assert(!page_read(r, &got));
+		page_publish(w, &content);
+		ck_assert(page_read(r, &got));
+		ck_assert_uint_eq(got.generation, 7);
+		fd = open(path, O_WRONLY | O_CLOEXEC);
+		ck_assert_int_eq(pwrite(fd, "another", 7, 0), 7);
+	}
+	directory_remove(dir);
+}
+END_TEST
+
+UNIT_MAIN("sys", test_db_walk_and_readers, test_db_absent, test_page, test_page_of_another_boot,
+	test_addresses, test_timer_is_never_early, test_log_ring, test_metrics_interval)
