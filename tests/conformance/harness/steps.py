@@ -12,8 +12,8 @@ import urllib.parse
 
 from . import normal, server, wire_dns, wire_http
 
-POLL_LIMIT_S = 15
-JOIN_LIMIT_S = 40
+POLL_LIMIT_S = 8
+JOIN_LIMIT_S = 12
 DNS_TIMEOUT_S = 6.0
 SILENCE_S = 0.7         # how long "no answer" is waited for where it may be the expected answer
 
@@ -168,7 +168,9 @@ class Runner:
             self.normal.http(step, thread.response)
 
     def do_still(self, step):
-        thread = self.background[step.words[0]]
+        thread = self.background.get(step.words[0])
+        if thread is None:
+            raise StepError("nothing was started as " + step.words[0])
         thread.join(duration(step.words[1]))
         return None, ["still waiting" if thread.is_alive() else "not waiting any more"]
 
