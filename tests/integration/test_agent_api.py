@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The endpoints that speak for the whole agent: monitor, metrics, reload, leave; and lists that must stay right while things change."""
+import http.client
+import json
+import threading
+import time
+
+from node import DAEMONS, PORTS, wait_until
+
+
+def register(node, name, service, **more):
+    body = {"Node": name, "Address": "10.0.0.1", "Service": dict({"Service": service}, **more)}
+    assert node.put("/v1/catalog/register", body).body == b"true"
+
+
+def test_self_and_members(shared_node):
+    own = shared_node.json("/v1/agent/self")
+    assert own["Config"]["NodeName"] == shared_node.name
+    assert own["Member"]["Name"] == shared_node.name
+    assert own["Stats"]["raft"]["state"] == "Leader"
+    assert own["Stats"]["serf_lan"]["members"] == "1"
+    assert [m["Name"] for m in shared_node.json("/v1/agent/members")] == [shared_node.name]
+    assert shared_node.json("/v1/agent/members?wan=1")[0]["Name"] == shared_node.name + ".dc1"
+    assert shared_node.json("/v1/agent/host")["Memory"]["total"] > 0
+
+
+def test_self_answers_while_others_are_away(node):
+    pids = [node.kill(daemon) for daemon in ("raftd", "gossipd", "checkd")]
+    answer = node.get("/v1/agent/self", timeout=10)
+    assert answer.status == 200 and answer.json()["Config"]["NodeName"] == node.name
+    assert len(pids) == 3
+
+
+def test_metrics_are_merged(shared_node):
+    def counted():
+        metrics = shared_node.json("/v1/agent/metrics")
+        names = [m["Name"] for group in ("Gauges", "Counters", "Samples") for m in metrics[group]]
+        return names and metrics
+    metrics = wait_until(counted, 25)
+    for group in ("Gauges", "Counters", "Samples"):
+        names = [m["Name"] for m in metrics[group]]
+        assert names == sorted(names)
+        assert all(name.startswith("consul.") for name in names)
+    assert shared_node.get("/v1/agent/metrics?format=prometheus").status == 415
+
+
+def test_prometheus(make_node):
+    node = make_node(config={"telemetry": {"prometheus_retention_time": "60s"}}).start()
+    answer = wait_until(lambda: (a := node.get("/v1/agent/metrics?format=prometheus")).body and a, 25)
+    assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    for line in answer.text.splitlines():
+        assert line.startswith("# ") or line.startswith("consul_"), line
+
+
+def monitor(node, query, seconds_max=10):
+    """Lines of the log until one says `reload`."""
+    connection = http.client.HTTPConnection(node.address, PORTS["http"], timeout=seconds_max)
+    connection.request("GET", "/v1/agent/monitor?" + query)
+    answer = connection.getresponse()
+    assert answer.status == 200
+    ticker = threading.Timer(0.7, lambda: node.put("/v1/agent/reload"))
+    ticker.start()
+    lines = []
+    while not lines or "reload" not in lines[-1]:
+        lines.append(answer.readline().decode())
+        assert lines[-1], "the stream ended"
+    connection.close()
+    ticker.join()
+    return lines
+
+
+def test_monitor(shared_node):
+    lines = monitor(shared_node, "loglevel=info")
+    assert any(daemon + ": reload" in lines[-1] for daemon in DAEMONS)
+    assert all("[DEBUG]" not in line for line in lines)
+
+
+def test_monitor_json(shared_node):
+    entry = json.loads(monitor(shared_node, "loglevel=debug&logjson")[-1])
+    assert set(entry) == {"@level", "@message", "@module", "@timestamp"}
+    assert entry["@module"] in DAEMONS
+
+
+def test_reload_takes_definitions_and_refuses_nonsense(node):
+    node.write_config("web.json", {"service": {"name": "web", "port": 80}})
+    assert node.put("/v1/agent/reload").status == 200
+    wait_until(lambda: "web" in node.json("/v1/agent/services"))
+    path = node.write_config("bad.json", {"bogus": 1})
+    answer = node.put("/v1/agent/reload")
+    assert answer.status == 500 and "bogus" in answer.text
+    assert "web" in node.json("/v1/agent/services")
+    path.unlink()
+    assert node.put("/v1/agent/reload").status == 200
+
+
+def test_leave_ends_the_node(node):
+    pids = node.pids()
+    assert len(pids) == len(DAEMONS)
+    assert node.put("/v1/agent/leave").status == 200
+    assert node.process.wait(20) == 0
+    assert node.pids() == {}
+
+
+def test_filtered_query_wakes_only_for_what_it_shows(node):
+    register(node, "a", "web", Port=1)
+    path = "/v1/health/service/web?filter=Service.Port==2&wait=20s&index=%d"
+    index = node.get("/v1/health/service/web").index
+    found = []
+    thread = threading.Thread(target=lambda: found.append(node.get(path % index)))
+    thread.start()
+    time.sleep(0.2)
+    register(node, "a", "web", Port=3)
+    time.sleep(0.3)
+    assert not found
+    register(node, "a", "web", Port=2)
+    thread.join(5)
+    assert [entry["Service"]["Port"] for entry in found[0].json()] == [2]
+
+
+def test_near_sorts_by_distance(node):
+    for number, name in enumerate(("far", "near", "mid")):
+        register(node, name, "web")
+        place = {"far": 9.0, "near": 0.1, "mid": 2.0}[name]
+        body = {"Node": name, "Coord": {"Vec": [place, 0, 0, 0, 0, 0, 0, 0], "Error": 1, "Adjustment": 0, "Height": 0}}
+        assert node.put("/v1/coordinate/update", body).status == 200, number
+    register(node, "origin", "other")
+    origin = {"Node": "origin", "Coord": {"Vec": [0] * 8, "Error": 1, "Adjustment": 0, "Height": 0}}
+    assert node.put("/v1/coordinate/update", origin).status == 200
+    for path, key in (("/v1/catalog/service/web", "Node"), ("/v1/health/service/web", None)):
+        rows = node.json(path + "?near=origin")
+        assert [row["Node"] if key else row["Node"]["Node"] for row in rows] == ["near", "mid", "far"]
+    rows = node.json("/v1/catalog/service/web?near=nobody")
+    assert [row["Node"] for row in rows] == ["far", "mid", "near"]
