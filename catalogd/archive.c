@@ -179,6 +179,11 @@ static void save_free(struct save_job *j)
 	free(j);
 }
 
+static void save_drop(struct worker_job *job)
+{
+	save_free(container_of(job, struct save_job, job));
+}
+
 static void save_done(struct catalogd *c, struct worker_job *job)
 {
 	struct save_job *j = container_of(job, struct save_job, job);
@@ -189,11 +194,7 @@ static void save_done(struct catalogd *c, struct worker_job *job)
 	} else {
 		save_reply(j, RESULT_OK, STR_NONE);
 	}
-}
-
-static void save_drop(struct worker_job *job)
-{
-	save_free(container_of(job, struct save_job, job));
+	save_free(j);
 }
 
 static void server_render(struct save_job *j, const struct raft_server *s)

@@ -90,8 +90,9 @@ int stores_sync_directory(const char *directory);
 struct worker_job {
 	struct list link;
 	void (*work)(struct worker_job *job); /* in the thread: touches nothing of the loop's */
-	void (*done)(struct catalogd *c, struct worker_job *job); /* in the loop */
-	void (*drop)(struct worker_job *job);			  /* frees it; the last call */
+	/* The last call, in the loop; one of the two: */
+	void (*done)(struct catalogd *c, struct worker_job *job);
+	void (*drop)(struct worker_job *job); /* the daemon ends */
 };
 
 struct worker;

@@ -273,7 +273,7 @@ static void restore_done(struct catalogd *c, struct worker_job *job)
 	restore_send(j);
 }
 
-/* It outlives the job: restore_free is called when the answer is out. */
+/* restore_fini frees it. */
 static void restore_drop(struct worker_job *job)
 {
 }

@@ -97,6 +97,11 @@ static void on_taken(void *arg, int status, struct str payload)
 	}
 }
 
+static void snapshot_drop(struct worker_job *job)
+{
+	free(container_of(job, struct snapshot_job, job));
+}
+
 static void snapshot_done(struct catalogd *c, struct worker_job *job)
 {
 	struct snapshot_job *j = container_of(job, struct snapshot_job, job);
@@ -106,6 +111,7 @@ static void snapshot_done(struct catalogd *c, struct worker_job *job)
 	c->snapshots.running = false;
 	if (j->error) {
 		log_error("snapshot-failed", "error=%d", j->error);
+		snapshot_drop(job);
 		return;
 	}
 	c->snapshots.last_index = j->index;
@@ -113,11 +119,7 @@ static void snapshot_done(struct catalogd *c, struct worker_job *job)
 	metrics_add(c->daemon->metrics, METRIC_SNAPSHOT, ms);
 	log_info("snapshot-taken", "index=%" PRIu64 " ms=%.0f", j->index, ms);
 	IPC_CALL(c->raft, raft_snapshot_taken, &m, TAKEN_TIMEOUT_MS, on_taken, NULL);
-}
-
-static void snapshot_drop(struct worker_job *job)
-{
-	free(container_of(job, struct snapshot_job, job));
+	snapshot_drop(job);
 }
 
 static void snapshot_begin(struct catalogd *c)

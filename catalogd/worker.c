@@ -82,7 +82,6 @@ static void on_finished(void *arg, int events)
 		}
 		w->jobs_count--;
 		job->done(w->c, job);
-		job->drop(job);
 	}
 }
 

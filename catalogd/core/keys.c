@@ -18,13 +18,14 @@ bool kv_find(struct catalog *c, struct str key, struct kv_record *out)
 void session_key_row(struct catalog *c, const struct uuid *session, struct str key, bool add)
 {
 	struct state_key room;
-	struct str row = str_n(room.bytes, sizeof(session->b) + key.n);
+	struct str row;
 
 	if (uuid_is_zero(session)) {
 		return;
 	}
 	memcpy(room.bytes, session->b, sizeof(session->b));
 	memcpy(room.bytes + sizeof(session->b), key.p, key.n);
+	row = str_n(room.bytes, sizeof(session->b) + key.n);
 	if (add) {
 		table_put(c, STATE_SESSION_KEYS, row, STR(""));
 	} else {
@@ -109,12 +110,18 @@ void kv_release(struct catalog *c, struct str key)
 	}
 }
 
+/* The row of a tombstone in the order in which they were made. */
+static struct str order_key(struct state_key *room, uint64_t index, struct str key)
+{
+	memcpy(be64_key(room, index), key.p, key.n);
+	return str_n(room->bytes, sizeof(index) + key.n);
+}
+
 void kv_delete(struct catalog *c, struct str key)
 {
 	struct kv_record r;
 	struct state_key room;
 	uint64_t buried;
-	struct str order = str_n(room.bytes, sizeof(buried) + key.n);
 
 	if (!kv_find(c, key, &r)) {
 		return;
@@ -122,12 +129,10 @@ void kv_delete(struct catalog *c, struct str key)
 	session_key_row(c, &r.session, key, false);
 	table_del(c, STATE_KVS, key);
 	if (table_get_u64(c, STATE_TOMBSTONES, key, &buried)) {
-		memcpy(be64_key(&room, buried), key.p, key.n);
-		table_del(c, STATE_TOMBSTONE_ORDER, order);
+		table_del(c, STATE_TOMBSTONE_ORDER, order_key(&room, buried, key));
 	}
 	table_put_u64(c, STATE_TOMBSTONES, key, c->index);
-	memcpy(be64_key(&room, c->index), key.p, key.n);
-	table_put(c, STATE_TOMBSTONE_ORDER, order, STR(""));
+	table_put(c, STATE_TOMBSTONE_ORDER, order_key(&room, c->index, key), STR(""));
 	mark(c, THING_KV, key);
 	mark(c, THING_KVS, STR(""));
 }

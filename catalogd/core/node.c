@@ -66,11 +66,12 @@ static int name_reserve(struct catalog *c, const struct node_def *node, bool tak
 void node_id_index(struct catalog *c, const struct node_def *node, bool add)
 {
 	struct uuid uuid;
-	struct str key = str_n(uuid.b, sizeof(uuid.b));
+	struct str key;
 
 	if (uuid_parse(node->id, &uuid)) {
 		return;
 	}
+	key = str_n(uuid.b, sizeof(uuid.b));
 	if (add) {
 		table_put(c, STATE_NODE_IDS, key, lower(c, node->node));
 	} else {

@@ -31,7 +31,7 @@ static inline void *arena_alloc(struct arena *a, size_t size)
 		return arena_grow(a, rounded);
 	}
 	a->at += rounded;
-	return memset(p, 0, rounded);
+	return rounded ? memset(p, 0, rounded) : p; /* NULL for nothing out of an empty arena */
 }
 
 #define arena_new(a, type)	    ((type *)arena_alloc((a), sizeof(type)))

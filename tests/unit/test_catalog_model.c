@@ -342,7 +342,7 @@ static void put_json(struct buf *out, struct str value, bool after_status)
 	if (after_status) {
 		cursor_u8(&c);
 	}
-	buf_put_str(out, str_n(c.p + 4, *(const uint32_t *)(const void *)c.p));
+	buf_put_str(out, wire_get_STR(&c, NULL));
 	buf_put_char(out, '\n');
 }
 
