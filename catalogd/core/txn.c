@@ -309,7 +309,7 @@ static int object_operation(struct catalog *c, struct operation *o)
 		if (known ? e.modify_index != o->op->index : o->op->index) {
 			return fail(c, "failed to set %s, index is stale", object_name(c, o));
 		}
-		/* fallthrough */
+		FALLTHROUGH;
 	case OBJECT_SET:
 		if (object_write(c, o)) {
 			return ST_INVALID;
@@ -319,7 +319,7 @@ static int object_operation(struct catalog *c, struct operation *o)
 		if (!known || e.modify_index != o->op->index) {
 			return fail(c, "failed to delete %s, index is stale", object_name(c, o));
 		}
-		/* fallthrough */
+		FALLTHROUGH;
 	case OBJECT_DELETE:
 		object_delete(c, o);
 		return 0;

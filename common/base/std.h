@@ -24,6 +24,7 @@
 
 #define ARRAY_SIZE(a)	       (sizeof(a) / sizeof((a)[0]))
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
+#define FALLTHROUGH __attribute__((fallthrough))
 #define UNUSED		       __attribute__((unused))
 
 #define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))

@@ -51,7 +51,7 @@ static bool is_clean(struct str path)
 	if (!path.n || path.p[0] != '/') {
 		return false;
 	}
-	return !memmem(path.p, path.n, "//", 2) && !memmem(path.p, path.n, "/.", 2);
+	return str_find_str(path, STR("//")) < 0 && str_find_str(path, STR("/.")) < 0;
 }
 
 /* Removes the last element of the n bytes written so far: "/a/b" -> "/a". */

@@ -308,7 +308,7 @@ END_TEST
 
 TEST(test_repeats_are_applied_once)
 {
-	OWN_EMBEDDED(buf_fini) struct buf row = { 0 }, payload = { 0 };
+	OWN_EMBEDDED(buf_fini) struct buf payload = { 0 };
 	struct world w;
 	struct cmd_kv cmd = { .op = KV_CAS, .key = STR("k"), .value = STR("v") };
 	struct kv_txn *t;
