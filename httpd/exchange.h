@@ -44,7 +44,7 @@
 #include "httpd/core/answer.h"
 #include "httpd/core/route.h"
 
-enum { REQUEST_BODY_MAX = 1 << 20, EXCHANGE_CALL_MS = 30000, EXCHANGE_THINGS_MAX = 2 };
+enum { REQUEST_BODY_MAX = 1 << 20, EXCHANGE_CALL_MS = 30000, EXCHANGE_THINGS_MAX = 3 };
 
 struct httpd;
 struct conn;

@@ -222,6 +222,7 @@ static const struct shown shown[THING_KINDS_COUNT] = {
 	[THING_CHECK_STATE] = { { THING_CHECKS }, SHOWN_ALWAYS },
 	[THING_SESSION] = { { THING_SESSIONS }, SHOWN_ALWAYS },
 	[THING_NODE_SESSIONS] = { { THING_SESSIONS }, SHOWN_ALWAYS },
+	[THING_INSTANCES] = { { THING_NODES, THING_SERVICES, THING_CHECKS }, SHOWN_ALWAYS },
 };
 
 static uint64_t shown_index(struct exchange *x, enum thing kind, uint64_t index)

@@ -110,6 +110,7 @@ void handle_ui_nodes(struct exchange *x)
 	}
 	read_thing(x, THING_NODES, STR(""));
 	read_thing(x, THING_CHECKS, STR(""));
+	read_thing(x, THING_INSTANCES, STR(""));
 	if (list_held(&l)) {
 		return;
 	}
@@ -282,8 +283,7 @@ void handle_ui_services(struct exchange *x)
 	if (!list_begin(&l, x, FILTER_CHECK_SERVICE_NODE)) {
 		return;
 	}
-	read_thing(x, THING_SERVICES, STR(""));
-	read_thing(x, THING_CHECKS, STR(""));
+	read_thing(x, THING_INSTANCES, STR(""));
 	if (list_held(&l)) {
 		return;
 	}

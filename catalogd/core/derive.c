@@ -37,6 +37,7 @@ void derive_drop_instance(struct catalog *c, struct str node, struct str id, str
 	struct str key = state_key3(&room, name, lower(c, node), lower(c, id));
 
 	table_del(c, STATE_HEALTH, key);
+	mark(c, THING_INSTANCES, STR(""));
 	table_del(c, STATE_INSTANCES, key);
 	kv_walk_init(&w, c->t, STATE_INSTANCES, state_key2(&room, name, STR("")));
 	if (kv_walk_next(&w)) {
@@ -151,6 +152,7 @@ static void put_health(struct catalog *c, struct str key, struct instance *in)
 	}
 	table_put(c, STATE_HEALTH, key, buf_str(&c->record));
 	mark(c, THING_SERVICE_HEALTH, name);
+	mark(c, THING_INSTANCES, STR(""));
 }
 
 static void put_instance(struct catalog *c, struct str key, struct instance *in)

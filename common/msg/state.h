@@ -90,6 +90,7 @@ enum thing {
 	THING_NODE_SESSIONS,   /* node */
 	THING_COORDINATES,     /* "" */
 	THING_FLOOR, /* kind byte: the highest index forgotten for that kind (reaped tombstones) */
+	THING_INSTANCES, /* "": every instance of every service, as health/service shows it */
 	THING_KINDS_COUNT
 };
 

@@ -117,6 +117,28 @@ def test_filtered_query_wakes_only_for_what_it_shows(node):
     assert [entry["Service"]["Port"] for entry in found[0].json()] == [2]
 
 
+def held(node, path):
+    """A thread that waits for a change of this answer, begun when nothing else changes any more."""
+    def start():
+        found = []
+        index = node.get(path).index
+        thread = threading.Thread(target=lambda: found.append(node.get("%s?index=%d&wait=10s" % (path, index))))
+        thread.found = found
+        thread.start()
+        thread.join(0.3)
+        return thread.is_alive() and thread
+    return wait_until(start, 10)
+
+
+def test_summaries_wake_for_every_instance(node):
+    register(node, "a", "web", ID="w1", Port=1)
+    for path in ("nodes", "services", "node/a"):
+        thread = held(node, "/v1/internal/ui/" + path)
+        register(node, "a", "web", ID="w-" + path.replace("/", ""), Port=1)
+        thread.join(3)
+        assert thread.found, path
+
+
 def test_near_sorts_by_distance(node):
     for number, name in enumerate(("far", "near", "mid")):
         register(node, name, "web")

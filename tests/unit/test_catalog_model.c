@@ -394,6 +394,9 @@ static uint64_t answer(struct kv_txn *t, enum thing kind, struct str name)
 	case THING_SERVICE_HEALTH:
 		put_rows(&out, t, STATE_HEALTH, prefix, true);
 		break;
+	case THING_INSTANCES:
+		put_rows(&out, t, STATE_HEALTH, STR(""), true);
+		break;
 	case THING_SERVICE_CHECKS:
 		put_checks(&out, t, STATE_SERVICE_CHECKS, prefix);
 		break;
@@ -437,6 +440,7 @@ static const struct asked asked_rows[] = {
 	{ THING_CHECK_STATE, "odd", 0, 0 },
 	{ THING_CHECKS, "", 0, 0 },
 	{ THING_SESSIONS, "", 0, 0 },
+	{ THING_INSTANCES, "", 0, 0 },
 };
 
 /* Only commands of one step: a transaction may do and undo something, which moves the index and is
