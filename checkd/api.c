@@ -28,8 +28,9 @@ struct connection {
 	struct loop_io io;
 	struct call *call; /* NULL: idle */
 	size_t sent;
-	struct buf in;
 	struct response response;
+	struct buf body;
+	bool too_large;
 	struct mono deadline;
 };
 
@@ -61,7 +62,7 @@ static void connection_free(struct connection *c)
 	if (c->call) {
 		call_free(c->call);
 	}
-	buf_fini(&c->in);
+	buf_fini(&c->body);
 	response_fini(&c->response);
 	free(c);
 }
@@ -99,23 +100,32 @@ static void connection_lost(struct connection *c)
 	queue_pump(a);
 }
 
+static void on_body(void *arg, struct str piece)
+{
+	struct connection *c = arg;
+
+	c->too_large = c->too_large || c->body.n + piece.n > API_BODY_MAX;
+	if (!c->too_large) {
+		buf_put_str(&c->body, piece);
+	}
+}
+
 static void connection_answered(struct connection *c)
 {
 	struct api *a = c->api;
-	struct response response = c->response;
 	struct call *q = take(c->call);
+	bool ends = c->response.close;
 
 	c->deadline = MONO_NEVER;
-	response_init(&c->response);
 	a->reachable = true;
-	a->on_done(a->arg, q->number, response.status, response.index, response.body);
+	a->on_done(a->arg, q->number, c->response.status, c->response.index, buf_str(&c->body));
 	call_free(q);
-	buf_trim(&c->in, 64 << 10);
-	c->in.n = 0;
-	if (response.close) {
+	response_fini(&c->response);
+	response_init(&c->response, on_body, c);
+	buf_trim(&c->body, 64 << 10);
+	if (ends) {
 		connection_free(c);
 	}
-	response_fini(&response);
 	queue_pump(a);
 }
 
@@ -143,7 +153,9 @@ static bool connection_write(struct connection *c)
 
 static void connection_read(struct connection *c)
 {
-	ssize_t n = recv(c->fd, buf_reserve(&c->in, 16 << 10), 16 << 10, 0);
+	char bytes[16 << 10];
+	ssize_t n = recv(c->fd, bytes, sizeof(bytes), 0);
+	size_t used = 0;
 	int r;
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
@@ -153,12 +165,11 @@ static void connection_read(struct connection *c)
 		connection_lost(c); /* ended, or spoke without being asked */
 		return;
 	}
-	c->in.n += (size_t)n;
-	r = response_feed(&c->response, buf_str(&c->in));
-	if (r == ST_AGAIN) {
+	r = response_feed(&c->response, str_n(bytes, (size_t)n), &used);
+	if (r == ST_AGAIN && !c->too_large) {
 		return;
 	}
-	if (r || c->response.used != c->in.n) {
+	if (r || c->too_large || used != (size_t)n) {
 		connection_lost(c);
 	} else {
 		connection_answered(c);
@@ -194,6 +205,7 @@ static struct connection *connection_open(struct api *a)
 	c->api = a;
 	c->fd = fd;
 	c->deadline = MONO_NEVER;
+	response_init(&c->response, on_body, c);
 	loop_io_init(&c->io, a->loop, fd, on_io, c);
 	list_add_tail(&a->connections, &c->link);
 	a->connections_count++;

@@ -9,7 +9,12 @@
 #include "checkd/core/registry.h"
 #include "common/sys/loop.h"
 
-enum { API_CONNECTIONS_MAX = 64, API_TIMEOUT_MS = 10000, API_WAIT_TIMEOUT_MS = 90000 };
+enum {
+	API_CONNECTIONS_MAX = 64,
+	API_TIMEOUT_MS = 10000,
+	API_WAIT_TIMEOUT_MS = 90000,
+	API_BODY_MAX = 64 << 20
+};
 
 struct api;
 

@@ -40,7 +40,7 @@ void checkd_step(struct checkd *c, struct registry_event *event, struct result *
 	stops_do(c, &u);
 	for (const struct registry_run *run = u.runs; run; run = run->next) {
 		metrics_add(c->daemon->metrics, METRIC_RUNS, 1);
-		runs_start(c->runs, c->daemon->conf, run);
+		runs_start(c->runs, run);
 	}
 	/* Planned at the end of a turn, or by an alias' timer. The bytes are copied; nothing is
 	 * called back from here. */
@@ -197,7 +197,7 @@ int checkd_open(struct daemon *d)
 	d->self = c;
 	list_init(&c->answers);
 	list_init(&c->waiters);
-	c->runs = runs_new(d->loop);
+	c->runs = runs_new(d->loop, d->conf);
 	c->api = api_new(d->loop, "httpd/api.sock", on_api_done, c);
 	loop_timer_init(&c->timer, d->loop, on_timer, c);
 	buf_put_str(&data_dir, d->conf->data_dir);
@@ -224,6 +224,7 @@ void checkd_reload(struct daemon *d)
 	struct checkd *c = d->self;
 	struct registry_event e = { .type = REGISTRY_CONFIG, .config = &c->config };
 
+	runs_reconfigure(c->runs, d->conf);
 	config_apply(c);
 	checkd_step(c, &e, NULL);
 	definitions_apply(c);

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Literal addresses need no resolver; a name waits for glibc's, which a timer asks.
+ */
 #include "checkd/dial.h"
 
 #include <ctype.h>

@@ -3,12 +3,15 @@
  * HTTP checks: 2xx passes, 429 warns, everything else is critical.
  * gRPC checks: the call grpc.health.v1.Health/Check over plain HTTP/2 or TLS; SERVING passes.
  */
+#include "checkd/plain.h"
 #include "checkd/run.h"
 #include "common/base/json.h"
 #include "common/sys/fetch.h"
 
+/* One of plain and fetch is under way. */
 struct http {
 	struct run *run;
+	struct plain *plain;
 	struct fetch *fetch;
 };
 
@@ -17,7 +20,12 @@ static void http_stop(struct run *run)
 	struct http *h = take(run->impl);
 
 	run->stop = NULL;
-	fetch_cancel(h->fetch);
+	if (h->plain) {
+		plain_cancel(h->plain);
+	}
+	if (h->fetch) {
+		fetch_cancel(h->fetch);
+	}
 	free(h);
 }
 
@@ -27,13 +35,13 @@ static void http_end(struct http *h, enum check_status status, struct buf *text)
 
 	run_done(run, status, buf_str(text));
 	run->impl = NULL;
-	run->stop = NULL; /* the fetch frees itself behind its callback */
+	run->stop = NULL; /* what brought the answer frees itself behind its callback */
 	free(h);
 }
 
 static void tls_fill(const struct run *run, struct fetch_request *q)
 {
-	const struct conf *conf = run->conf;
+	const struct conf *conf = run_conf(run);
 
 	q->tls_skip_verify = run->def->tls_skip_verify;
 	if (conf->enable_agent_tls_for_checks) {
@@ -44,17 +52,14 @@ static void tls_fill(const struct run *run, struct fetch_request *q)
 	}
 }
 
-static void http_begin(struct run *run, struct fetch_request *q, fetch_fn on_done)
+static struct http *http_new(struct run *run)
 {
 	struct http *h = xcalloc(1, sizeof(*h));
 
-	q->timeout_ms = run->timeout_ms;
-	q->body_max = run->output_max;
-	tls_fill(run, q);
 	h->run = run;
 	run->impl = h;
 	run->stop = http_stop;
-	h->fetch = fetch_start(run_fetcher(run), q, on_done, h);
+	return h;
 }
 
 /* ---- http ---- */
@@ -140,17 +145,47 @@ static void headers_fill(const struct check_def *def, struct arena *arena, struc
 	}
 }
 
+static void http_fill(const struct run *run, struct arena *arena, struct fetch_request *q)
+{
+	const struct check_def *def = run->def;
+
+	*q = (struct fetch_request) { .method = method_of(def),
+		.url = def->http,
+		.body = def->body,
+		.follow = !def->disable_redirects,
+		.timeout_ms = run->timeout_ms,
+		.body_max = run->output_max };
+	tls_fill(run, q);
+	headers_fill(def, arena, &q->headers);
+}
+
+static void on_plain(void *arg, const struct fetch_result *r, bool redirected)
+{
+	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
+	struct http *h = arg;
+	struct fetch_request q;
+
+	h->plain = NULL;
+	if (!redirected || h->run->def->disable_redirects) {
+		on_http(h, r);
+		return;
+	}
+	http_fill(h->run, &arena, &q);
+	h->fetch = fetch_start(run_fetcher(h->run), &q, on_http, h);
+}
+
 void http_start(struct run *run)
 {
 	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
-	const struct check_def *def = run->def;
-	struct fetch_request q = { .method = method_of(def),
-		.url = def->http,
-		.body = def->body,
-		.follow = !def->disable_redirects };
+	struct http *h = http_new(run);
+	struct fetch_request q;
 
-	headers_fill(def, &arena, &q.headers);
-	http_begin(run, &q, on_http);
+	http_fill(run, &arena, &q);
+	if (plain_can(&q)) {
+		h->plain = plain_start(run->loop, &q, on_plain, h);
+	} else {
+		h->fetch = fetch_start(run_fetcher(run), &q, on_http, h);
+	}
 }
 
 /* ---- grpc (the wire: grpc.io's PROTOCOL-HTTP2) ---- */
@@ -208,6 +243,7 @@ void grpc_start(struct run *run)
 	OWN_EMBEDDED(buf_fini) struct buf body = { 0 };
 	OWN_EMBEDDED(buf_fini) struct buf url = { 0 };
 	struct str headers[] = { STR("Content-Type: application/grpc"), STR("TE: trailers") };
+	struct http *h = http_new(run);
 	struct str service, target = str_split(run->def->grpc, '/', &service);
 	struct fetch_request q = { .method = STR("POST"),
 		.http2 = true,
@@ -226,5 +262,8 @@ void grpc_start(struct run *run)
 	}
 	q.url = buf_str(&url);
 	q.body = buf_str(&body);
-	http_begin(run, &q, on_grpc);
+	q.timeout_ms = run->timeout_ms;
+	q.body_max = run->output_max;
+	tls_fill(run, &q);
+	h->fetch = fetch_start(run_fetcher(run), &q, on_grpc, h);
 }

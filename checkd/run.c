@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The kinds of checks as rows, and the runs under way.
+ */
 #include "checkd/run.h"
 #include "common/sys/fetch.h"
 
@@ -21,15 +24,17 @@ static const struct kind_row kinds[] = {
 
 struct runs {
 	struct loop *loop;
+	const struct conf *conf;
 	struct list running, done;
 	struct fetcher *fetcher;
 };
 
-struct runs *runs_new(struct loop *loop)
+struct runs *runs_new(struct loop *loop, const struct conf *conf)
 {
 	struct runs *r = xcalloc(1, sizeof(*r));
 
 	r->loop = loop;
+	r->conf = conf;
 	list_init(&r->running);
 	list_init(&r->done);
 	return r;
@@ -72,7 +77,7 @@ const char *run_refusal(const struct check_def *def)
 	return kind < ARRAY_SIZE(kinds) ? kinds[kind].refusal : NULL;
 }
 
-void runs_start(struct runs *r, const struct conf *conf, const struct registry_run *started)
+void runs_start(struct runs *r, const struct registry_run *started)
 {
 	struct run *run = xcalloc(1, sizeof(*run));
 	const struct kind_row *row;
@@ -81,11 +86,10 @@ void runs_start(struct runs *r, const struct conf *conf, const struct registry_r
 	row = &kinds[started->kind];
 	run->runs = r;
 	run->loop = r->loop;
-	run->conf = conf;
 	run->number = started->number;
 	run->kind = started->kind;
 	run->def = started->def;
-	run->output_max = check_output_max(started->def, conf->check_output_max_size);
+	run->output_max = check_output_max(started->def, r->conf->check_output_max_size);
 	run->timeout_ms = started->def->timeout_ns > 0
 				  ? max_of(started->def->timeout_ns / NS_PER_MS, 1)
 				  : row->timeout_ms;
@@ -111,6 +115,16 @@ bool runs_stop(struct runs *r, uint64_t number)
 		}
 	}
 	return false;
+}
+
+void runs_reconfigure(struct runs *r, const struct conf *conf)
+{
+	r->conf = conf;
+}
+
+const struct conf *run_conf(const struct run *run)
+{
+	return run->runs->conf;
 }
 
 struct fetcher *run_fetcher(struct run *run)

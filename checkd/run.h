@@ -21,7 +21,6 @@ struct run {
 	struct list link;
 	struct runs *runs;
 	struct loop *loop;
-	const struct conf *conf; /* valid inside start only */
 	uint64_t number;
 	enum check_kind kind;
 	const struct check_def *def; /* the registry's, valid until the run is done or stopped */
@@ -34,14 +33,17 @@ struct run {
 	struct buf output;
 };
 
+const struct conf *run_conf(const struct run *run);
 /* The HTTP client that all runs share; made when first asked for. */
 struct fetcher *run_fetcher(struct run *run);
 void run_done(struct run *run, enum check_status status, struct str output);
 
-struct runs *runs_new(struct loop *loop);
+/* conf stays the caller's and valid until runs_reconfigure. */
+struct runs *runs_new(struct loop *loop, const struct conf *conf);
+void runs_reconfigure(struct runs *r, const struct conf *conf);
 void runs_free(struct runs *r); /* stops what runs */
 DEFINE_OWN(struct runs, runs_free)
-void runs_start(struct runs *r, const struct conf *conf, const struct registry_run *run);
+void runs_start(struct runs *r, const struct registry_run *run);
 bool runs_stop(struct runs *r, uint64_t number);
 void runs_stop_all(struct runs *r);
 struct run *runs_take_done(

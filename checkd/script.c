@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "checkd/run.h"
+#include "common/base/tail.h"
 
 extern char **environ;
 
@@ -27,8 +28,7 @@ struct script {
 	struct loop_io on_output, on_end;
 	struct loop_timer timeout;
 	bool ended, timed_out, closed;
-	char *ring; /* the newest output_max bytes */
-	uint64_t printed;
+	struct tail printed;
 };
 
 static void script_free(struct script *s)
@@ -42,7 +42,7 @@ static void script_free(struct script *s)
 	if (s->pidfd >= 0) {
 		close(s->pidfd);
 	}
-	free(s->ring);
+	tail_fini(&s->printed);
 	free(s);
 }
 
@@ -69,39 +69,12 @@ static void script_stop(struct run *run)
 	script_free(s);
 }
 
-static void ring_put(struct script *s, const char *p, size_t n)
-{
-	size_t size = s->run->output_max;
-
-	if (n > size) {
-		s->printed += n - size;
-		p += n - size;
-		n = size;
-	}
-	while (n) {
-		size_t at = s->printed % size, part = min_of(n, size - at);
-
-		memcpy(s->ring + at, p, part);
-		s->printed += part;
-		p += part;
-		n -= part;
-	}
-}
-
 static void output_render(const struct script *s, struct buf *out)
 {
 	OWN_EMBEDDED(buf_fini) struct buf tail = { 0 };
-	size_t size = s->run->output_max;
 
-	if (s->printed > size) {
-		size_t at = s->printed % size;
-
-		buf_put(&tail, s->ring + at, size - at);
-		buf_put(&tail, s->ring, at);
-	} else {
-		buf_put(&tail, s->ring, s->printed);
-	}
-	output_tail(out, buf_str(&tail), s->printed, size);
+	tail_render(&s->printed, &tail);
+	output_tail(out, buf_str(&tail), s->printed.total, s->printed.size);
 }
 
 static void timeout_render(const struct script *s, struct buf *out)
@@ -177,7 +150,7 @@ static void on_output(void *arg, int events)
 		return;
 	}
 	if (n > 0) {
-		ring_put(s, bytes, (size_t)n);
+		tail_put(&s->printed, str_n(bytes, (size_t)n));
 		return;
 	}
 	s->closed = true;
@@ -325,11 +298,10 @@ void script_start(struct run *run)
 	}
 	fcntl(reading, F_SETFL, O_NONBLOCK);
 	s = xcalloc(1, sizeof(*s));
-	*s = (struct script) { .run = run,
-		.pid = pid,
-		.pidfd = take_fd(&pidfd),
-		.pipe = take_fd(&reading),
-		.ring = xmalloc(run->output_max) };
+	*s = (struct script) {
+		.run = run, .pid = pid, .pidfd = take_fd(&pidfd), .pipe = take_fd(&reading)
+	};
+	tail_init(&s->printed, run->output_max);
 	run->impl = s;
 	run->stop = script_stop;
 	loop_io_init(&s->on_output, run->loop, s->pipe, on_output, s);

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * LMDB in <data_dir>/checkd, one transaction per turn.
+ */
 #include "checkd/store.h"
 
 #include <errno.h>

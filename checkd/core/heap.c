@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A binary heap in an array; every item knows its place.
+ */
 #include "checkd/core/heap.h"
 
 void heap_fini(struct heap *h)

@@ -6,27 +6,18 @@
 
 #include "common/base/err.h"
 
-void response_init(struct response *p)
+void response_init(struct response *p, void (*on_body)(void *arg, struct str piece), void *arg)
 {
-	*p = (struct response) { 0 };
+	*p = (struct response) { .on_body = on_body, .arg = arg };
 }
 
 void response_fini(struct response *p)
 {
-	buf_fini(&p->chunks);
-	response_init(p);
+	buf_fini(&p->status_line);
+	buf_fini(&p->line);
 }
 
-static int length_parse(struct str text, size_t *out)
-{
-	uint64_t n;
-
-	if (str_to_u64(text, &n) || n > RESPONSE_BODY_MAX) {
-		return ST_INVALID;
-	}
-	*out = n;
-	return 0;
-}
+/* ---- the head ---- */
 
 static int field_read(struct response *p, struct str line)
 {
@@ -37,7 +28,8 @@ static int field_read(struct response *p, struct str line)
 	}
 	value = str_trim(value);
 	if (str_ieq(name, STR("Content-Length"))) {
-		return length_parse(value, &p->length);
+		p->has_length = true;
+		return str_to_u64(value, &p->left) ? ST_INVALID : 0;
 	}
 	if (str_ieq(name, STR("Transfer-Encoding"))) {
 		p->chunked = true;
@@ -45,8 +37,9 @@ static int field_read(struct response *p, struct str line)
 	}
 	if (str_ieq(name, STR("Connection"))) {
 		p->close = p->close || str_ieq(value, STR("close"));
-	}
-	if (str_ieq(name, STR("X-Consul-Index")) && str_to_u64(value, &p->index)) {
+	} else if (str_ieq(name, STR("Location"))) {
+		p->redirected = true;
+	} else if (str_ieq(name, STR("X-Consul-Index")) && str_to_u64(value, &p->index)) {
 		return ST_INVALID;
 	}
 	return 0;
@@ -56,44 +49,53 @@ static int status_read(struct response *p, struct str line)
 {
 	uint64_t status;
 
-	if (!str_starts(line, STR("HTTP/1.")) || line.n < 12 || line.p[8] != ' ') {
-		return ST_INVALID;
-	}
-	if (str_to_u64(str_n(line.p + 9, 3), &status) || status < 200) {
+	if (!str_starts(line, STR("HTTP/1.")) || line.n < 12 || line.p[8] != ' ' ||
+		str_to_u64(str_n(line.p + 9, 3), &status) || status < 100) {
 		return ST_INVALID;
 	}
 	p->status = (int)status;
+	p->close = line.p[7] == '0';
+	buf_clear(&p->status_line);
+	buf_put_str(&p->status_line, str_skip(line, 9));
 	return 0;
 }
 
-static int head_read(struct response *p, struct str input)
+/* The empty line behind the head: what follows it? */
+static void body_begin(struct response *p)
 {
-	ssize_t end = str_find_str(str_cut(input, RESPONSE_HEAD_MAX), STR("\r\n\r\n"));
-	struct str head, line, rest;
+	if (p->status < 200) { /* an interim answer: the real one follows */
+		p->status = 0;
+		p->chunked = p->has_length = p->redirected = false;
+	} else if (p->bodyless || p->status == 204 || p->status == 304) {
+		p->state = RESPONSE_DONE;
+	} else if (p->chunked) {
+		p->state = RESPONSE_CHUNK_LINE;
+	} else if (p->has_length) {
+		p->state = p->left ? RESPONSE_LENGTH : RESPONSE_DONE;
+	} else {
+		p->state = RESPONSE_UNTIL_END;
+	}
+}
 
-	if (end < 0) {
-		return input.n >= RESPONSE_HEAD_MAX ? ST_INVALID : ST_AGAIN;
+static int head_line(struct response *p, struct str line)
+{
+	if (p->status == 0) {
+		return status_read(p, line);
 	}
-	head = str_cut(input, (size_t)end);
-	line = str_split(head, '\n', &rest);
-	if (status_read(p, line)) {
-		return ST_INVALID;
+	if (line.n) {
+		return field_read(p, line);
 	}
-	while (rest.n) {
-		line = str_split(rest, '\n', &rest);
-		if (field_read(p, str_trim(line))) {
-			return ST_INVALID;
-		}
-	}
-	p->head_size = p->at = (size_t)end + 4;
+	body_begin(p);
 	return 0;
 }
 
-static int hex_read(struct str text, size_t *out)
-{
-	size_t n = 0;
+/* ---- chunks ---- */
 
-	if (text.n == 0 || text.n > 8) {
+static int hex_read(struct str text, uint64_t *out)
+{
+	uint64_t n = 0;
+
+	if (text.n == 0 || text.n > 12) {
 		return ST_INVALID;
 	}
 	for (size_t i = 0; i < text.n; i++) {
@@ -106,58 +108,114 @@ static int hex_read(struct str text, size_t *out)
 		if (digit < 0) {
 			return ST_INVALID;
 		}
-		n = n * 16 + (size_t)digit;
+		n = n * 16 + (uint64_t)digit;
 	}
 	*out = n;
 	return 0;
 }
 
-/* Takes whole chunks only; trailers are not sent by our httpd. */
-static int chunks_read(struct response *p, struct str input)
+static int chunk_line(struct response *p, struct str line)
 {
-	for (;;) {
-		struct str left = str_skip(input, p->at);
-		ssize_t line_end = str_find_str(str_cut(left, 64), STR("\r\n"));
-		size_t size, head;
+	struct str extensions, size = str_trim(str_split(line, ';', &extensions));
 
-		if (line_end < 0) {
-			return left.n >= 64 ? ST_INVALID : ST_AGAIN;
-		}
-		if (hex_read(str_cut(left, (size_t)line_end), &size) ||
-			p->chunks.n + size > RESPONSE_BODY_MAX) {
-			return ST_INVALID;
-		}
-		head = (size_t)line_end + 2;
-		if (left.n < head + size + 2) {
-			return ST_AGAIN;
-		}
-		if (!str_starts(str_skip(left, head + size), STR("\r\n"))) {
-			return ST_INVALID;
-		}
-		buf_put(&p->chunks, left.p + head, size);
-		p->at += head + size + 2;
-		if (size == 0) {
-			p->body = buf_str(&p->chunks);
-			p->used = p->at;
-			return 0;
-		}
+	if (hex_read(size, &p->left)) {
+		return ST_INVALID;
+	}
+	p->state = p->left ? RESPONSE_CHUNK : RESPONSE_TRAILERS;
+	return 0;
+}
+
+/* ---- the machine ---- */
+
+static int line_read(struct response *p, struct str line)
+{
+	switch (p->state) {
+	case RESPONSE_HEAD:
+		return head_line(p, line);
+	case RESPONSE_CHUNK_LINE:
+		return chunk_line(p, line);
+	case RESPONSE_CHUNK_END:
+		p->state = RESPONSE_CHUNK_LINE;
+		return line.n ? ST_INVALID : 0;
+	case RESPONSE_TRAILERS:
+		p->state = line.n ? RESPONSE_TRAILERS : RESPONSE_DONE;
+		return 0;
+	default:
+		must(!"a state without lines");
+		return 0;
 	}
 }
 
-int response_feed(struct response *p, struct str input)
+/* Gathers a line and reads it when its end has come. */
+static int line_feed(struct response *p, struct str bytes, size_t *used_out)
 {
-	int r = p->head_size ? 0 : head_read(p, input);
+	ssize_t end = str_find(bytes, '\n');
+	size_t n = end < 0 ? bytes.n : (size_t)end + 1;
+	struct str line;
+	int r;
 
-	if (r) {
-		return r;
+	*used_out = n;
+	p->head_size += p->state == RESPONSE_HEAD ? n : 0;
+	if (p->head_size > RESPONSE_HEAD_MAX ||
+		(p->state != RESPONSE_HEAD && p->line.n + n > RESPONSE_CHUNK_LINE_MAX)) {
+		return ST_TOO_LARGE;
 	}
-	if (p->chunked) {
-		return chunks_read(p, input);
+	buf_put(&p->line, bytes.p, n);
+	if (end < 0) {
+		return 0;
 	}
-	if (input.n - p->head_size < p->length) {
-		return ST_AGAIN;
+	line = str_cut(buf_str(&p->line), p->line.n - 1);
+	if (str_ends(line, STR("\r"))) {
+		line.n--;
 	}
-	p->body = str_n(input.p + p->head_size, p->length);
-	p->used = p->head_size + p->length;
-	return 0;
+	r = line_read(p, line);
+	buf_clear(&p->line);
+	return r;
+}
+
+static size_t body_feed(struct response *p, struct str bytes)
+{
+	size_t n = p->state == RESPONSE_UNTIL_END ? bytes.n : (size_t)min_of(p->left, bytes.n);
+
+	p->on_body(p->arg, str_cut(bytes, n));
+	if (p->state == RESPONSE_UNTIL_END) {
+		return n;
+	}
+	p->left -= n;
+	if (p->left == 0) {
+		p->state = p->state == RESPONSE_LENGTH ? RESPONSE_DONE : RESPONSE_CHUNK_END;
+	}
+	return n;
+}
+
+int response_feed(struct response *p, struct str bytes, size_t *used_out)
+{
+	size_t at = 0;
+
+	while (at < bytes.n && p->state != RESPONSE_DONE) {
+		struct str left = str_skip(bytes, at);
+		size_t used;
+		int r = 0;
+
+		if (p->state == RESPONSE_LENGTH || p->state == RESPONSE_UNTIL_END ||
+			p->state == RESPONSE_CHUNK) {
+			used = body_feed(p, left);
+		} else {
+			r = line_feed(p, left, &used);
+		}
+		if (r) {
+			return r;
+		}
+		at += used;
+	}
+	*used_out = at;
+	return p->state == RESPONSE_DONE ? 0 : ST_AGAIN;
+}
+
+int response_end(struct response *p)
+{
+	if (p->state == RESPONSE_UNTIL_END) {
+		p->state = RESPONSE_DONE;
+	}
+	return p->state == RESPONSE_DONE ? 0 : ST_TRUNCATED;
 }

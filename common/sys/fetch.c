@@ -10,6 +10,7 @@
 #include <dlfcn.h>
 #include <stdio.h>
 
+#include "common/base/tail.h"
 #include "common/sys/log.h"
 
 /* Every function of libcurl that is used here. */
@@ -61,9 +62,7 @@ struct fetch {
 	CURL *easy;
 	struct curl_slist *headers;
 	struct buf url, body, status_line;
-	char *ring; /* the newest body_max bytes of the answer */
-	size_t body_max;
-	uint64_t received;
+	struct tail received;
 	const char *headers_wanted[FETCH_HEADERS_WANTED];
 	struct buf header_values[FETCH_HEADERS_WANTED];
 	char error[CURL_ERROR_SIZE];
@@ -189,25 +188,9 @@ static void on_timer(void *arg)
 static size_t on_body(char *p, size_t size, size_t count, void *arg)
 {
 	struct fetch *q = arg;
-	size_t n = size * count, all = n;
 
-	if (q->body_max == 0) {
-		return all;
-	}
-	if (n > q->body_max) {
-		q->received += n - q->body_max;
-		p += n - q->body_max;
-		n = q->body_max;
-	}
-	while (n) {
-		size_t at = q->received % q->body_max, part = min_of(n, q->body_max - at);
-
-		memcpy(q->ring + at, p, part);
-		q->received += part;
-		p += part;
-		n -= part;
-	}
-	return all;
+	tail_put(&q->received, str_n(p, size * count));
+	return size * count;
 }
 
 static size_t on_header(char *p, size_t size, size_t count, void *arg)
@@ -249,7 +232,7 @@ void fetch_cancel(struct fetch *q)
 	buf_fini(&q->url);
 	buf_fini(&q->body);
 	buf_fini(&q->status_line);
-	free(q->ring);
+	tail_fini(&q->received);
 	free(q);
 }
 
@@ -335,7 +318,6 @@ static void fetch_end(struct fetch *q, CURLcode code)
 	OWN_EMBEDDED(buf_fini) struct buf body = { 0 };
 	OWN_EMBEDDED(buf_fini) struct buf error = { 0 };
 	struct fetch_result result = { .status_line = buf_str(&q->status_line) };
-	size_t at = q->received > q->body_max ? q->received % q->body_max : 0;
 	long status = 0;
 
 	if (q->hopeless) {
@@ -344,8 +326,7 @@ static void fetch_end(struct fetch *q, CURLcode code)
 		error_put(q, code, &error);
 	} else {
 		q->fetcher->curl.easy_getinfo(q->easy, CURLINFO_RESPONSE_CODE, &status);
-		buf_put(&body, q->ring + at, min_of(q->received, q->body_max) - at);
-		buf_put(&body, q->ring, at);
+		tail_render(&q->received, &body);
 	}
 	result.status = (int)status;
 	result.body = buf_str(&body);
@@ -466,8 +447,7 @@ struct fetch *fetch_start(
 	q->fetcher = f;
 	q->on_done = on_done;
 	q->arg = arg;
-	q->body_max = request->body_max;
-	q->ring = xmalloc(max_of(request->body_max, (size_t)1));
+	tail_init(&q->received, request->body_max);
 	buf_put_str(&q->url, request->url);
 	buf_put_str(&q->body, request->body);
 	memcpy(q->headers_wanted, request->headers_wanted, sizeof(q->headers_wanted));

@@ -189,6 +189,7 @@ def test_catalogue_is_healed(make_node):
     register(node, {"Name": "web", "Port": 80, "Check": {"TTL": "1h", "Status": "passing"}})
     register(node, {"Name": "tagged", "EnableTagOverride": True, "Tags": ["old"]})
     wait_until(lambda: health(node) and node.json("/v1/catalog/service/tagged"))
+    wait_until(lambda: node.control("checkd", "status")["detail"]["in_sync"], what="the first full sync is over")
     node.put("/v1/catalog/deregister", {"Node": node.name, "ServiceID": "web"})
     node.put("/v1/catalog/register", {"Node": node.name, "SkipNodeUpdate": True, "Service": {"Service": "alien"},
                                       "Check": {"CheckID": "alien-check", "Name": "x", "Status": "critical"}})

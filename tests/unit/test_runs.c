@@ -31,7 +31,7 @@ static void bench_init(struct bench *b)
 {
 	*b = (struct bench) { .loop = loop_new() };
 	b->conf.check_output_max_size = 4096;
-	b->runs = runs_new(b->loop);
+	b->runs = runs_new(b->loop, &b->conf);
 	loop_timer_init(&b->limit, b->loop, on_limit, b);
 	loop_timer_in(&b->limit, 20000);
 }
@@ -47,7 +47,7 @@ static void start(struct bench *b, const struct check_def *def, uint64_t number)
 {
 	struct registry_run run = { .number = number, .kind = check_kind_of(def), .def = def };
 
-	runs_start(b->runs, &b->conf, &run);
+	runs_start(b->runs, &run);
 }
 
 static struct run *wait_done(struct bench *b)
@@ -203,23 +203,32 @@ END_TEST
 /* ---- HTTP, against a server of a few lines in the same loop ---- */
 
 struct server {
-	int fd;
-	struct loop_io io;
+	struct loop *loop;
+	int fd, client;
+	struct loop_io io, client_io;
 	const char *answer;
 	char request[2048];
 };
 
+static void on_request(void *arg, int events)
+{
+	struct server *s = arg;
+	ssize_t n = recv(s->client, s->request, sizeof(s->request) - 1, 0);
+
+	s->request[max_of(n, 0)] = 0;
+	ck_assert_int_gt(send(s->client, s->answer, strlen(s->answer), MSG_NOSIGNAL), 0);
+	loop_io_set(&s->client_io, 0);
+	close(s->client);
+}
+
 static void on_accept(void *arg, int events)
 {
 	struct server *s = arg;
-	int fd = accept(s->fd, NULL, NULL);
-	ssize_t n;
 
-	ck_assert_int_ge(fd, 0);
-	n = recv(fd, s->request, sizeof(s->request) - 1, 0);
-	s->request[max_of(n, 0)] = 0;
-	ck_assert_int_gt(send(fd, s->answer, strlen(s->answer), MSG_NOSIGNAL), 0);
-	close(fd);
+	s->client = accept(s->fd, NULL, NULL);
+	ck_assert_int_ge(s->client, 0);
+	loop_io_init(&s->client_io, s->loop, s->client, on_request, s);
+	loop_io_set(&s->client_io, LOOP_READ);
 }
 
 TEST(test_http)
@@ -241,10 +250,12 @@ TEST(test_http)
 	struct check_def def = { .method = STR("PUT"),
 		.body = STR("b"),
 		.header_json = STR("{\"X-A\":[\"1\"],\"Host\":[\"h\"]}"),
-		.output_max_size = 10 };
+		.output_max_size = 10,
+		.disable_redirects = true };
 	struct bench b;
 
 	bench_init(&b);
+	s.loop = b.loop;
 	s.fd = listen_at(SOCK_STREAM, address);
 	loop_io_init(&s.io, b.loop, s.fd, on_accept, &s);
 	loop_io_set(&s.io, LOOP_READ);
@@ -260,6 +271,12 @@ TEST(test_http)
 	ck_assert_ptr_nonnull(strstr(s.request, "X-A: 1\r\n"));
 	ck_assert_ptr_nonnull(strstr(s.request, "User-Agent: Consul Health Check\r\n"));
 	ck_assert_ptr_nonnull(strstr(s.request, "\r\n\r\nb"));
+	/* A redirect is followed by the library: in a circle until it has had enough. */
+	def.disable_redirects = false;
+	s.answer = "HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 0\r\nConnection: "
+		   "close\r\n\r\n";
+	snprintf(text, sizeof(text), "Put \"%s\": stopped after 10 redirects", url);
+	is_result(&b, &def, CHECK_CRITICAL, text);
 	loop_io_set(&s.io, 0);
 	start(&b, &def, 1);
 	ck_assert(runs_stop(b.runs, 1));
