@@ -109,8 +109,9 @@ static void check_apply(struct checkd *c, const struct json *v)
 		refused("check", def.name, str_of(why));
 		return;
 	}
+	/* without a type word: Consul gives one to what comes over HTTP and to checks of services */
 	struct registry_event e = { .type = REGISTRY_CHECK_PUT,
-		.check = { { &def, str_of(definition_check_type(&def)) }, def.token, true } };
+		.check = { { &def, STR("") }, def.token, true } };
 
 	checkd_step(c, &e, &result);
 	if (result.kind != RESULT_OK) {

@@ -183,14 +183,10 @@ void dispatch(struct exchange *x)
 	if (x->answered) {
 		return;
 	}
-	if (x->route->flags & ROUTE_CACHED && request_has(&x->request, "cached") &&
-		x->httpd->conf->http.use_cache) {
-		/* There is no cache to be behind: each answer is read from the state. */
-		answer_header(x, STR("X-Cache"), STR("MISS"));
-	}
 	if (x->route->flags & ROUTE_READ) {
 		read_run(x);
 	} else {
+		exchange_cached(x);
 		x->route->handle(x);
 	}
 }

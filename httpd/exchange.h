@@ -192,5 +192,7 @@ void exchange_propose_then(
 bool exchange_wait(struct exchange *x, uint64_t *index_out, uint32_t *wait_ms_out);
 /* ?stale, ?consistent, ?max_stale outside ROUTE_READ. false: answered with 400. */
 bool exchange_consistency(struct exchange *x, enum read_mode *mode_out);
+/* The header of ?cached, once the parameters are known to be good; nothing where it was not asked. */
+void exchange_cached(struct exchange *x);
 
 #endif

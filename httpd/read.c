@@ -59,6 +59,15 @@ static bool check_cache_control(struct exchange *x)
 	return true;
 }
 
+void exchange_cached(struct exchange *x)
+{
+	if (x->route->flags & ROUTE_CACHED && request_has(&x->request, "cached") &&
+		x->httpd->conf->http.use_cache) {
+		/* There is no cache to be behind: each answer is read from the state. */
+		answer_header(x, STR("X-Cache"), STR("MISS"));
+	}
+}
+
 static bool parse_wait(struct exchange *x, uint64_t *index_out, int64_t *wait_ns_out)
 {
 	const struct conf *conf = x->httpd->conf;
@@ -187,6 +196,7 @@ void read_run(struct exchange *x)
 		!parse_wait(x, &read->wanted, &read->wait_ns)) {
 		return;
 	}
+	exchange_cached(x);
 	read->blocking = read->wanted > 0;
 	if (dc.n && !str_eq(dc, x->httpd->conf->datacenter)) {
 		read_failed(x, 500, STR("No path to datacenter"));

@@ -124,10 +124,56 @@ static const yajl_callbacks callbacks = {
 	.yajl_end_array = on_close,
 };
 
+/* The code unit of the \u escape at p, or -1. */
+static int escape_at(const char *p, const char *end)
+{
+	unsigned char unit[2];
+
+	if (end - p < 6 || p[0] != '\\' || p[1] != 'u' || hex_parse(str_n(p + 2, 4), unit, 2)) {
+		return -1;
+	}
+	return unit[0] << 8 | unit[1];
+}
+
+static bool is_surrogate(int unit, int first)
+{
+	return unit >= first && unit < first + 0x400;
+}
+
+/*
+ * yajl makes a question mark of half a surrogate pair, Go the replacement character: such an escape
+ * becomes \ufffd, of the same length, so that places in the text stay what they are.
+ */
+static struct str surrogates_mend(struct arena *arena, struct str input)
+{
+	const char *end = input.p + input.n;
+	char *copy = NULL;
+
+	for (const char *p = input.p; (p = memchr(p, '\\', (size_t)(end - p)));) {
+		int unit = escape_at(p, end);
+
+		if (unit < 0) {
+			p += min_of(2, end - p);
+		} else if (is_surrogate(unit, 0xd800) && is_surrogate(escape_at(p + 6, end), 0xdc00)) {
+			p += 12;
+		} else {
+			if (unit >= 0xd800 && unit < 0xe000) {
+				if (!copy) {
+					copy = (char *)arena_str(arena, input).p;
+				}
+				memcpy(copy + (p - input.p), "\\ufffd", 6);
+			}
+			p += 6;
+		}
+	}
+	return copy ? str_n(copy, input.n) : input;
+}
+
 static int parse(
 	struct arena *arena, struct str input, bool first, struct json **out, struct buf *why)
 {
 	struct builder b = { .arena = arena };
+	struct str mended = surrogates_mend(arena, input);
 	yajl_handle parser = yajl_alloc(&callbacks, NULL, &b);
 	yajl_status status;
 
@@ -136,7 +182,7 @@ static int parse(
 	yajl_config(parser, yajl_dont_validate_strings,
 		1); /* Go replaces bad UTF-8 rather than refusing it */
 	yajl_config(parser, yajl_allow_trailing_garbage, first ? 1 : 0);
-	status = yajl_parse(parser, (const unsigned char *)input.p, input.n);
+	status = yajl_parse(parser, (const unsigned char *)mended.p, mended.n);
 	if (status == yajl_status_ok) {
 		status = yajl_complete_parse(parser);
 	}

@@ -258,8 +258,6 @@ void json_why(struct str input, struct buf *why)
 		buf_put_lit(why, "exceeded max depth");
 	} else if (c.ended) {
 		buf_put_cstr(why, str_trim(input).n ? "unexpected EOF" : "EOF");
-	} else if (strcmp(c.expectation, "exceeded max depth") == 0) {
-		buf_put_cstr(why, c.expectation);
 	} else {
 		buf_put_lit(why, "invalid character '");
 		byte_render(why, (unsigned char)input.p[c.at]);

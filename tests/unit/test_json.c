@@ -46,6 +46,21 @@ TEST(test_round_trip)
 }
 END_TEST
 
+TEST(test_halves_of_surrogate_pairs)
+{
+	static const char text[] =
+		"[\"\\ud800x\",\"\\udc00\",\"\\ud83d\\ude00\",\"\\\\ud800\",\"\\ud800\\ud83d\\ude00\"]";
+	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
+	OWN_EMBEDDED(buf_fini) struct buf out = { 0 };
+	struct json *v;
+
+	ck_assert_int_eq(json_parse(&arena, str_of(text), &v, NULL), 0);
+	json_render(&out, v);
+	ck_buf_is(&out, "[\"\xef\xbf\xbdx\",\"\xef\xbf\xbd\",\"\xf0\x9f\x98\x80\",\"\\\\ud800\","
+			"\"\xef\xbf\xbd\xf0\x9f\x98\x80\"]");
+}
+END_TEST
+
 TEST(test_indent)
 {
 	OWN_EMBEDDED(buf_fini) struct buf out = { 0 };
@@ -143,5 +158,5 @@ TEST(test_bind_errors)
 }
 END_TEST
 
-UNIT_MAIN("json", test_errors_in_go_words, test_round_trip, test_indent, test_doubles, test_bind,
-	test_bind_errors)
+UNIT_MAIN("json", test_errors_in_go_words, test_round_trip,
+	test_halves_of_surrogate_pairs, test_indent, test_doubles, test_bind, test_bind_errors)
