@@ -80,7 +80,63 @@ static unsigned table_find(struct str name)
 	return table;
 }
 
-/* Does the value decode as its table says? What does not must never get into a state. */
+static bool text_fits(struct str s, size_t max)
+{
+	return s.n <= max && !(s.n && memchr(s.p, 0, s.n));
+}
+
+/* Is the key lower(a), or lower(a) 0 lower(b)? */
+static bool key_is(struct str key, struct str a, struct str b)
+{
+	struct state_key room, lower_room;
+	struct str wanted = b.p ? state_key2(&room, a, b) : a;
+
+	return str_eq(key, state_lower(&lower_room, wanted));
+}
+
+static bool node_valid(struct str key, const struct node_def *n)
+{
+	return n->node.n && text_fits(n->node, NODE_NAME_MAX) && key_is(key, n->node, STR_NONE);
+}
+
+static bool service_valid(struct str key, const struct service_def *s)
+{
+	struct str id, node = str_split(key, '\0', &id);
+	struct state_key room;
+
+	return node.n && node.n <= NODE_NAME_MAX && s->id.n && text_fits(s->id, SERVICE_ID_MAX) &&
+	       text_fits(s->name, SERVICE_NAME_MAX) &&
+	       node.n + s->id.n + s->name.n <= INSTANCE_NAMES_MAX &&
+	       str_eq(id, state_lower(&room, s->id));
+}
+
+static bool check_valid(struct str key, const struct health_check *h)
+{
+	size_t service = max_of(h->service_id.n, h->service_name.n);
+
+	return h->node.n && text_fits(h->node, NODE_NAME_MAX) && h->check_id.n &&
+	       text_fits(h->check_id, CHECK_ID_MAX) && text_fits(h->status, STATUS_MAX) &&
+	       text_fits(h->service_id, SERVICE_ID_MAX) &&
+	       text_fits(h->service_name, INSTANCE_NAMES_MAX) &&
+	       h->node.n + h->check_id.n + service <= INSTANCE_NAMES_MAX &&
+	       key_is(key, h->node, h->check_id);
+}
+
+static bool session_valid(struct str key, const struct session_def *s)
+{
+	bool valid =
+		str_eq(key, str_n(s->id.b, sizeof(s->id.b))) && text_fits(s->node, NODE_NAME_MAX);
+
+	for (uint32_t i = 0; i < s->node_checks.count; i++) {
+		valid = valid && s->node.n + s->node_checks.items[i].n <= INSTANCE_NAMES_MAX;
+	}
+	for (uint32_t i = 0; i < s->service_checks.count; i++) {
+		valid = valid && s->node.n + s->service_checks.items[i].id.n <= INSTANCE_NAMES_MAX;
+	}
+	return valid;
+}
+
+/* May this row be put into a state? Everything that commands rely on is looked at. */
 static bool record_valid(const struct snapshot_record *r, struct arena *arena)
 {
 	union {
@@ -97,18 +153,19 @@ static bool record_valid(const struct snapshot_record *r, struct arena *arena)
 	}
 	switch (table_find(r->table)) {
 	case STATE_NODES:
-		return !node_record_decode(r->value, arena, &v.node);
+		return !node_record_decode(r->value, arena, &v.node) &&
+		       node_valid(r->key, &v.node.def);
 	case STATE_SERVICES:
-		return memchr(r->key.p, 0, r->key.n) &&
-		       !service_record_decode(r->value, arena, &v.service);
+		return !service_record_decode(r->value, arena, &v.service) &&
+		       service_valid(r->key, &v.service.def);
 	case STATE_CHECKS:
-		return memchr(r->key.p, 0, r->key.n) &&
-		       !check_record_decode(r->value, arena, &v.check);
+		return !check_record_decode(r->value, arena, &v.check) &&
+		       check_valid(r->key, &v.check.def);
 	case STATE_KVS:
 		return r->key.n <= KV_NAME_MAX && !kv_record_decode(r->value, arena, &v.kv);
 	case STATE_SESSIONS:
-		return r->key.n == sizeof(struct uuid) &&
-		       !session_record_decode(r->value, arena, &v.session);
+		return !session_record_decode(r->value, arena, &v.session) &&
+		       session_valid(r->key, &v.session.def);
 	case STATE_COORDINATES:
 		return !coordinate_record_decode(r->value, arena, &v.coordinate);
 	case STATE_THING_GRAVES:
