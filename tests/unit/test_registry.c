@@ -466,6 +466,51 @@ TEST(test_sync_failures)
 }
 END_TEST
 
+static void alias_answer(struct bench *b, int status, uint64_t index, const char *body)
+{
+	struct registry_request *q = b->u.requests;
+
+	ck_assert_ptr_nonnull(q);
+	step(b, (struct registry_event) {
+			.type = REGISTRY_REQUEST_DONE,
+			.request = { q->number, status, index, str_of(body) } });
+	pass_ms(b, 1000);
+}
+
+/* An alias of another node: a blocking query, and a look at its services where there are no checks. */
+TEST(test_alias_remote)
+{
+	struct check_def def = { .id = STR("a"),
+		.name = STR("a"),
+		.alias_node = STR("far off"),
+		.alias_service = STR("db") };
+	struct bench b;
+
+	bench_init(&b);
+	check_put(&b, &def, "alias");
+	pass_ms(&b, 0);
+	ck_str_is(b.u.requests->path, "/v1/health/node/far%20off?stale");
+	alias_answer(&b, 200, 7,
+		"[{\"Name\":\"D\",\"Status\":\"warning\",\"Output\":\"slow\",\"ServiceID\":\"db\"},"
+		"{\"Name\":\"W\",\"Status\":\"critical\",\"ServiceID\":\"web\"}]");
+	is_check(&b, "a", "warning", "Aliased check \"D\" failing: slow");
+	ck_str_is(b.u.requests->path, "/v1/health/node/far%20off?stale&wait=1m&index=7");
+	ck_assert(b.u.requests->waits);
+	alias_answer(&b, 0, 0, "");
+	is_check(&b, "a", "warning", NULL); /* no news is no change */
+	alias_answer(&b, 200, 8, "[]");
+	ck_str_is(b.u.requests->path, "/v1/catalog/node-services/far%20off?stale");
+	alias_answer(&b, 200, 9, "{\"Node\":{},\"Services\":[{\"ID\":\"db\"}]}");
+	is_check(&b, "a", "passing", "No checks found.");
+	alias_answer(&b, 200, 10, "[]");
+	alias_answer(&b, 200, 11, "{\"Node\":null,\"Services\":null}");
+	is_check(&b, "a", "critical", "Service db could not be found on node far off");
+	step(&b, (struct registry_event) { .type = REGISTRY_CHECK_DEL, .id = STR("a") });
+	ck_assert_ptr_nonnull(b.u.stops);
+	bench_fini(&b);
+}
+END_TEST
+
 TEST(test_output)
 {
 	OWN_EMBEDDED(buf_fini) struct buf b = { 0 };
@@ -479,4 +524,4 @@ TEST(test_output)
 END_TEST
 
 UNIT_MAIN("registry", test_schedule, test_thresholds, test_ttl, test_load, test_service, test_alias,
-	test_maintenance, test_sync_change, test_sync_failures, test_output)
+	test_maintenance, test_sync_change, test_sync_failures, test_alias_remote, test_output)
