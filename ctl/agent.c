@@ -24,6 +24,7 @@
 #include "common/sys/ipc.h"
 #include "common/sys/log.h"
 #include "ctl/commands.h"
+#include "ctl/definitions.h"
 #include "version.h"
 
 enum { LEAVE_MAX_MS = 5000 };
@@ -242,39 +243,6 @@ static int entry_remove(const char *path, const struct stat *st, int type, struc
 	return remove(path);
 }
 
-/* ---- banner ---- */
-
-static void banner_print(const struct agent *a)
-{
-	const struct conf *c = a->conf;
-	char id[UUID_TEXT_SIZE + 1] = "";
-	struct uuid uuid;
-
-	if (conf_node_id(c, &uuid) == 0) {
-		uuid_text(&uuid, id);
-	}
-	printf("==> Starting %s agent...\n", title(a));
-	printf("           Version: '%s' (muster %s)\n", CONSUL_VERSION, MUSTER_VERSION);
-	printf("           Node ID: '%s'\n", id);
-	printf("         Node name: '" STR_FMT "'\n", STR_ARG(c->node_name));
-	printf("        Datacenter: '" STR_FMT "' (Segment: '%s')\n", STR_ARG(c->datacenter),
-		c->server ? "<all>" : "");
-	printf("            Server: %s (Bootstrap: %s)\n", c->server ? "true" : "false",
-		c->bootstrap ? "true" : "false");
-	printf("       Client Addr: [" STR_FMT "] (HTTP: %lld, HTTPS: %lld, gRPC: %d, DNS: %lld)\n",
-		STR_ARG(c->client_addr), (long long)c->ports.http, (long long)c->ports.https, -1,
-		(long long)c->ports.dns);
-	printf("      Cluster Addr: " STR_FMT " (LAN: %lld, WAN: %lld)\n",
-		STR_ARG(c->advertise_addr), (long long)c->ports.serf_lan,
-		(long long)c->ports.serf_wan);
-	printf("           Encrypt: Gossip: %s, TLS-Outgoing: %s, TLS-Incoming: %s, "
-	       "Auto-Encrypt-TLS: false\n",
-		c->encrypt.n ? "true" : "false", c->verify_outgoing ? "true" : "false",
-		c->verify_incoming ? "true" : "false");
-	printf("\n==> Log data will now stream in as it occurs:\n\n");
-	fflush(stdout);
-}
-
 static void warnings_log(struct agent *a)
 {
 	struct str rest = buf_str(&a->warnings);
@@ -358,7 +326,8 @@ static const char *reload(struct agent *a)
 	OWN(conf_free) struct conf *fresh = NULL;
 
 	buf_clear(&why);
-	if (conf_load(a->sources, a->sources_count, &fresh, NULL, &why)) {
+	if (conf_load(a->sources, a->sources_count, &fresh, NULL, &why) ||
+		definitions_check(fresh, &why)) {
 		log_error("reload-refused", "error=\"%s\"", buf_cstr(&why));
 		return buf_cstr(&why);
 	}
@@ -462,8 +431,9 @@ static int start(struct agent *a, struct buf *why)
 		.on_stopped = on_stopped,
 		.arg = a,
 	};
-	int r = agent_sockets_open(a->conf, &a->sockets, why);
+	int r = definitions_check(a->conf, why);
 
+	r = r ? r : agent_sockets_open(a->conf, &a->sockets, why);
 	r = r ? r : pid_file_write(a);
 	r = r ? r : supervisor_new(&setup, &a->supervisor);
 	if (r == 0 && chdir(a->run_dir)) {
@@ -499,7 +469,7 @@ static int live(struct agent *a)
 	if (r) {
 		return fail(a, r, &why);
 	}
-	banner_print(a);
+	agent_banner_print(a->conf, title(a));
 	a->loop = loop_new();
 	r = agent_log_open(a->loop, a->conf, &a->log);
 	if (r) {

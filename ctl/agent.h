@@ -4,6 +4,7 @@
  * sockets, passes them on as systemd would, restarts what dies, and does nothing else.
  *
  *     agent.c           from flags to a running node, and its end
+ *     agent_banner.c    what is printed first
  *     agent_flags.c     flags -> configuration text
  *     agent_sockets.c   what is listened on
  *     agent_log.c       the daemons' lines to stdout and log_file
@@ -59,6 +60,10 @@ struct agent_sockets {
  * address already in use" in *why. */
 int agent_sockets_open(const struct conf *c, struct agent_sockets *out, struct buf *why);
 void agent_sockets_close(struct agent_sockets *s);
+
+/* ---- banner ---- */
+
+void agent_banner_print(const struct conf *c, const char *title);
 
 /* ---- log ---- */
 

@@ -10,6 +10,7 @@
 #include "common/sys/clock.h"
 #include "common/sys/conf.h"
 #include "ctl/commands.h"
+#include "ctl/definitions.h"
 #include "version.h"
 
 int version_run(struct ctl *c, int argc, char **argv)
@@ -98,11 +99,12 @@ int validate_run(struct ctl *c, int argc, char **argv)
 		sources[count++] = (struct conf_source) { argv[at],
 			stat(argv[at], &st) == 0 && S_ISDIR(st.st_mode), NULL };
 	}
-	if (conf_load(sources, count, &conf, &warnings, &why)) {
+	if (conf_load(sources, count, &conf, &warnings, &why) || definitions_check(conf, &why)) {
 		return ctl_fail("Config validation failed: %s", buf_cstr(&why));
 	}
+	fputs(buf_cstr(&warnings), stderr);
 	if (!quiet) {
-		printf("%sConfiguration is valid!\n", buf_cstr(&warnings));
+		ctl_say("Configuration is valid!");
 	}
 	return 0;
 }

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The services and checks of configuration files, checked before a node starts or reloads: the
+ * loader has only looked at their keys.
+ */
+#include "ctl/definitions.h"
+
+#include "common/base/err.h"
+#include "common/base/json.h"
+#include "common/client/definition.h"
+
+static int refuse(struct buf *why, const char *what, const struct json *v, struct str text)
+{
+	struct str name = json_find_text(v, "name");
+
+	buf_printf(why, "Failed to register %s \"" STR_FMT "\": " STR_FMT, what, STR_ARG(name),
+		STR_ARG(text));
+	return ST_INVALID;
+}
+
+int definitions_check(const struct conf *c, struct buf *why)
+{
+	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
+	const struct json *const *services = c->services_json.items, *const *checks =
+									     c->checks_json.items;
+	struct service_definition service;
+	struct result error = { 0 };
+	struct check_def check;
+
+	for (uint32_t i = 0; i < c->services_json.count; i++) {
+		if (definition_service(&arena, DEFINITION_FILE, services[i], &service, &error)) {
+			return refuse(why, "service", services[i], error.text);
+		}
+	}
+	for (uint32_t i = 0; i < c->checks_json.count; i++) {
+		if (definition_check(&arena, DEFINITION_FILE, checks[i], &check, &error)) {
+			return refuse(why, "check", checks[i], error.text);
+		}
+	}
+	return 0;
+}

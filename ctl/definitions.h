@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The services and checks of configuration files.
+ */
+#ifndef MUSTER_CTL_DEFINITIONS_H
+#define MUSTER_CTL_DEFINITIONS_H
+
+#include "common/sys/conf.h"
+
+/* ST_INVALID with "Failed to register service "x": reason" in *why for the first that cannot be
+ * registered. */
+int definitions_check(const struct conf *c, struct buf *why);
+
+#endif
