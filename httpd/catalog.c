@@ -5,7 +5,7 @@
  */
 #include "common/base/err.h"
 #include "common/base/map.h"
-#include "httpd/core/catalog_body.h"
+#include "httpd/catalog_body.h"
 #include "httpd/list.h"
 #include "httpd/routes.h"
 

@@ -3,7 +3,7 @@
  * Rows that bind the operations of a transaction, and their way into struct txn_op. Services and
  * checks have the same shape as in catalog/register.
  */
-#include "httpd/core/catalog_body.h"
+#include "httpd/catalog_body.h"
 #include "httpd/txn.h"
 
 struct txn_object_body {

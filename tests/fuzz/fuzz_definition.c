@@ -7,7 +7,7 @@
 
 #include "common/base/err.h"
 #include "common/client/definition.h"
-#include "httpd/core/catalog_body.h"
+#include "httpd/catalog_body.h"
 
 /* Bytes that are not UTF-8 are escaped the first time and plain from then on. */
 static void service_try(

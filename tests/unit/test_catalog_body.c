@@ -6,7 +6,7 @@
 #include <check.h>
 
 #include "common/base/err.h"
-#include "httpd/core/catalog_body.h"
+#include "httpd/catalog_body.h"
 
 static const struct {
 	const char *body, *text;

@@ -4,8 +4,8 @@
  * checks is checked here: keys and types; everything about meaning is catalogd's. Ids default to
  * names, weights to 1, the node of a check to that of the request.
  */
-#ifndef MUSTER_HTTPD_CORE_CATALOG_BODY_H
-#define MUSTER_HTTPD_CORE_CATALOG_BODY_H
+#ifndef MUSTER_HTTPD_CATALOG_BODY_H
+#define MUSTER_HTTPD_CATALOG_BODY_H
 
 #include "common/base/json.h"
 #include "common/msg/command.h"

@@ -3,7 +3,7 @@
  * Rows that bind the catalogue's bodies. Field names in errors are Go's: the innermost struct, then
  * the path from the outermost.
  */
-#include "httpd/core/catalog_body.h"
+#include "httpd/catalog_body.h"
 
 #include "common/base/err.h"
 #include "common/client/definition.h"
