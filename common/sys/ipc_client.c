@@ -14,6 +14,11 @@
 
 enum { TICK_MS = 20, TICK_IDLE_MS = 250, LONG_CALL_MS = 15000, FRAMES_PER_TURN = 64 };
 
+/* Calls wait and nothing came for so long: ask again, on a new socket where there is no connection.
+ * Counting connections should do; but a call that is lost in spite of it must not be lost for ever.
+ * The server ignores the repeat of a call that is open. */
+enum { SILENCE_MS = 3000 };
+
 struct ipc_pending {
 	struct map_node node; /* keyed by id */
 	struct list expired;  /* out of the map, about to end with ST_TIMEOUT */
@@ -40,6 +45,8 @@ struct ipc_client {
 	uint64_t established; /* connections, when we last sent everything */
 	bool resend;	      /* something was not sent: all again when there is a connection */
 	struct mono next_deadline;
+	struct mono heard; /* of the server, or asked everything again */
+	char *endpoint;
 	struct buf out;
 	struct log_limit malformed;
 };
@@ -140,6 +147,23 @@ static void deadlines_check(struct ipc_client *c)
 	}
 }
 
+static void on_readable(void *arg);
+
+static void silence_break(struct ipc_client *c)
+{
+	c->heard = clock_mono();
+	if (c->socket.nn >= 0 && ipc_client_connected(c)) {
+		all_send_again(c);
+		return;
+	}
+	ipc_socket_close(&c->socket);
+	c->established = 0;
+	c->resend = true;
+	if (ipc_socket_open(&c->socket, IPC_SOCKET_CLIENT, c->loop, c->endpoint, on_readable, c)) {
+		log_error("ipc-reopen", "endpoint=%s error=\"%s\"", c->endpoint, err_text());
+	}
+}
+
 static void on_tick(void *arg)
 {
 	struct ipc_client *c = arg;
@@ -149,6 +173,9 @@ static void on_tick(void *arg)
 	if ((established != c->established || c->resend) && ipc_client_connected(c)) {
 		c->established = established;
 		all_send_again(c);
+	}
+	if (c->pendings.count && mono_diff_ms(clock_mono(), c->heard) >= SILENCE_MS) {
+		silence_break(c);
 	}
 	tick_arm(c);
 }
@@ -194,6 +221,7 @@ static void on_readable(void *arg)
 		if (r) {
 			return;
 		}
+		c->heard = loop_now(c->loop);
 		frame_handle(c, m.body);
 		ipc_message_fini(&m);
 	}
@@ -214,6 +242,7 @@ int ipc_client_new(struct loop *loop, const char *endpoint, struct ipc_client **
 		free(c);
 		return err_pass(r);
 	}
+	c->endpoint = xstrdup(endpoint);
 	loop_timer_init(&c->tick, loop, on_tick, c);
 	loop_flush_add(&c->flush, loop, client_flush, c);
 	*out = c;
@@ -233,6 +262,7 @@ void ipc_client_free(struct ipc_client *c)
 	loop_timer_stop(&c->tick);
 	ipc_socket_close(&c->socket);
 	buf_fini(&c->out);
+	free(c->endpoint);
 	free(c);
 }
 
@@ -256,6 +286,9 @@ struct ipc_pending *ipc_call(struct ipc_client *c, uint16_t message, struct str 
 	p->deadline = mono_add_ms(loop_now(c->loop), timeout_ms);
 	if (encoded.n) {
 		memcpy(p->payload, encoded.p, encoded.n);
+	}
+	if (c->pendings.count == 0) {
+		c->heard = loop_now(c->loop);
 	}
 	map_add(&c->pendings, &p->node, str_n(&p->id, sizeof(p->id)));
 	if (!p->is_long) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The rules behind gossip.h: a step per event. Section numbers are those of the Serf protocol notes.
+ * The rules behind gossip.h: a step per event. Section numbers: the notes on the Serf protocol.
  */
 #include "gossipd/core/gossip.h"
 

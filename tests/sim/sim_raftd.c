@@ -211,7 +211,7 @@ static void propose(struct sim *s)
 
 static void read_index(struct sim *s)
 {
-	s->read_floor = s->node.raft.commit_index;
+	s->read_floor = s->commit_seen;
 	node_read_index(&s->node, s->now, ++s->tag);
 	note(s, "read", s->tag);
 }

@@ -18,6 +18,7 @@ struct world {
 	struct ipc_client *client;
 	struct loop_timer limit;
 	struct ipc_call *held;
+	struct ipc_socket *deaf;
 	int answers, wanted, handled;
 	int last_status;
 	uint64_t sum;
@@ -245,6 +246,37 @@ TEST(test_unanswered_is_asked_again_after_restart)
 }
 END_TEST
 
+static void on_swallowed(void *arg)
+{
+	struct world *w = arg;
+	struct ipc_message m;
+
+	while (ipc_socket_receive(w->deaf, &m) == 0) {
+		w->handled++;
+		ipc_message_fini(&m);
+	}
+}
+
+/* A call that got lost on a connection that stands is asked again after a while. */
+TEST(test_silence_is_broken)
+{
+	struct ipc_socket socket;
+	struct world w;
+
+	world_init(&w);
+	w.deaf = &socket;
+	ck_assert_int_eq(ipc_socket_open(&socket, IPC_SOCKET_SERVER, w.loop, "endpoint",
+				 on_swallowed, &w),
+		0);
+	ask(&w, 1, 1000, 60000);
+	while (w.handled < 2) {
+		loop_run_once(w.loop);
+	}
+	ipc_socket_close(&socket);
+	world_fini(&w);
+}
+END_TEST
+
 static const char *cmd_echo(void *owner, const struct json *request, struct jsonw *w)
 {
 	struct str text = json_find_text(request, "text");
@@ -294,4 +326,4 @@ END_TEST
 UNIT_MAIN("ipc", test_many_calls, test_refusals, test_deadline_without_server,
 	test_server_that_comes_later, test_first_connection_asks_once,
 	test_repeat_on_one_connection_is_ignored, test_unanswered_is_asked_again_after_restart,
-	test_control)
+	test_silence_is_broken, test_control)
