@@ -3,10 +3,14 @@
  * The engine as a whole: its beginning, reload and end. The routes are expanded here from
  * routes.def.
  */
+#include <stdio.h>
+
 #include "common/sys/clock.h"
 #include "common/sys/tls.h"
 #include "httpd/engine.h"
 #include "httpd/routes.h"
+
+enum { METRIC_NAME_SIZE = 80 };
 
 static const struct route routes[] = {
 #define ROUTE(method, path, handler, flags) \
@@ -14,6 +18,27 @@ static const struct route routes[] = {
 #include "httpd/routes.def"
 #undef ROUTE
 };
+
+/* "http.GET.v1.kv._": Consul's names, where the variable part of a path is "_". */
+const struct metric_row *engine_metrics(size_t *count_out)
+{
+	static struct metric_row rows[ARRAY_SIZE(routes)];
+	static char names[ARRAY_SIZE(routes)][METRIC_NAME_SIZE];
+
+	for (size_t i = 0; i < ARRAY_SIZE(routes); i++) {
+		struct str path = routes[i].path;
+
+		snprintf(names[i], sizeof(names[i]), "http.%s" STR_FMT "%s",
+			method_name(routes[i].method), STR_ARG(path),
+			str_ends(path, STR("/")) ? "_" : "");
+		for (char *p = names[i]; *p; p++) {
+			*p = *p == '/' ? '.' : *p;
+		}
+		rows[i] = (struct metric_row) { names[i], METRIC_SAMPLE, "" };
+	}
+	*count_out = ARRAY_SIZE(rows);
+	return rows;
+}
 
 /* http_config.response_headers as lines, in Go's spelling of names. */
 static void configure_headers(struct engine *e)
@@ -97,6 +122,7 @@ int engine_open(struct httpd *h)
 	map_init(&e->clients, random_u64());
 	loop_timer_init(&e->drain_timer, e->loop, on_drain_timer, e);
 	holds_init(e);
+	output_init(e);
 	configure_headers(e);
 	rc = configure_tls(e);
 	return rc ? rc : listen_open(e);

@@ -63,7 +63,8 @@ struct client {
 struct hold {
 	struct conn *conn;
 	struct waiter waiters[EXCHANGE_THINGS_MAX];
-	struct list parked;   /* in engine.parked: no leader or no state yet */
+	struct list parked; /* in engine.parked: no leader or no state yet */
+	struct mono started;
 	struct mono deadline; /* of the wait; MONO_NEVER: not a blocking query */
 	struct mono give_up;  /* parked: when to answer with the error */
 	uint64_t hash;	      /* of the filtered answer that the client has */
@@ -119,7 +120,8 @@ struct engine {
 	/* answers */
 	struct buf head, body, changed; /* changed: indented or compressed */
 	void *deflate;
-	struct buf configured; /* header lines of the configuration */
+	struct buf configured;	      /* header lines of the configuration */
+	struct loop_timer trim_timer; /* gives back what large answers needed */
 	char date[48];
 	int64_t date_s;
 	struct list exchanges_free;
@@ -206,6 +208,7 @@ void output_flush(struct conn *c);
 void output_refuse(
 	struct conn *c, int status, struct str why); /* before there is an exchange; closes */
 void stream_step(struct conn *c);
+void output_init(struct engine *e);
 void output_fini(struct engine *e);
 
 /* engine.c */
@@ -215,5 +218,7 @@ void engine_reload(struct httpd *h);
 void engine_drain(struct httpd *h);
 void engine_check_drained(struct engine *e);
 void engine_free(struct engine *e);
+/* One sample per route, in the order of its rows: milliseconds from the head to the answer. */
+const struct metric_row *engine_metrics(size_t *count_out);
 
 #endif

@@ -21,6 +21,7 @@ struct exchange *exchange_new(struct conn *c, struct str head, int *rc_out, stru
 	}
 	x->httpd = e->httpd;
 	x->conn = c;
+	x->started = c->hold ? c->hold->started : loop_now(e->loop);
 	x->head = arena_str(&x->arena, head);
 	*rc_out = request_parse(x->head, &x->arena, &x->request, why_out);
 	if (*rc_out) {

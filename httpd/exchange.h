@@ -77,6 +77,7 @@ struct exchange {
 	void (*on_gone)(void *arg);
 	void *wait_arg;
 	const struct stream *stream;
+	struct mono started;
 	bool is_too_large; /* the body: it is not kept */
 	bool answered, is_json, is_replying, is_waiting;
 	struct list link; /* in the engine's pool */
@@ -192,7 +193,8 @@ void exchange_propose_then(
 bool exchange_wait(struct exchange *x, uint64_t *index_out, uint32_t *wait_ms_out);
 /* ?stale, ?consistent, ?max_stale outside ROUTE_READ. false: answered with 400. */
 bool exchange_consistency(struct exchange *x, enum read_mode *mode_out);
-/* The header of ?cached, once the parameters are known to be good; nothing where it was not asked. */
+/* The header of ?cached, once the parameters are known to be good; nothing where it was not asked.
+ */
 void exchange_cached(struct exchange *x);
 
 #endif

@@ -40,6 +40,7 @@ static struct hold *hold_new(struct exchange *x)
 	struct engine *e = x->httpd->engine;
 
 	h->conn = x->conn;
+	h->started = x->started;
 	for (size_t i = 0; i < ARRAY_SIZE(h->waiters); i++) {
 		h->waiters[i].owner = h;
 	}

@@ -41,7 +41,7 @@ static void stop_hook(struct daemon *d)
 
 int main(int argc, char **argv)
 {
-	static const struct daemon_spec spec = {
+	struct daemon_spec spec = {
 		.name = "httpd",
 		.open = open_hook,
 		.start = start_hook,
@@ -53,5 +53,6 @@ int main(int argc, char **argv)
 		.waits_for = httpd_waits_for,
 	};
 
+	spec.metrics = engine_metrics(&spec.metrics_count);
 	return daemon_main(&spec, argc, argv);
 }

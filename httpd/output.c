@@ -12,7 +12,8 @@
 #include "httpd/engine.h"
 
 enum {
-	BODY_KEPT = 2 << 20,	/* of the engine's buffers between two answers */
+	BODY_KEPT_IDLE = 128 << 10, /* of the engine's buffers for longer than TRIM_MS */
+	TRIM_MS = 1000,
 	STEAL_MIN = 32 << 10,	/* a rest larger than this is handed over instead of copied */
 	STREAM_PIECE_HEAD = 18, /* a size in hex and its CRLF */
 	STREAM_PIECES_PER_TURN = 16,
@@ -160,6 +161,10 @@ void output_send(struct exchange *x)
 	if (c->hold) {
 		hold_free(take(c->hold));
 	}
+	if (x->route) {
+		metrics_add(e->httpd->daemon->metrics, (size_t)(x->route - e->routes.rows),
+			(double)mono_diff_ns(clock_mono(), x->started) / NS_PER_MS);
+	}
 	if (x->is_json && (x->httpd->conf->dev_mode || request_has(&x->request, "pretty"))) {
 		indent(e);
 	}
@@ -179,8 +184,9 @@ void output_send(struct exchange *x)
 		exchange_free(x);
 		send_parts(c, buf_str(&e->head), body);
 	}
-	buf_trim(&e->body, BODY_KEPT);
-	buf_trim(&e->changed, BODY_KEPT);
+	if (e->body.size + e->changed.size > BODY_KEPT_IDLE && !loop_timer_active(&e->trim_timer)) {
+		loop_timer_in(&e->trim_timer, TRIM_MS);
+	}
 }
 
 void output_flush(struct conn *c)
@@ -293,8 +299,22 @@ void stream_step(struct conn *c)
 	conn_timer_in(c, 0);
 }
 
+static void on_trim(void *arg)
+{
+	struct engine *e = arg;
+
+	buf_trim(&e->body, BODY_KEPT_IDLE);
+	buf_trim(&e->changed, BODY_KEPT_IDLE);
+}
+
+void output_init(struct engine *e)
+{
+	loop_timer_init(&e->trim_timer, e->loop, on_trim, e);
+}
+
 void output_fini(struct engine *e)
 {
+	loop_timer_stop(&e->trim_timer);
 	if (e->deflate) {
 		deflateEnd(e->deflate);
 		free(e->deflate);
