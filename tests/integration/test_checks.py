@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Services and checks of the agent, as its users see them: through the agent's endpoints and in the catalogue."""
+import http.client
 import http.server
 import os
 import pathlib
+import random
 import signal
 import threading
 import time
@@ -265,3 +267,41 @@ def test_nothing_runs_on_after_the_end(make_node):
     wait_until(lambda: processes_with(word))
     node.stop()
     assert not processes_with(word)
+
+
+def update_while(node, services, deadline, known):
+    """Random TTL updates; known: what the agent has acknowledged."""
+    words = {"pass": "passing", "warn": "warning", "fail": "critical"}
+    while time.monotonic() < deadline:
+        number, word = random.randrange(services), random.choice(sorted(words))
+        try:
+            answer = node.put("/v1/agent/check/%s/service:s%d:2" % (word, number), timeout=5)
+        except (OSError, http.client.HTTPException):
+            known.pop(number, None)
+            continue
+        if answer.status == 200:
+            known[number] = words[word]
+        else:
+            known.pop(number, None)
+
+
+def test_daemons_killed_under_load(make_node):
+    """Nothing acknowledged is lost, and the catalogue ends up as the agent has it."""
+    node = make_node(config=SCRIPTS).start()
+    services, known = 50, {}
+    for number in range(services):
+        register(node, {"ID": "s%d" % number, "Name": "web", "Checks": [
+            {"HTTP": "http://%s:8500/v1/status/leader" % node.address, "Interval": "1s"}, {"TTL": "1h"}]})
+    for daemon in ("checkd", "httpd", "raftd", "checkd", "catalogd", "checkd"):
+        node.kill(daemon)
+        update_while(node, services, time.monotonic() + 0.7, known)
+
+    def settled():
+        checks = node.json("/v1/agent/checks")
+        catalogue = {c["CheckID"]: c["Status"] for c in node.json("/v1/health/node/" + node.name)}
+        assert len(checks) == 2 * services
+        assert all(checks["service:s%d:2" % number]["Status"] == status for number, status in known.items())
+        return all(catalogue.get(name) == check["Status"] for name, check in checks.items()) and \
+            all(check["Status"] == "passing" for name, check in checks.items() if name.endswith(":1"))
+    wait_until(settled, 30)
+    assert known
