@@ -30,8 +30,11 @@ static inline void *arena_alloc(struct arena *a, size_t size)
 	if ((size_t)(a->end - a->at) < rounded) {
 		return arena_grow(a, rounded);
 	}
+	if (rounded == 0) {
+		return p; /* NULL out of an empty arena */
+	}
 	a->at += rounded;
-	return rounded ? memset(p, 0, rounded) : p; /* NULL for nothing out of an empty arena */
+	return memset(p, 0, rounded);
 }
 
 #define arena_new(a, type)	    ((type *)arena_alloc((a), sizeof(type)))
