@@ -109,7 +109,7 @@ static void check_apply(struct checkd *c, const struct json *v)
 		refused("check", def.name, str_of(why));
 		return;
 	}
-	/* without a type word: Consul gives one to what comes over HTTP and to checks of services */
+	/* without a type word: Consul gives one over HTTP and to checks of services only */
 	struct registry_event e = { .type = REGISTRY_CHECK_PUT,
 		.check = { { &def, STR("") }, def.token, true } };
 

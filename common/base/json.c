@@ -154,7 +154,8 @@ static struct str surrogates_mend(struct arena *arena, struct str input)
 
 		if (unit < 0) {
 			p += min_of(2, end - p);
-		} else if (is_surrogate(unit, 0xd800) && is_surrogate(escape_at(p + 6, end), 0xdc00)) {
+		} else if (is_surrogate(unit, 0xd800) &&
+			   is_surrogate(escape_at(p + 6, end), 0xdc00)) {
 			p += 12;
 		} else {
 			if (unit >= 0xd800 && unit < 0xe000) {

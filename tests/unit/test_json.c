@@ -49,7 +49,8 @@ END_TEST
 TEST(test_halves_of_surrogate_pairs)
 {
 	static const char text[] =
-		"[\"\\ud800x\",\"\\udc00\",\"\\ud83d\\ude00\",\"\\\\ud800\",\"\\ud800\\ud83d\\ude00\"]";
+		"[\"\\ud800x\",\"\\udc00\",\"\\ud83d\\ude00\",\"\\\\ud800\","
+		"\"\\ud800\\ud83d\\ude00\"]";
 	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
 	OWN_EMBEDDED(buf_fini) struct buf out = { 0 };
 	struct json *v;

@@ -477,7 +477,7 @@ static void alias_answer(struct bench *b, int status, uint64_t index, const char
 	pass_ms(b, 1000);
 }
 
-/* An alias of another node: a blocking query, and a look at its services where there are no checks. */
+/* An alias of another node: a blocking query, and its services where there are no checks. */
 TEST(test_alias_remote)
 {
 	struct check_def def = { .id = STR("a"),
