@@ -24,7 +24,7 @@ void log_free(struct log *l)
 	if (l->preparing) {
 		segment_free(l->preparing);
 	}
-	tail_fini(&l->tail);
+	log_tail_fini(&l->tail);
 	buf_fini(&l->configuration);
 	free(l);
 }
@@ -102,7 +102,7 @@ static struct segment *spare_take(struct log *l, uint64_t bytes)
 
 void log_put_spare(struct log *l, struct segment *s)
 {
-	tail_forget(&l->tail, s);
+	log_tail_forget(&l->tail, s);
 	list_del(&s->link);
 	list_add_tail(&l->spares, &s->link);
 }
@@ -189,7 +189,7 @@ void log_append(struct log *l, uint64_t index, uint64_t term, uint8_t type, stru
 
 	must(s && !l->sealed && segment_has_room(s, record_size(body.n)));
 	must(index == s->last_index + 1);
-	tail_add(&l->tail, s, &r);
+	log_tail_add(&l->tail, s, &r);
 	segment_add(s, &r);
 	l->last_index = index;
 	l->last_term = term;
@@ -200,7 +200,7 @@ void log_append(struct log *l, uint64_t index, uint64_t term, uint8_t type, stru
 
 size_t log_unwritten(const struct log *l)
 {
-	return tail_unwritten(&l->tail);
+	return log_tail_unwritten(&l->tail);
 }
 
 static int chunk_write(struct tail_chunk *c)
@@ -245,7 +245,7 @@ int log_sync(struct log *l)
 	}
 	l->synced_index = l->last_index;
 	l->synced_term = l->last_term;
-	tail_shrink(&l->tail);
+	log_tail_shrink(&l->tail);
 	return 0;
 }
 
@@ -261,7 +261,7 @@ void log_cut(struct log *l, uint64_t after)
 	if (after == l->last_index) {
 		return;
 	}
-	tail_cut(&l->tail, after);
+	log_tail_cut(&l->tail, after);
 	while ((s = log_newest(l)) && s->last_index > after && s->base_index > after) {
 		log_put_spare(l, s);
 	}

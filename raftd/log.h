@@ -19,7 +19,7 @@
 
 #include "common/base/arena.h"
 #include "common/base/rng.h"
-#include "raftd/tail.h"
+#include "raftd/log_tail.h"
 
 enum {
 	LOG_SEGMENT_BYTES = 16 << 20,
@@ -43,7 +43,7 @@ struct log {
 	struct rng rng;
 	struct list segments; /* struct segment, oldest first; the last one is appended to */
 	struct list spares;   /* filled with zeros or used before */
-	struct tail tail;
+	struct log_tail tail;
 	uint64_t first_index, last_index, last_term;
 	uint64_t synced_index, synced_term;
 	uint64_t generation;	   /* of the newest segment */

@@ -329,7 +329,7 @@ int log_open(const struct log_options *options, struct log **out, struct buf *wh
 	list_init(&l->segments);
 	list_init(&l->spares);
 	list_init(&o.blank);
-	tail_init(&l->tail, options->tail_bytes);
+	log_tail_init(&l->tail, options->tail_bytes);
 	r = disk_list(options->disk, on_name, &o);
 	r = r ? r : o.error;
 	s = log_newest(l);

@@ -90,7 +90,7 @@ static int read_segment(
 int log_read(struct log *l, uint64_t from, uint64_t through, size_t bytes_max, struct arena *arena,
 	struct record **out, size_t *count_out)
 {
-	uint64_t tail_from = tail_first(&l->tail);
+	uint64_t tail_from = log_tail_first(&l->tail);
 	struct harvest h = { .bytes_max = bytes_max };
 	int r = 0;
 
@@ -98,7 +98,7 @@ int log_read(struct log *l, uint64_t from, uint64_t through, size_t bytes_max, s
 	h.count_max = (size_t)min_of(through - from + 1, (uint64_t)LOG_READ_RECORDS_MAX);
 	h.items = arena_array(arena, struct record, h.count_max);
 	if (tail_from && from >= tail_from) {
-		tail_each(&l->tail, from, harvest_add, &h);
+		log_tail_each(&l->tail, from, harvest_add, &h);
 	} else {
 		struct segment *s = segment_of(l, from);
 

@@ -7,10 +7,11 @@
 #include "common/base/hash.h"
 #include "common/msg/wire_code.h"
 
-#define FIELDS_raft_stored(F, O, L)                                             \
-	F(U64, sequence)                                                        \
-	F(U64, term) F(UUID, vote) F(U64, snapshot_index) F(U64, snapshot_term) \
-		F(U64, configuration_index) F(STR, configuration)
+#define FIELDS_raft_stored(F, O, L)                                                            \
+	F(U64, sequence)                                                                       \
+	F(U64, term)                                                                           \
+	F(UUID, vote) F(U64, snapshot_index) F(U64, snapshot_term) F(U64, configuration_index) \
+		F(STR, configuration)
 WIRE_DECLARE(raft_stored)
 WIRE_DEFINE(raft_stored)
 

@@ -2,11 +2,11 @@
 /*
  * Chunks of encoded records, oldest first.
  */
-#include "raftd/tail.h"
+#include "raftd/log_tail.h"
 
 enum { CHUNKS_AT_LIMIT = 8 };
 
-void tail_init(struct tail *t, size_t bytes_max)
+void log_tail_init(struct log_tail *t, size_t bytes_max)
 {
 	list_init(&t->chunks);
 	t->bytes = 0;
@@ -14,14 +14,14 @@ void tail_init(struct tail *t, size_t bytes_max)
 	t->chunk_bytes = bytes_max / CHUNKS_AT_LIMIT;
 }
 
-static void chunk_free(struct tail *t, struct tail_chunk *c)
+static void chunk_free(struct log_tail *t, struct tail_chunk *c)
 {
 	list_del(&c->link);
 	t->bytes -= c->size;
 	free(c);
 }
 
-void tail_fini(struct tail *t)
+void log_tail_fini(struct log_tail *t)
 {
 	struct tail_chunk *c, *next;
 
@@ -30,12 +30,13 @@ void tail_fini(struct tail *t)
 	}
 }
 
-static struct tail_chunk *chunk_last(const struct tail *t)
+static struct tail_chunk *chunk_last(const struct log_tail *t)
 {
 	return list_empty(&t->chunks) ? NULL : list_entry(t->chunks.prev, struct tail_chunk, link);
 }
 
-static struct tail_chunk *chunk_for(struct tail *t, struct segment *s, uint64_t index, size_t bytes)
+static struct tail_chunk *chunk_for(
+	struct log_tail *t, struct segment *s, uint64_t index, size_t bytes)
 {
 	struct tail_chunk *c = chunk_last(t);
 	size_t size = max_of(t->chunk_bytes, bytes);
@@ -56,7 +57,7 @@ static struct tail_chunk *chunk_for(struct tail *t, struct segment *s, uint64_t 
 	return c;
 }
 
-void tail_add(struct tail *t, struct segment *s, const struct record *r)
+void log_tail_add(struct log_tail *t, struct segment *s, const struct record *r)
 {
 	size_t bytes = record_size(r->body.n);
 	struct tail_chunk *c = chunk_for(t, s, r->index, bytes);
@@ -67,7 +68,7 @@ void tail_add(struct tail *t, struct segment *s, const struct record *r)
 	c->last_index = r->index;
 }
 
-size_t tail_unwritten(const struct tail *t)
+size_t log_tail_unwritten(const struct log_tail *t)
 {
 	const struct tail_chunk *c;
 	size_t bytes = 0;
@@ -78,14 +79,14 @@ size_t tail_unwritten(const struct tail *t)
 	return bytes;
 }
 
-uint64_t tail_first(const struct tail *t)
+uint64_t log_tail_first(const struct log_tail *t)
 {
 	return list_empty(&t->chunks)
 		       ? 0
 		       : list_first(&t->chunks, struct tail_chunk, link)->first_index;
 }
 
-static struct tail_chunk *chunk_of(const struct tail *t, uint64_t index)
+static struct tail_chunk *chunk_of(const struct log_tail *t, uint64_t index)
 {
 	/* Newest first: that is what is asked for. */
 	for (struct list *l = t->chunks.prev; l != &t->chunks; l = l->prev) {
@@ -124,7 +125,7 @@ static size_t chunk_seek(const struct tail_chunk *c, uint64_t index)
 	return at;
 }
 
-bool tail_find(const struct tail *t, uint64_t index, struct record *out)
+bool log_tail_find(const struct log_tail *t, uint64_t index, struct record *out)
 {
 	const struct tail_chunk *c = chunk_of(t, index);
 
@@ -135,7 +136,7 @@ bool tail_find(const struct tail *t, uint64_t index, struct record *out)
 	return true;
 }
 
-void tail_each(const struct tail *t, uint64_t index,
+void log_tail_each(const struct log_tail *t, uint64_t index,
 	bool (*visit)(void *arg, const struct record *r), void *arg)
 {
 	const struct tail_chunk *c = chunk_of(t, index);
@@ -153,7 +154,7 @@ void tail_each(const struct tail *t, uint64_t index,
 	}
 }
 
-void tail_cut(struct tail *t, uint64_t after)
+void log_tail_cut(struct log_tail *t, uint64_t after)
 {
 	struct tail_chunk *c;
 
@@ -168,7 +169,7 @@ void tail_cut(struct tail *t, uint64_t after)
 	}
 }
 
-void tail_forget(struct tail *t, const struct segment *s)
+void log_tail_forget(struct log_tail *t, const struct segment *s)
 {
 	struct tail_chunk *c, *next;
 
@@ -179,7 +180,7 @@ void tail_forget(struct tail *t, const struct segment *s)
 	}
 }
 
-void tail_shrink(struct tail *t)
+void log_tail_shrink(struct log_tail *t)
 {
 	struct tail_chunk *c;
 
