@@ -167,9 +167,6 @@ static void save_reply(struct save_job *j, enum result_kind kind, struct str tex
 
 static void save_free(struct save_job *j)
 {
-	if (j->call) {
-		ipc_refuse(j->call, ST_CLOSED);
-	}
 	if (j->pending) {
 		ipc_cancel(j->pending);
 	}

@@ -35,7 +35,6 @@ void barriers_fini(struct catalogd *c)
 	struct barrier *b, *following;
 
 	list_for_each_safe (b, following, &c->barriers.waiting, link) {
-		ipc_refuse(b->call, ST_CLOSED);
 		barrier_free(b);
 	}
 }
@@ -71,6 +70,9 @@ void handle_barrier(struct catalogd *c, struct ipc_call *call, const struct cata
 	struct ipc_pending *pending;
 	struct barrier *b;
 
+	if (c->daemon->draining) {
+		return; /* unanswered, it is asked again of the process after us */
+	}
 	if (c->barriers.count >= BARRIERS_MAX) {
 		ipc_refuse(call, ST_FULL);
 		return;

@@ -213,6 +213,7 @@ struct membership {
 };
 
 void membership_start(struct catalogd *c);
+void membership_now(struct catalogd *c); /* looks at all members in this turn */
 void membership_fini(struct catalogd *c);
 void membership_changed(
 	struct catalogd *c, struct str node); /* somebody changed this node (lower case) */

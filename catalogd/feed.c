@@ -8,7 +8,7 @@
 
 #include "catalogd/catalogd.h"
 
-enum { FEED_AGAIN_MS = 200 };
+enum { FEED_AGAIN_MS = 200, FEED_BEHIND_WAIT_MS = 20 };
 
 static void feed_ask(struct catalogd *c);
 
@@ -148,14 +148,20 @@ static void begin_from_snapshot(struct catalogd *c, uint64_t first_index)
 	feed_state_opened(c);
 }
 
+/* Only a server that knows of a leader can know how far the log goes. */
 static void ready_if_caught_up(struct catalogd *c)
 {
-	if (!c->shown.ready && c->feed.applied >= c->feed.commit_index) {
-		c->shown.ready = 1;
-		catalogd_page(c);
-		log_notice("state-ready", "applied=%" PRIu64 " generation=%" PRIu64,
-			c->feed.applied, c->stores.generation);
+	struct raft_page page;
+
+	if (c->shown.ready || !page_read(c->raft_page, &page) || !page.leader_known ||
+		c->feed.applied < max_of(page.commit_index, c->feed.commit_index)) {
+		return;
 	}
+	c->shown.ready = 1;
+	catalogd_page(c);
+	membership_now(c);
+	log_notice("state-ready", "applied=%" PRIu64 " generation=%" PRIu64, c->feed.applied,
+		c->stores.generation);
 }
 
 static void on_feed(void *arg, int status, struct str payload)
@@ -194,7 +200,7 @@ static void feed_ask(struct catalogd *c)
 {
 	struct raft_feed m = { .after = c->feed.applied,
 		.bytes_max = FEED_BYTES_MAX,
-		.wait_ms = c->shown.ready ? FEED_WAIT_MS : 0 };
+		.wait_ms = c->shown.ready ? FEED_WAIT_MS : FEED_BEHIND_WAIT_MS };
 
 	if (!c->feed.pending) {
 		c->feed.pending = IPC_CALL(c->raft, raft_feed, &m, FEED_WAIT_MS + 5000, on_feed, c);

@@ -269,6 +269,11 @@ void membership_changed(struct catalogd *c, struct str node)
 	}
 }
 
+void membership_now(struct catalogd *c)
+{
+	loop_timer_in(&c->membership.reconcile, 0);
+}
+
 static void members_ask(struct catalogd *c);
 
 static void on_members(void *arg, int status, struct str payload)

@@ -175,7 +175,10 @@ void handle_propose(struct catalogd *c, struct ipc_call *call, const struct cata
 	if (!uuid_is_zero(&m->id) && join_known(c, call, &m->id)) {
 		return;
 	}
-	if (c->proposals.by_id.count >= PROPOSALS_MAX || c->daemon->draining) {
+	if (c->daemon->draining) {
+		return; /* unanswered, it is asked again of the process after us */
+	}
+	if (c->proposals.by_id.count >= PROPOSALS_MAX) {
 		c->proposals.refused++;
 		ipc_refuse(call, ST_FULL);
 		return;

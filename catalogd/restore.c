@@ -147,9 +147,6 @@ static void restore_reply(struct restore *j, enum result_kind kind, struct str t
 
 static void restore_free(struct restore *j)
 {
-	if (j->call) {
-		ipc_refuse(j->call, ST_CLOSED);
-	}
 	j->c->restore = NULL;
 	close(j->fd);
 	buf_fini(&j->why);

@@ -148,7 +148,10 @@ int catalogd_start(struct daemon *d)
 	return 0;
 }
 
-/* What is proposed may still come back for a moment; watchers are sent away at once. */
+/*
+ * What is proposed may still come back for a moment. Calls that are open at the end stay without an
+ * answer: their callers ask the process after us again, with the same ids.
+ */
 static void on_drained(void *arg)
 {
 	struct catalogd *c = arg;
@@ -164,10 +167,6 @@ void catalogd_drain(struct daemon *d)
 {
 	struct catalogd *c = d->self;
 
-	watches_fini(c);
-	watches_init(c);
-	barriers_fini(c);
-	barriers_init(c);
 	loop_timer_stop(&c->second);
 	loop_timer_init(&c->second, d->loop, on_drained, c);
 	loop_timer_in(&c->second, 0);

@@ -47,7 +47,6 @@ void watches_fini(struct catalogd *c)
 	struct watcher *w, *following;
 
 	list_for_each_safe (w, following, &c->watches.watchers, link) {
-		ipc_refuse(w->call, ST_CLOSED);
 		watcher_free(w);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(c->watches.halves); i++) {
@@ -129,7 +128,7 @@ void handle_watch(struct catalogd *c, struct ipc_call *call, const struct catalo
 		    m->after > c->feed.applied;
 	struct watcher *w;
 
-	if (lost || newest(&c->watches) > m->after || !m->wait_ms || c->daemon->draining) {
+	if (lost || newest(&c->watches) > m->after || !m->wait_ms) {
 		reply(c, call, m->after, lost);
 		return;
 	}
