@@ -27,7 +27,7 @@ static inline void *arena_alloc(struct arena *a, size_t size)
 	void *p = a->at;
 
 	must(rounded >= size);
-	if ((size_t)(a->end - a->at) < rounded) {
+	if ((size_t)(a->end - a->at) < rounded || !a->at) {
 		return arena_grow(a, rounded);
 	}
 	if (rounded == 0) {

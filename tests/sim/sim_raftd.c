@@ -198,7 +198,7 @@ static void propose(struct sim *s)
 		int r;
 
 		buf_clear(&body);
-		rng_bytes(&s->rng, buf_reserve(&body, n), n);
+		rng_bytes(&s->rng, buf_reserve(&body, n + 1), n);
 		body.n = n;
 		r = node_propose(&s->node, s->now, buf_str(&body), &index);
 		if (r && r != ST_NOT_LEADER && r != ST_STORAGE) {
