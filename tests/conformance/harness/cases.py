@@ -9,7 +9,7 @@ import pathlib
 METHODS = {"GET", "PUT", "POST", "DELETE", "HEAD", "OPTIONS", "PATCH", "BREW"}
 MODIFIERS = {">": "headers", "?": "query", "|": "body", "save": "saves", "pick": "picks", "mask": "masks",
              "drop": "drops", "unordered": "unordered", "until": "until", "until-not": "until_not",
-             "body": "body_rules", "only": "only"}
+             "body": "body_rules", "only": "only", "via": "via"}
 
 
 class CaseError(Exception):
@@ -17,7 +17,7 @@ class CaseError(Exception):
 
 
 class Step:
-    """kind: http, dns, dnsraw, raw, join, still or sleep; words: the rest of its line."""
+    """kind: http, or the word of the step (dns, raw, join ...); words: the rest of its line."""
 
     def __init__(self, kind, words, where):
         self.kind = kind
@@ -59,7 +59,7 @@ def parse_step(words, where):
         background, words = words[1], words[2:]
     if words and words[0] in METHODS:
         step = Step("http", words, where)
-    elif words and words[0] in ("dns", "dnsraw", "raw", "join", "still", "sleep"):
+    elif words and words[0] in ("dns", "dnsraw", "raw", "join", "still", "sleep", "restart", "rewrite"):
         step = Step(words[0], words[1:], where)
     else:
         raise CaseError("%s: not a step: %s" % (where, " ".join(words)))

@@ -36,6 +36,7 @@ class Server:
         self.variables = dict(variables, addr=address, dir=str(self.directory),
                               revaddr=".".join(reversed(address.split("."))),
                               hexaddr="%02x%02x%02x%02x" % tuple(map(int, address.split("."))))
+        self.path = None
         self.process = None
         self.seconds = {}               # how long each case took, for --times
         self.http = wire_http.Connection((address, PORTS["http"]))
@@ -49,17 +50,24 @@ class Server:
         for key, value in base.items():
             own.setdefault(key, value)
         self.directory.mkdir(parents=True, exist_ok=True)
-        path = self.directory / "config.json"
-        path.write_text(json.dumps(own, indent=1), encoding="utf-8")
-        return path
+        self.path = self.directory / "config.json"
+        self.path.write_text(json.dumps(own, indent=1), encoding="utf-8")
 
-    def start(self, source):
-        path = self.write_config(source)
+    def rewrite(self, members):
+        """Sets members of the configuration file; null removes one."""
+        own = json.loads(self.path.read_text(encoding="utf-8"))
+        own.update(members)
+        own = {key: value for key, value in own.items() if value is not None}
+        self.path.write_text(json.dumps(own, indent=1), encoding="utf-8")
+
+    def start(self, source=None):
+        if source:
+            self.write_config(source)
         command = [self.binary, "agent", "-server", "-bootstrap", "-node=n1", "-bind=" + self.address,
                    "-client=" + self.address, "-data-dir=" + str(self.directory / "data"),
-                   "-config-file=" + str(path)]
+                   "-config-file=" + str(self.path)]
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("CONSUL_", "MUSTER_"))}
-        with open(self.directory / "log", "wb") as log:
+        with open(self.directory / "log", "ab") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             start_new_session=True, env=environment)
 
@@ -83,7 +91,12 @@ class Server:
         return bool(node and node["Node"]["Meta"] and "consul" in node["Services"] and checks
                     and len(checks) == len(local) + 1)
 
-    def wait_ready(self):
+    def restart(self):
+        self.stop()
+        self.start()
+        self.wait_leader()
+
+    def wait_leader(self):
         deadline = time.monotonic() + START_LIMIT_S
         while not self.ready():
             if self.process.poll() is not None:
@@ -91,6 +104,9 @@ class Server:
             if time.monotonic() > deadline:
                 raise ServerError("%s was not ready after %d s:\n%s" % (self.binary, START_LIMIT_S, self.log()))
             time.sleep(0.03)
+
+    def wait_ready(self):
+        self.wait_leader()
         self.own_services = set(self.json("/v1/agent/services"))
         self.own_checks = set(self.json("/v1/agent/checks"))
         if not self.config.startswith("fresh"):

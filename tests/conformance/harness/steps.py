@@ -128,8 +128,21 @@ class Runner:
         return method, path, headers, self.request_body(step), "chunked" in step.body_rules
 
     def do_http(self, step):
-        response = self.connection.request(*self.arguments(step))
+        connection = wire_http.Connection(self.expand(step.via[0])) if step.via else self.connection
+        response = connection.request(*self.arguments(step))
+        if step.via:
+            connection.close()
         return response, self.normal.http(step, response)
+
+    def do_restart(self, step):
+        self.connection.close()
+        self.target.restart()
+        return None, ["restarted"]
+
+    def do_rewrite(self, step):
+        """Replaces members of the server's configuration file; they take effect with a reload or restart."""
+        self.target.rewrite(json.loads(self.expand(" ".join(step.words))))
+        return None, ["rewritten"]
 
     def do_raw(self, step):
         """Bytes as they are: each body line is sent with CRLF, unless it begins with `=`."""
