@@ -18,13 +18,13 @@
 
 #include "common/base/err.h"
 #include "common/base/json.h"
+#include "common/client/definitions.h"
 #include "common/msg/message.h"
 #include "common/sys/clock.h"
 #include "common/sys/control.h"
 #include "common/sys/ipc.h"
 #include "common/sys/log.h"
 #include "ctl/commands.h"
-#include "ctl/definitions.h"
 #include "version.h"
 
 enum { LEAVE_MAX_MS = 5000 };

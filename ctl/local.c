@@ -7,10 +7,10 @@
 
 #include "common/base/err.h"
 #include "common/base/json.h"
+#include "common/client/definitions.h"
 #include "common/sys/clock.h"
 #include "common/sys/conf.h"
 #include "ctl/commands.h"
-#include "ctl/definitions.h"
 #include "version.h"
 
 int version_run(struct ctl *c, int argc, char **argv)

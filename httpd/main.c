@@ -3,6 +3,7 @@
  * httpd: the HTTP API. It answers reads from catalogd's state, which it maps read-only, and carries
  * everything else to the daemon that owns it. It owns nothing itself.
  */
+#include "common/client/definitions.h"
 #include "httpd/engine.h"
 
 static int open_hook(struct daemon *d)
@@ -45,6 +46,7 @@ int main(int argc, char **argv)
 		.name = "httpd",
 		.open = open_hook,
 		.start = start_hook,
+		.accept = definitions_check, /* first of all daemons: see handle_agent_reload */
 		.reload = reload_hook,
 		.drain = drain_hook,
 		.stop = stop_hook,

@@ -87,6 +87,11 @@ const char *daemon_reload(struct daemon *d)
 		log_error("reload-refused", "error=\"%s\"", buf_cstr(&why));
 		return buf_cstr(&why);
 	}
+	if (d->spec->accept && d->spec->accept(fresh, &why)) {
+		conf_free(fresh);
+		log_error("reload-refused", "error=\"%s\"", buf_cstr(&why));
+		return buf_cstr(&why);
+	}
 	log_notice("reload", "%s", "");
 	d->conf_before = d->conf;
 	d->conf = fresh;

@@ -30,6 +30,8 @@ struct daemon_spec {
 	const char *name; /* "httpd": also the folder of its endpoints in the run directory */
 	int (*open)(struct daemon *d);
 	int (*start)(struct daemon *d);
+	/* May refuse what was read for a reload: ST_INVALID with the reason. NULL: any is fine. */
+	int (*accept)(const struct conf *c, struct buf *why);
 	void (*reload)(struct daemon *d);
 	void (*drain)(struct daemon *d); /* NULL: nothing is held, end at once */
 	void (*stop)(struct daemon *d);

@@ -3,7 +3,7 @@
  * The services and checks of configuration files, checked before a node starts or reloads: the
  * loader has only looked at their keys.
  */
-#include "ctl/definitions.h"
+#include "common/client/definitions.h"
 
 #include "common/base/err.h"
 #include "common/base/json.h"

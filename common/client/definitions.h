@@ -2,8 +2,8 @@
 /*
  * The services and checks of configuration files.
  */
-#ifndef MUSTER_CTL_DEFINITIONS_H
-#define MUSTER_CTL_DEFINITIONS_H
+#ifndef MUSTER_COMMON_CLIENT_DEFINITIONS_H
+#define MUSTER_COMMON_CLIENT_DEFINITIONS_H
 
 #include "common/sys/conf.h"
 
