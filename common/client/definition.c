@@ -83,6 +83,12 @@ static int decode_failed(
 		form == DEFINITION_API ? "Request decode failed: " : "", buf_str(why));
 }
 
+/* Names become parts of keys. */
+static bool has_zero(struct str name)
+{
+	return name.n && memchr(name.p, '\0', name.n);
+}
+
 int definition_check(struct arena *arena, enum definition_form form, const struct json *v,
 	struct check_def *out, struct result *error)
 {
@@ -100,6 +106,9 @@ int definition_check(struct arena *arena, enum definition_form form, const struc
 	check_settle(arena, &b, out);
 	if (out->name.n == 0) {
 		return refuse_bad(arena, error, "Missing check name");
+	}
+	if (has_zero(out->name) || has_zero(out->id)) {
+		return refuse_bad(arena, error, "Invalid check name or ID: holds a zero byte");
 	}
 	if (!status_known(out->status)) {
 		return refuse_bad(arena, error, "Bad check status");
@@ -332,6 +341,9 @@ static int service_check(
 
 	if (d->service.name.n == 0) {
 		return refuse_bad(arena, error, "Missing service name");
+	}
+	if (has_zero(d->service.name) || has_zero(d->service.id)) {
+		return refuse_bad(arena, error, "Invalid service name or ID: holds a zero byte");
 	}
 	if (definition_address_is_any(d->service.address)) {
 		return refuse_bad(arena, error, "Invalid service address");

@@ -69,6 +69,7 @@ static const struct refusal service_refusals[] = {
 	{ "{\"name\":\"x\",\"Address\":\"0.0.0.0\"}", RESULT_BAD, "Invalid service address" },
 	{ "{\"name\":\"x\",\"Bogus\":1}", RESULT_BAD,
 		"Request decode failed: json: unknown field \"Bogus\"" },
+	{ "{\"name\":\"x\\u0000y\"}", RESULT_BAD, "Invalid service name or ID: holds a zero byte" },
 	{ "{}", RESULT_BAD, "Missing service name" },
 	{ "null", RESULT_BAD, "Missing service name" },
 };
