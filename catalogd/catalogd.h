@@ -109,6 +109,8 @@ bool worker_busy(struct worker *w); /* a job is running, waiting, or not yet don
 struct feed {
 	struct ipc_pending *pending;
 	struct loop_timer again;
+	struct loop_timer late;	  /* large services that wait for being derived */
+	struct mono large_after; /* until when they wait */
 	uint64_t applied, term;
 	uint64_t commit_index;	 /* as raftd last said */
 	uint64_t since_snapshot; /* commands applied since the newest one */

@@ -8,7 +8,7 @@
 
 #include "catalogd/catalogd.h"
 
-enum { FEED_AGAIN_MS = 200, FEED_BEHIND_WAIT_MS = 20 };
+enum { FEED_AGAIN_MS = 200, FEED_BEHIND_WAIT_MS = 20, LARGE_REST = 9 };
 
 static void feed_ask(struct catalogd *c);
 
@@ -30,7 +30,7 @@ void feed_state_opened(struct catalogd *c)
 		memcpy(&derived, value.p, sizeof(derived));
 	}
 	if (derived != catalog_naming_index(state) || !derived) {
-		catalog_naming(c->core, state, naming, true);
+		catalog_naming(c->core, state, naming, NAMING_ALL);
 		if (kv_commit(naming)) {
 			catalogd_give_up("naming");
 		}
@@ -59,22 +59,45 @@ static void follow_changes(struct catalogd *c, const struct catalog_change *chan
 	}
 }
 
-static void derive_naming(struct catalogd *c)
+/*
+ * A service of thousands of instances that changes in every batch must not eat the writer: after
+ * deriving, large services wait until LARGE_REST times as long has passed. A change that comes
+ * alone is in DNS before its writer has the answer.
+ */
+static void derive(struct catalogd *c)
 {
-	struct kv_txn *state, *naming;
+	struct mono before = clock_mono();
+	bool with_large = !mono_before(before, c->feed.large_after);
+	struct kv_txn *state = db_read(c->stores.state), *naming;
+	int64_t took_ns;
 
-	if (!catalog_naming_changed(c->core) && !catalog_replaced(c->core)) {
-		return;
-	}
-	state = db_read(c->stores.state);
 	if (!state) {
 		catalogd_give_up("state");
 	}
 	naming = db_begin(c->stores.naming);
-	catalog_naming(c->core, state, naming, false);
+	catalog_naming(c->core, state, naming, with_large ? NAMING_CHANGED : NAMING_CHANGED_SMALL);
 	kv_abort(state);
 	if (kv_commit(naming)) {
 		catalogd_give_up("naming");
+	}
+	took_ns = mono_diff_ns(clock_mono(), before);
+	if (with_large) {
+		c->feed.large_after = mono_add_ns(clock_mono(), LARGE_REST * took_ns);
+	}
+	if (catalog_naming_late(c->core) && !loop_timer_active(&c->feed.late)) {
+		loop_timer_at(&c->feed.late, c->feed.large_after);
+	}
+}
+
+static void on_late(void *arg)
+{
+	derive(arg);
+}
+
+static void derive_naming(struct catalogd *c)
+{
+	if (catalog_naming_changed(c->core) || catalog_replaced(c->core)) {
+		derive(c);
 	}
 }
 
@@ -210,12 +233,14 @@ static void feed_ask(struct catalogd *c)
 void feed_start(struct catalogd *c)
 {
 	loop_timer_init(&c->feed.again, c->daemon->loop, on_again, c);
+	loop_timer_init(&c->feed.late, c->daemon->loop, on_late, c);
 	feed_ask(c);
 }
 
 void feed_stop(struct catalogd *c)
 {
 	loop_timer_stop(&c->feed.again);
+	loop_timer_stop(&c->feed.late);
 	if (c->feed.pending) {
 		ipc_cancel(take(c->feed.pending));
 	}

@@ -16,6 +16,7 @@ struct catalog *catalog_new(void)
 	map_init(&c->names, 0);
 	set_init(&c->naming_services, &c->batch);
 	set_init(&c->naming_nodes, &c->batch);
+	set_init(&c->naming_late, &c->late_arena);
 	set_init(&c->dirty, &c->arena);
 	set_init(&c->renamed, &c->arena);
 	requests_init(&c->requests);
@@ -28,6 +29,7 @@ void catalog_free(struct catalog *c)
 	map_fini(&c->names);
 	set_fini(&c->naming_services);
 	set_fini(&c->naming_nodes);
+	set_fini(&c->naming_late);
 	set_fini(&c->dirty);
 	set_fini(&c->renamed);
 	requests_fini(&c->requests);
@@ -41,6 +43,7 @@ void catalog_free(struct catalog *c)
 	free(c->addresses.items);
 	arena_fini(&c->arena);
 	arena_fini(&c->batch);
+	arena_fini(&c->late_arena);
 	free(c);
 }
 

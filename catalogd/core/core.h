@@ -4,13 +4,12 @@
  * state and command alone: no clock, no chance, no I/O; the same commands give the same bytes on
  * every backend of kv.h (compared by catalog_digest).
  *
- *     catalog_open(c, t)               after the state was opened or replaced: loads what is cached
- * of it catalog_begin(c, t)              a batch: one transaction of the state environment
- *       catalog_apply(c, index, ...)   each committed command, in order of the log
- *     catalog_finish(c)                writes what is kept per batch; then the caller commits t
- *     catalog_naming(c, state, naming) derives the naming environment from what the batch changed;
- * then the caller commits naming catalog_changes(c)               the things that the batch
- * changed, for those who wait
+ *     catalog_open(c, t)              the state was opened or replaced: loads what is cached of it
+ *     catalog_begin(c, t)             a batch: one transaction of the state environment
+ *       catalog_apply(c, index, ...)  each committed command, in order of the log
+ *     catalog_finish(c)               writes what is kept per batch; then the caller commits t
+ *     catalog_naming(c, ...)          derives naming from what the batch changed; then a commit too
+ *     catalog_changes(c)              the things that the batch changed, for those who wait
  *
  * Primary tables hold what was registered, derived ones what is served; the latter follow in the
  * same command (derive.c) and catalog_rebuild must always give the same bytes.
@@ -71,9 +70,17 @@ bool catalog_naming_changed(const struct catalog *c);
 /* The newest index that did, as the state remembers it; the naming environment has it under
  * NAMING_META when it is complete. */
 uint64_t catalog_naming_index(struct kv_txn *t);
-/* Derives what the finished batch changed; with `all`, everything (a new environment, or one that
- * missed batches). */
-void catalog_naming(struct catalog *c, struct kv_txn *state, struct kv_txn *naming, bool all);
+/* What to derive for the naming environment. */
+enum naming_scope {
+	NAMING_CHANGED_SMALL, /* what the batch changed; large services are put off */
+	NAMING_CHANGED,	      /* what the batch changed, and all that was put off */
+	NAMING_ALL,	      /* everything: a new environment, or one that missed batches */
+};
+enum { NAMING_LARGE = 8192 }; /* bytes of a service's record (some hundred instances) */
+
+void catalog_naming(
+	struct catalog *c, struct kv_txn *state, struct kv_txn *naming, enum naming_scope scope);
+bool catalog_naming_late(const struct catalog *c); /* something is put off */
 
 /* The index of the last applied command, 0 for an empty state. */
 uint64_t catalog_applied(struct kv_txn *t, uint64_t *term_out);

@@ -87,6 +87,9 @@ struct catalog {
 	struct map things;
 	struct buf changes; /* of struct catalog_change, made by finish */
 	struct name_set naming_services, naming_nodes;
+	/* large services whose derivation was put off; they outlive the batch */
+	struct arena late_arena;
+	struct name_set naming_late;
 	struct address_notes addresses;
 	bool replaced;
 	uint64_t applied, applied_term;

@@ -120,6 +120,36 @@ static void all_services(struct catalog *c, struct kv_txn *state, struct kv_txn 
 	}
 }
 
+static bool is_large(struct kv_txn *naming, struct str service)
+{
+	struct str record;
+
+	return kv_get(naming, NAMING_SERVICES, service, &record) && record.n > NAMING_LARGE;
+}
+
+static void changed_services(
+	struct catalog *c, struct kv_txn *state, struct kv_txn *naming, bool with_large)
+{
+	struct name_entry *e, *following;
+
+	map_for_each(e, following, &c->naming_services.map, node)
+	{
+		if (!with_large && is_large(naming, e->node.key)) {
+			set_add(&c->naming_late, e->node.key);
+			continue;
+		}
+		service_put(c, state, naming, e->node.key);
+		arena_reset(&c->arena);
+	}
+	if (with_large) {
+		map_for_each(e, following, &c->naming_late.map, node)
+		{
+			service_put(c, state, naming, e->node.key);
+			arena_reset(&c->arena);
+		}
+	}
+}
+
 static void changed_ones(struct catalog *c, struct kv_txn *state, struct kv_txn *naming)
 {
 	struct name_entry *e, *following;
@@ -132,11 +162,17 @@ static void changed_ones(struct catalog *c, struct kv_txn *state, struct kv_txn 
 		node_put(c, state, naming, e->node.key);
 		arena_reset(&c->arena);
 	}
-	map_for_each(e, following, &c->naming_services.map, node)
-	{
-		service_put(c, state, naming, e->node.key);
-		arena_reset(&c->arena);
-	}
+}
+
+static void late_forget(struct catalog *c)
+{
+	set_clear(&c->naming_late);
+	arena_reset(&c->late_arena);
+}
+
+bool catalog_naming_late(const struct catalog *c)
+{
+	return c->naming_late.map.count > 0;
 }
 
 uint64_t catalog_naming_index(struct kv_txn *t)
@@ -150,19 +186,27 @@ uint64_t catalog_naming_index(struct kv_txn *t)
 	return index;
 }
 
-void catalog_naming(struct catalog *c, struct kv_txn *state, struct kv_txn *naming, bool all)
+void catalog_naming(
+	struct catalog *c, struct kv_txn *state, struct kv_txn *naming, enum naming_scope scope)
 {
 	uint64_t index = catalog_naming_index(state);
 
 	arena_reset(&c->arena);
-	if (all || c->replaced) {
+	if (scope == NAMING_ALL || c->replaced) {
 		for (unsigned i = 0; i < NAMING_TABLES_COUNT; i++) {
 			kv_clear(naming, i);
 		}
 		all_nodes(c, state, naming);
 		all_services(c, state, naming);
+		late_forget(c);
 	} else {
 		changed_ones(c, state, naming);
+		changed_services(c, state, naming, scope == NAMING_CHANGED);
+		if (scope == NAMING_CHANGED) {
+			late_forget(c);
+		}
 	}
-	kv_put(naming, NAMING_META, STR("applied"), str_n(&index, sizeof(index)));
+	if (!catalog_naming_late(c)) { /* else it is behind, and says so */
+		kv_put(naming, NAMING_META, STR("applied"), str_n(&index, sizeof(index)));
+	}
 }

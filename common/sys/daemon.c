@@ -191,7 +191,7 @@ static int surroundings_enter(struct daemon *d)
 	/* One arena: nanomsg's thread would otherwise cost another; give back early what bursts
 	 * needed. */
 	mallopt(M_ARENA_MAX, 1);
-	mallopt(M_TRIM_THRESHOLD, 256 * 1024);
+	mallopt(M_TRIM_THRESHOLD, 1024 * 1024);
 	mallopt(M_MMAP_THRESHOLD, 256 * 1024);
 	umask(0027);
 	if (chdir(p->run_dir)) {

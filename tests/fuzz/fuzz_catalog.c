@@ -68,7 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	apply_run(c, &index, input);
 	catalog_finish(c);
 	digest = catalog_digest(t);
-	catalog_naming(c, t, naming, false);
+	catalog_naming(c, t, naming, NAMING_CHANGED);
 	catalog_rebuild(c, t);
 	must(catalog_digest(t) == digest);
 	kv_abort(naming);

@@ -88,6 +88,29 @@ def test_an_instance_that_fails_disappears(shared_node):
     wait_until(lambda: node.dig("sick.service.consul") == ["10.2.2.1"])
 
 
+def test_large_service_in_a_storm_of_changes(shared_node):
+    """Changes of a large service are derived a little later while they come without a pause; none may be left out, also
+    not when catalogd dies with some of them put off."""
+    node = shared_node
+
+    def ports(base):
+        for i in range(400):
+            catalog_register(node, Node="large-%d" % i, Address="10.4.%d.%d" % (i >> 8, i & 255),
+                             Service={"Service": "large", "Port": base + i})
+
+    def seen():
+        return sorted(int(line.split()[2]) for line in node.dig("large.service.consul", "SRV", "+tcp"))
+
+    ports(1000)
+    ports(2000)
+    wait_until(lambda: seen() == list(range(2000, 2400)))
+    ports(3000)
+    pid = node.pid_of("catalogd")
+    node.kill("catalogd")
+    node.wait_restarted("catalogd", pid)
+    wait_until(lambda: seen() == list(range(3000, 3400)))
+
+
 def test_many_instances(shared_node):
     node = shared_node
     for i in range(1, 101):
