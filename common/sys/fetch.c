@@ -63,6 +63,7 @@ struct fetch {
 	struct curl_slist *headers;
 	struct buf url, body, status_line;
 	struct tail received;
+	bool head_complete; /* of the last answer, where there are redirects */
 	const char *headers_wanted[FETCH_HEADERS_WANTED];
 	struct buf header_values[FETCH_HEADERS_WANTED];
 	char error[CURL_ERROR_SIZE];
@@ -198,7 +199,8 @@ static size_t on_header(char *p, size_t size, size_t count, void *arg)
 	struct fetch *q = arg;
 	struct str value, name, line = str_trim(str_n(p, size * count));
 
-	if (str_starts(line, STR("HTTP/"))) { /* of the last answer, where there are redirects */
+	q->head_complete = line.n == 0;
+	if (str_starts(line, STR("HTTP/"))) {
 		str_split(line, ' ', &value);
 		buf_clear(&q->status_line);
 		buf_put_str(&q->status_line, value);
@@ -313,6 +315,15 @@ static void error_put(struct fetch *q, CURLcode code, struct buf *out)
 	}
 }
 
+/* An answer whose head has come counts, whatever becomes of its body (Go's callers see it that way). */
+static bool is_answered(const struct fetch *q, CURLcode code)
+{
+	bool body_broken = code == CURLE_RECV_ERROR || code == CURLE_PARTIAL_FILE ||
+			   code == CURLE_OPERATION_TIMEDOUT;
+
+	return code == CURLE_OK || (q->head_complete && body_broken);
+}
+
 static void fetch_end(struct fetch *q, CURLcode code)
 {
 	OWN_EMBEDDED(buf_fini) struct buf body = { 0 };
@@ -322,7 +333,7 @@ static void fetch_end(struct fetch *q, CURLcode code)
 
 	if (q->hopeless) {
 		buf_put_cstr(&error, q->hopeless);
-	} else if (code != CURLE_OK) {
+	} else if (!is_answered(q, code)) {
 		error_put(q, code, &error);
 	} else {
 		q->fetcher->curl.easy_getinfo(q->easy, CURLINFO_RESPONSE_CODE, &status);

@@ -5,9 +5,14 @@ import http.server
 import os
 import pathlib
 import random
+import shutil
 import signal
+import ssl
+import subprocess
 import threading
 import time
+
+import pytest
 
 from node import wait_until
 
@@ -86,6 +91,25 @@ def test_kinds_of_checks(make_node):
     wait_status(node, "http", "critical")
     wait_status(node, "tcp", "critical")
     wait_until(lambda: agent_check(node, "tcp")["Output"].endswith("connect: connection refused"))
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="needs openssl")
+def test_https(make_node, tmp_path):
+    node = make_node().start()
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "cert.pem",
+                    "-days", "2", "-subj", "/CN=nobody"], cwd=tmp_path, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    server = serve(node.address)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    url = "https://%s:%d/" % (node.address, server.server_port)
+    register(node, {"Name": "web", "Checks": [
+        {"CheckID": "trusting", "HTTP": url, "Interval": "1s", "TLSSkipVerify": True},
+        {"CheckID": "careful", "HTTP": url, "Interval": "1s", "Status": "passing"}]})
+    assert wait_status(node, "trusting", "passing")["Output"].startswith("HTTP GET %s: 200 OK Output: " % url)
+    assert "certificate" in wait_status(node, "careful", "critical")["Output"]
+    server.shutdown()
+    server.server_close()
 
 
 def test_scripts_must_be_allowed(shared_node):

@@ -128,6 +128,18 @@ TEST(test_script)
 }
 END_TEST
 
+TEST(test_shell)
+{
+	struct str args[] = { STR("echo $0 $((1 + 2))") };
+	struct check_def def = { .shell = STR("/bin/sh"), .args = { args, 1, true } };
+	struct bench b;
+
+	bench_init(&b);
+	is_result(&b, &def, CHECK_PASSING, "/bin/sh 3\n");
+	bench_fini(&b);
+}
+END_TEST
+
 TEST(test_script_cannot_start)
 {
 	struct str args[] = { STR("no-such-program-here") };
@@ -289,5 +301,5 @@ TEST(test_http)
 }
 END_TEST
 
-UNIT_MAIN("runs", test_script, test_script_cannot_start, test_script_stop, test_tcp_and_udp,
-	test_http)
+UNIT_MAIN("runs", test_script, test_shell, test_script_cannot_start, test_script_stop,
+	test_tcp_and_udp, test_http)
