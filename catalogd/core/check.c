@@ -124,6 +124,26 @@ static int check_of_service(struct catalog *c, struct health_check *h)
 	return 0;
 }
 
+/* Are both found under the same rows? Then only what is shown of it has changed. */
+static bool same_rows(const struct health_check *a, const struct health_check *b)
+{
+	return str_eq(a->status, b->status) && str_ieq(a->service_id, b->service_id) &&
+	       str_ieq(a->service_name, b->service_name);
+}
+
+static void check_move(
+	struct catalog *c, struct str key, const struct health_check *h, const struct entry *before)
+{
+	struct health_check old;
+
+	must(!health_check_decode(before->def, &c->arena, &old));
+	if (!same_rows(&old, h)) {
+		check_index(c, key, &old, false);
+		check_index(c, key, h, true);
+		check_changed(c, &old);
+	}
+}
+
 static void check_write(
 	struct catalog *c, struct str key, const struct health_check *h, const struct entry *before)
 {
@@ -131,13 +151,8 @@ static void check_write(
 
 	now.def = arena_str(&c->arena, buf_str(&c->def));
 	if (before) {
-		struct health_check old;
-
-		must(!health_check_decode(before->def, &c->arena, &old));
 		now.create_index = before->create_index;
-		check_index(c, key, &old, false);
-		check_index(c, key, h, true);
-		check_changed(c, &old);
+		check_move(c, key, h, before);
 	} else {
 		check_index(c, key, h, true);
 	}

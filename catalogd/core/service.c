@@ -115,13 +115,36 @@ static void service_address(
 	}
 }
 
-/* An instance took the place of another one: what was derived from the old name goes. */
-static void service_replace(struct catalog *c, struct str node, struct str key,
+static bool same_strs(struct strs a, struct strs b)
+{
+	bool same = a.count == b.count;
+
+	for (uint32_t i = 0; i < a.count && same; i++) {
+		same = str_eq(a.items[i], b.items[i]);
+	}
+	return same;
+}
+
+/* An instance took its place, maybe that of another one (before): what is derived from names moves.
+ */
+static void service_place(struct catalog *c, struct str node, struct str key,
 	const struct service_def *before, const struct service_def *now)
 {
-	service_address(c, key, before, true);
-	service_name_count(c, before->name, before->tags, -1);
-	if (!str_eq(lower(c, before->name), lower(c, now->name))) {
+	bool same_name = before && str_eq(before->name, now->name);
+
+	if (!same_name || !same_strs(before->tags, now->tags)) {
+		service_name_count(c, now->name, now->tags, 1);
+		if (before) {
+			service_name_count(c, before->name, before->tags, -1);
+		}
+	}
+	if (!same_name || !str_eq(before->address, now->address)) {
+		if (before) {
+			service_address(c, key, before, true);
+		}
+		service_address(c, key, now, false);
+	}
+	if (before && !str_ieq(before->name, now->name)) {
 		derive_drop_instance(c, node, before->id, before->name);
 	}
 }
@@ -129,6 +152,7 @@ static void service_replace(struct catalog *c, struct str node, struct str key,
 int service_ensure(struct catalog *c, struct str node, struct service_def *s)
 {
 	struct entry before, now = { .create_index = c->index, .modify_index = c->index }, holder;
+	struct service_def old;
 	struct str key;
 	bool known;
 
@@ -153,19 +177,15 @@ int service_ensure(struct catalog *c, struct str node, struct service_def *s)
 		return 0;
 	}
 	now.def = arena_str(&c->arena, buf_str(&c->def));
-	service_name_count(c, s->name, s->tags, 1);
 	if (known) {
-		struct service_def old;
-
 		must(!service_def_decode(before.def, &c->arena, &old));
-		service_replace(c, node, key, &old, s);
 		now.create_index = before.create_index;
 	}
+	service_place(c, node, key, known ? &old : NULL, s);
 	buf_clear(&c->json);
 	render_service(&c->json, s, now.create_index, now.modify_index, false);
 	now.json = buf_str(&c->json);
 	entry_put(c, STATE_SERVICES, key, &now);
-	service_address(c, key, s, false);
 	mark(c, THING_NODE, lower(c, node));
 	derive_note_instance(c, node, s->id);
 	return 0;
