@@ -48,9 +48,8 @@ END_TEST
 
 TEST(test_halves_of_surrogate_pairs)
 {
-	static const char text[] =
-		"[\"\\ud800x\",\"\\udc00\",\"\\ud83d\\ude00\",\"\\\\ud800\","
-		"\"\\ud800\\ud83d\\ude00\"]";
+	static const char text[] = "[\"\\ud800x\",\"\\udc00\",\"\\ud83d\\ude00\",\"\\\\ud800\","
+				   "\"\\ud800\\ud83d\\ude00\"]";
 	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
 	OWN_EMBEDDED(buf_fini) struct buf out = { 0 };
 	struct json *v;
@@ -159,5 +158,5 @@ TEST(test_bind_errors)
 }
 END_TEST
 
-UNIT_MAIN("json", test_errors_in_go_words, test_round_trip,
-	test_halves_of_surrogate_pairs, test_indent, test_doubles, test_bind, test_bind_errors)
+UNIT_MAIN("json", test_errors_in_go_words, test_round_trip, test_halves_of_surrogate_pairs,
+	test_indent, test_doubles, test_bind, test_bind_errors)
