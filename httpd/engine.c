@@ -90,13 +90,19 @@ static int configure_tls(struct engine *e)
 		.version_min = path_or_null(&arena, conf->tls_min_version),
 		.verify_client = conf->verify_incoming || conf->verify_incoming_https,
 	};
+	struct tls_context *context = NULL;
 	int rc;
 
 	if (conf->ports.https <= 0 && daemon_socket(e->httpd->daemon, "https", 0) < 0) {
 		return 0;
 	}
-	rc = tls_context_new(&options, (struct tls_context **)&e->tls, &why);
-	if (rc) {
+	rc = tls_context_new(&options, &context, &why);
+	if (rc == 0) {
+		if (e->tls) {
+			tls_context_free(e->tls);
+		}
+		e->tls = context;
+	} else {
 		log_error("tls-unusable", "reason=\"" STR_FMT "\"", STR_ARG(buf_str(&why)));
 	}
 	return rc;
@@ -137,6 +143,7 @@ int engine_start(struct httpd *h)
 void engine_reload(struct httpd *h)
 {
 	configure_headers(h->engine);
+	configure_tls(h->engine); /* what cannot be read leaves the old certificates in use */
 }
 
 /* Idle connections have been served for a while; a client that still wants something connects

@@ -137,7 +137,7 @@ struct engine {
 	struct loop_timer drain_timer;
 	bool draining, lingered;
 	struct engine_counts counts;
-	void *tls;
+	struct tls_context *tls; /* NULL: no HTTPS */
 };
 
 /* listen.c */

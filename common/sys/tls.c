@@ -14,9 +14,11 @@ struct tls_context {
 	gnutls_certificate_credentials_t credentials;
 	gnutls_priority_t priority;
 	bool verify_client;
+	unsigned refs; /* its owner and its sessions: those outlive a reload */
 };
 
 struct tls_session {
+	struct tls_context *context;
 	gnutls_session_t session;
 	bool established;
 };
@@ -72,6 +74,7 @@ int tls_context_new(const struct tls_options *o, struct tls_context **out, struc
 	OWN(tls_context_free) struct tls_context *c = xcalloc(1, sizeof(*c));
 	int rc;
 
+	c->refs = 1;
 	must(gnutls_certificate_allocate_credentials(&c->credentials) == 0);
 	must(gnutls_priority_init(&c->priority, priority_of(o->version_min), NULL) == 0);
 	c->verify_client = o->verify_client;
@@ -94,6 +97,9 @@ int tls_context_new(const struct tls_options *o, struct tls_context **out, struc
 
 void tls_context_free(struct tls_context *c)
 {
+	if (--c->refs) {
+		return;
+	}
 	gnutls_certificate_free_credentials(c->credentials);
 	gnutls_priority_deinit(c->priority);
 	free(c);
@@ -103,6 +109,8 @@ struct tls_session *tls_session_new(struct tls_context *c, int fd)
 {
 	struct tls_session *s = xcalloc(1, sizeof(*s));
 
+	s->context = c;
+	c->refs++;
 	must(gnutls_init(&s->session, GNUTLS_SERVER | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL) == 0);
 	must(gnutls_priority_set(s->session, c->priority) == 0);
 	must(gnutls_credentials_set(s->session, GNUTLS_CRD_CERTIFICATE, c->credentials) == 0);
@@ -118,6 +126,7 @@ struct tls_session *tls_session_new(struct tls_context *c, int fd)
 void tls_session_free(struct tls_session *s)
 {
 	gnutls_deinit(s->session);
+	tls_context_free(s->context);
 	free(s);
 }
 

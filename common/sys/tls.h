@@ -26,7 +26,7 @@ int tls_context_new(const struct tls_options *options, struct tls_context **out,
 void tls_context_free(struct tls_context *c);
 DEFINE_OWN(struct tls_context, tls_context_free)
 
-/* The context must outlive the session. */
+/* The session keeps what it needs of the context, which may be freed before it. */
 struct tls_session *tls_session_new(struct tls_context *c, int fd);
 void tls_session_free(struct tls_session *s);
 

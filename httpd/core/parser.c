@@ -106,8 +106,10 @@ static int on_headers(http_parser *p)
 	r->http_1_0 = p->http_major == 1 && p->http_minor == 0;
 	r->keep_alive = http_should_keep_alive(p);
 	r->chunked = p->flags & F_CHUNKED;
-	r->content_length =
-		r->chunked || p->content_length == ULLONG_MAX ? -1 : (int64_t)p->content_length;
+	r->content_length = -1;
+	if (!r->chunked && p->content_length != ULLONG_MAX) {
+		r->content_length = (int64_t)min_of(p->content_length, (uint64_t)INT64_MAX);
+	}
 	return 1; /* no body here: the connection takes it */
 }
 

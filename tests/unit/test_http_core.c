@@ -109,6 +109,24 @@ TEST(request_limits)
 }
 END_TEST
 
+TEST(request_lengths)
+{
+	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
+	struct request r;
+	struct str why;
+
+	/* more than fits is still a body, and not none */
+	ck_assert_int_eq(
+		parse(&arena,
+			"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 18446744073709551600\r\n\r\n",
+			&r, &why),
+		0);
+	ck_assert_int_eq(r.content_length, INT64_MAX);
+	ck_assert_int_eq(parse(&arena, "PUT / HTTP/1.1\r\nHost: h\r\n\r\n", &r, &why), 0);
+	ck_assert_int_eq(r.content_length, -1);
+}
+END_TEST
+
 TEST(request_tokens)
 {
 	static const struct {
@@ -373,5 +391,6 @@ TEST(waiters_all_woken_in_order)
 END_TEST
 
 UNIT_MAIN("http_core", request_line, request_refused, request_unknown_method, request_limits,
-	request_tokens, request_gzip, head_end, chunked_bodies, paths_cleaned, paths_printable,
-	paths_encoded, routes_found, answer_heads, waiters_woken, waiters_all_woken_in_order)
+	request_lengths, request_tokens, request_gzip, head_end, chunked_bodies, paths_cleaned,
+	paths_printable, paths_encoded, routes_found, answer_heads, waiters_woken,
+	waiters_all_woken_in_order)
