@@ -223,17 +223,30 @@ static void consume_kept(struct conn *c)
 	}
 }
 
+/* A client that has shut down its side may still wait for the outcome of a write, or for bytes
+ * under way. */
+static bool may_listen(const struct conn *c)
+{
+	const struct exchange *x = c->exchange;
+
+	switch (c->state) {
+	case CONN_WRITE:
+	case CONN_STREAM:
+		return !x || !x->stream || x->stream->size >= 0;
+	case CONN_BUSY:
+		return x && x->request.method != METHOD_GET;
+	default:
+		return false;
+	}
+}
+
 static void on_eof(struct conn *c)
 {
-	bool read_only = !c->exchange || c->exchange->request.method == METHOD_GET;
-
-	/* A client that has shut down its side may still wait for the outcome of a write, or for
-	 * bytes under way. */
-	if (c->state == CONN_WRITE || (c->state == CONN_BUSY && !read_only)) {
+	if (may_listen(c)) {
 		c->eof = c->close_after = true;
-		return;
+	} else {
+		conn_fail(c);
 	}
-	conn_fail(c);
 }
 
 static void conn_receive(struct conn *c)
@@ -260,6 +273,11 @@ static void conn_receive(struct conn *c)
 		if (rest.n && c->state != CONN_DEAD) {
 			keep(c, rest);
 		}
+	}
+	/* Reading on is how we learn that a client has gone; one that piles up more than this
+	 * behind an answer that may never come could not be noticed. */
+	if ((c->state == CONN_HELD || c->state == CONN_STREAM) && c->in.n > PIPELINED_MAX) {
+		conn_fail(c);
 	}
 }
 

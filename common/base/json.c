@@ -149,6 +149,9 @@ static struct str surrogates_mend(struct arena *arena, struct str input)
 	const char *end = input.p + input.n;
 	char *copy = NULL;
 
+	if (!input.n) {
+		return input;
+	}
 	for (const char *p = input.p; (p = memchr(p, '\\', (size_t)(end - p)));) {
 		int unit = escape_at(p, end);
 
