@@ -356,6 +356,10 @@ static int others_check(struct conf_builder *b)
 		return conf_refuse(b, "segment",
 			"Network segments are not supported in this version of Consul");
 	}
+	if (c->acl.enabled) { /* an open door must not look closed */
+		return conf_refuse(b, "acl.enabled",
+			"acl.enabled cannot be true: this release of muster has no access control");
+	}
 	if (conf_get(b->merged, "audit")) {
 		conf_warn(b,
 			"\"audit\" is a Consul Enterprise configuration and will have no effect");

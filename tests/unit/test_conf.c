@@ -120,6 +120,8 @@ static const char *const refused[][2] = {
 	{ "[]", "failed to parse x.json: json: cannot unmarshal array into Go value of type "
 		"map[string]interface {}" },
 	{ "{}", "data_dir cannot be empty" },
+	{ "{" BASE ",\"acl\":{\"enabled\":true}}", "acl.enabled cannot be true: this release of "
+						   "muster has no access control (x.json line 1)" },
 	{ "{" BASE ",\n\"retry_interval\":\"x\"}",
 		"1 error occurred:\n\t* retry_interval: invalid duration: \"x\": time: invalid "
 		"duration \"x\" (x.json line 2)\n\n" },
