@@ -315,7 +315,7 @@ static void error_put(struct fetch *q, CURLcode code, struct buf *out)
 	}
 }
 
-/* An answer whose head has come counts, whatever becomes of its body (Go's callers see it that way). */
+/* An answer whose head has come counts, whatever becomes of its body (as in Consul). */
 static bool is_answered(const struct fetch *q, CURLcode code)
 {
 	bool body_broken = code == CURLE_RECV_ERROR || code == CURLE_PARTIAL_FILE ||

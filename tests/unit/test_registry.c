@@ -471,8 +471,7 @@ static void alias_answer(struct bench *b, int status, uint64_t index, const char
 	struct registry_request *q = b->u.requests;
 
 	ck_assert_ptr_nonnull(q);
-	step(b, (struct registry_event) {
-			.type = REGISTRY_REQUEST_DONE,
+	step(b, (struct registry_event) { .type = REGISTRY_REQUEST_DONE,
 			.request = { q->number, status, index, str_of(body) } });
 	pass_ms(b, 1000);
 }
