@@ -17,6 +17,7 @@ struct monitor;
 struct source {
 	struct monitor *monitor;
 	uint64_t after; /* the number of the newest line that we have */
+	uint64_t pid;	/* of the process whose numbers these are */
 	bool asked, started;
 };
 
@@ -38,29 +39,34 @@ static void monitor_settle(struct monitor *m)
 	}
 }
 
+static bool number_find(const struct json *object, const char *name, uint64_t *out)
+{
+	const struct json *v = json_find(object, name);
+
+	return v && v->type == JSON_NUMBER && str_to_u64(v->text, out) == 0;
+}
+
 static void source_take(struct source *s, struct str answer)
 {
 	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
-	const struct json *newest;
 	struct json *v;
-	uint64_t number;
+	uint64_t newest, pid;
 
-	if (json_parse(&arena, answer, &v, NULL)) {
+	if (json_parse(&arena, answer, &v, NULL) || !number_find(v, "newest", &newest) ||
+		!number_find(v, "pid", &pid)) {
 		return;
 	}
-	newest = json_find(v, "newest");
-	if (!newest || str_to_u64(newest->text, &number)) {
-		return;
-	}
-	if (s->started && number < s->after) {
-		s->after = 0; /* another process: its first lines are news */
+	if (s->started && pid != s->pid) {
+		s->pid = pid;
+		s->after = 0; /* another process: its first lines are news, and asked for next */
 		return;
 	}
 	if (s->started && s->monitor->lines.n < PENDING_MAX) {
 		buf_put_str(&s->monitor->lines, json_find_text(v, "lines"));
 	}
 	s->started = true;
-	s->after = number;
+	s->pid = pid;
+	s->after = newest;
 }
 
 static void on_lines(void *arg, int status, struct str answer)

@@ -140,6 +140,8 @@ static const char *cmd_log(void *owner, const struct json *request, struct jsonw
 		return "unknown log level";
 	}
 	newest = log_ring_read(after, level, &lines);
+	jsonw_keyc(w, "pid"); /* numbers begin anew with each process */
+	jsonw_u64(w, (uint64_t)getpid());
 	jsonw_keyc(w, "newest");
 	jsonw_u64(w, newest);
 	jsonw_keyc(w, "lines");

@@ -81,6 +81,20 @@ def test_monitor_json(shared_node):
     assert entry["@module"] in DAEMONS
 
 
+def test_monitor_follows_daemons_that_start_again(node):
+    connection = http.client.HTTPConnection(node.address, PORTS["http"], timeout=10)
+    connection.request("GET", "/v1/agent/monitor")
+    answer = connection.getresponse()
+    time.sleep(0.5)
+    missing = {"dnsd", "checkd", "gossipd"}
+    for daemon in missing:
+        node.kill(daemon)
+    while missing:
+        line = answer.readline().decode()
+        missing -= {daemon for daemon in missing if daemon + ": started" in line}
+    connection.close()
+
+
 def test_reload_takes_definitions_and_refuses_nonsense(node):
     node.write_config("web.json", {"service": {"name": "web", "port": 80}})
     assert node.put("/v1/agent/reload").status == 200
