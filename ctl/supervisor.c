@@ -238,6 +238,8 @@ void supervisor_stop(struct supervisor *s, bool hard)
 static void child_ended(struct supervisor *s, struct child *c, int status)
 {
 	int64_t life_ms = mono_diff_ms(clock_mono(), c->started), wait_ms;
+	/* One that served and was told to go must not be missed longer than it takes to start. */
+	bool orderly = c->ready && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 
 	c->pid = 0;
 	c->ready = false;
@@ -246,7 +248,7 @@ static void child_ended(struct supervisor *s, struct child *c, int status)
 		stop_next(s);
 		return;
 	}
-	c->failures = life_ms >= LIFE_GOOD_MS ? 1 : c->failures + 1;
+	c->failures = orderly || life_ms >= LIFE_GOOD_MS ? 1 : c->failures + 1;
 	c->restarts++;
 	wait_ms = backoff_ms(c->failures);
 	log_warning("daemon-ended", "daemon=%s %s=%d after_ms=%lld restart_in_ms=%lld",
