@@ -223,6 +223,13 @@ static void consume_kept(struct conn *c)
 	}
 }
 
+static bool is_endless(const struct conn *c)
+{
+	const struct exchange *x = c->exchange;
+
+	return x && x->stream && x->stream->size < 0;
+}
+
 /* A client that has shut down its side may still wait for the outcome of a write, or for bytes
  * under way. */
 static bool may_listen(const struct conn *c)
@@ -232,7 +239,7 @@ static bool may_listen(const struct conn *c)
 	switch (c->state) {
 	case CONN_WRITE:
 	case CONN_STREAM:
-		return !x || !x->stream || x->stream->size >= 0;
+		return !is_endless(c);
 	case CONN_BUSY:
 		return x && x->request.method != METHOD_GET;
 	default:
@@ -273,11 +280,6 @@ static void conn_receive(struct conn *c)
 		if (rest.n && c->state != CONN_DEAD) {
 			keep(c, rest);
 		}
-	}
-	/* Reading on is how we learn that a client has gone; one that piles up more than this
-	 * behind an answer that may never come could not be noticed. */
-	if ((c->state == CONN_HELD || c->state == CONN_STREAM) && c->in.n > PIPELINED_MAX) {
-		conn_fail(c);
 	}
 }
 
@@ -329,6 +331,11 @@ void conn_settle(struct conn *c)
 		}
 	}
 	if (c->state == CONN_HEAD && (c->eof || c->close_after)) {
+		conn_fail(c);
+	}
+	/* Behind an answer without an end nothing is ever handled; and only by reading on is a
+	 * client noticed that goes. */
+	if (is_endless(c) && c->in.n > PIPELINED_MAX) {
 		conn_fail(c);
 	}
 	if (c->state == CONN_DEAD) {

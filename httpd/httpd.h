@@ -26,6 +26,7 @@ struct httpd {
 int httpd_open(struct httpd *h);
 void httpd_free(struct httpd *h);
 void httpd_status(struct daemon *d, struct jsonw *w);
+void httpd_dump(struct daemon *d, struct jsonw *w);
 const char *httpd_waits_for(struct daemon *d);
 
 #endif

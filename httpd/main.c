@@ -51,7 +51,7 @@ int main(int argc, char **argv)
 		.drain = drain_hook,
 		.stop = stop_hook,
 		.status = httpd_status,
-		.dump = httpd_status,
+		.dump = httpd_dump,
 		.waits_for = httpd_waits_for,
 	};
 

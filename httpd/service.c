@@ -87,6 +87,35 @@ void httpd_status(struct daemon *d, struct jsonw *w)
 	}
 }
 
+/* Every connection: what it is doing, and the bytes that are kept for it. */
+void httpd_dump(struct daemon *d, struct jsonw *w)
+{
+	static const char *const states[] = { "head", "body", "busy", "held", "write", "stream",
+		"linger", "dead" };
+	const struct httpd *h = d->self;
+	const struct conn *c;
+
+	jsonw_keyc(w, "connections");
+	jsonw_open(w, '[');
+	list_for_each (c, &h->engine->conns, link) {
+		jsonw_open(w, '{');
+		jsonw_keyc(w, "state");
+		jsonw_cstr(w, states[c->state]);
+		jsonw_keyc(w, "in");
+		jsonw_u64(w, c->in.n);
+		jsonw_keyc(w, "out");
+		jsonw_u64(w, c->out.n - c->out_at);
+		jsonw_keyc(w, "closing");
+		jsonw_bool(w, c->close_after);
+		if (c->exchange) {
+			jsonw_keyc(w, "path");
+			jsonw_str(w, c->exchange->request.path);
+		}
+		jsonw_close(w, '}');
+	}
+	jsonw_close(w, ']');
+}
+
 const char *httpd_waits_for(struct daemon *d)
 {
 	const struct httpd *h = d->self;
