@@ -5,10 +5,11 @@
  * tell watchers, answer proposers, ask for more.
  */
 #include <inttypes.h>
+#include <malloc.h>
 
 #include "catalogd/catalogd.h"
 
-enum { FEED_AGAIN_MS = 200, FEED_BEHIND_WAIT_MS = 20, LARGE_REST = 9 };
+enum { FEED_AGAIN_MS = 200, FEED_BEHIND_WAIT_MS = 20, LARGE_REST = 9, CHANGES_MANY = 10000 };
 
 static void feed_ask(struct catalogd *c);
 
@@ -118,6 +119,9 @@ static void applied(struct catalogd *c)
 	}
 	proposals_flush(c);
 	barriers_advance(c);
+	if (count > CHANGES_MANY || catalog_replaced(c->core)) {
+		malloc_trim(0); /* what this took will not be needed again soon */
+	}
 }
 
 static void apply_entries(struct catalogd *c, const struct raft_feed_reply *m)

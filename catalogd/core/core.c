@@ -6,7 +6,7 @@
 
 #include "catalogd/core/internal.h"
 
-enum { SCRATCH_KEEP = 256 << 10 };
+enum { SCRATCH_KEEP = 256 << 10, ITEMS_KEEP = 8192 };
 
 struct catalog *catalog_new(void)
 {
@@ -152,6 +152,24 @@ void catalog_open(struct catalog *c, struct kv_txn *t)
 	c->t = NULL;
 }
 
+/* What a batch of unusual size made grow is given back. */
+static void batch_trim(struct catalog *c)
+{
+	if (c->things.slots_count > ITEMS_KEEP) {
+		map_fini(&c->things);
+		map_init(&c->things, 0);
+	}
+	if (c->marks.size > ITEMS_KEEP) {
+		free(take(c->marks.items));
+		c->marks.size = 0;
+	}
+	if (c->addresses.size > ITEMS_KEEP) {
+		free(take(c->addresses.items));
+		c->addresses.size = 0;
+	}
+	buf_trim(&c->changes, SCRATCH_KEEP);
+}
+
 void catalog_begin(struct catalog *c, struct kv_txn *t)
 {
 	c->t = t;
@@ -163,7 +181,7 @@ void catalog_begin(struct catalog *c, struct kv_txn *t)
 	c->applied = 0;
 	c->naming_index = 0;
 	arena_reset(&c->batch);
-	buf_clear(&c->changes);
+	batch_trim(c);
 }
 
 /* ---- one function per command: payload and text of the result are c->answer and c->why, or
