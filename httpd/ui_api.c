@@ -305,10 +305,3 @@ void handle_ui_services(struct exchange *x)
 	summary_put(&l, &s);
 	list_end(&l);
 }
-
-/* Gateways and federation belong to the service mesh, which is not here: there are none. */
-void handle_ui_none(struct exchange *x)
-{
-	buf_put_cstr(exchange_body(x), "[]");
-	answer_json(x, 200);
-}
