@@ -74,7 +74,10 @@ TEST(test_db_walk_and_readers)
 		t = db_read(reader);
 		kv_walk_init(&w, t, 0, STR("k/"));
 		while (kv_walk_next(&w)) {
-			ck_assert_int_eq(*(const int *)w.value.p, seen);
+			int stored; /* values are not aligned */
+
+			memcpy(&stored, w.value.p, sizeof(stored));
+			ck_assert_int_eq(stored, seen);
 			seen++;
 		}
 		ck_assert_int_eq(seen, 1000);
