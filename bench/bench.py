@@ -29,8 +29,8 @@ FIGURES = [
     ("KV PUT rate, c64", "req/s", [(">consul", 2)]),
     ("KV PUT CPU, c64", "us", [("consul", 1 / 3)]),
     ("KV PUT median, c1", "ms", [("consul", 1)]),
-    ("catalog/register CPU, c16", "us", [("consul", 1 / 5)]),
-    ("agent/service/register CPU, c16", "us", [("consul", 1 / 5)]),
+    ("catalog/register CPU, c64", "us", [("consul", 1 / 5)]),
+    ("agent/service/register CPU, c64", "us", [("consul", 1 / 5)]),
     ("DNS A 3 instances CPU", "us", [("consul", 1 / 8), ("knotd", 1.3)]),
     ("DNS SRV 3 instances CPU", "us", [("consul", 1 / 8), ("knotd", 1.3)]),
     ("DNS A 100 instances CPU", "us", [("consul", 1 / 40)]),
@@ -123,10 +123,10 @@ def suite_catalog(b):
         for server in b.catalogues:
             b.results.add("catalog/services 1000 names CPU, c64", server.name,
                           loads.wrk(server, "services", 64, b.seconds)["cpu"])
-        for operation, figure in (("catalog-register", "catalog/register CPU, c16"),
-                                  ("agent-register", "agent/service/register CPU, c16")):
+        for operation, figure in (("catalog-register", "catalog/register CPU, c64"),
+                                  ("agent-register", "agent/service/register CPU, c64")):
             for server in b.catalogues:
-                b.results.add(figure, server.name, loads.wrk(server, operation, 16, b.seconds)["cpu"])
+                b.results.add(figure, server.name, loads.wrk(server, operation, 64, b.seconds)["cpu"])
     for server in b.catalogues:
         for i in range(1000):
             server.ask("PUT", "/v1/agent/service/deregister/areg-%d" % i)
