@@ -67,6 +67,7 @@ struct supervisor {
 	struct loop_timer stop_limit;
 	struct loop_io notify_io;
 	int notify_fd, run_fd;
+	pid_t pid; /* ours: a child may find that its parent has become another */
 	char notify_path[sizeof(((struct sockaddr_un *)0)->sun_path) + 1];
 	bool stopping, ready_told;
 };
@@ -132,7 +133,7 @@ static _Noreturn void child_exec(const struct child *c)
 	dup2(s->setup.log_fd, STDERR_FILENO);
 	count = sockets_place(s, c->row, &names);
 	setenv("NOTIFY_SOCKET", s->notify_path, 1);
-	buf_printf(&number, "%d", (int)getppid());
+	buf_printf(&number, "%d", (int)s->pid);
 	setenv("MUSTER_PARENT", buf_cstr(&number), 1);
 	unsetenv("WATCHDOG_USEC");
 	if (count) {
@@ -345,6 +346,7 @@ int supervisor_new(const struct supervisor_setup *setup, struct supervisor **out
 	*out = s;
 	s->setup = *setup;
 	s->notify_fd = -1;
+	s->pid = getpid();
 	s->run_fd = open(setup->run_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	loop_timer_init(&s->stop_limit, setup->loop, on_stop_limit, s);
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {

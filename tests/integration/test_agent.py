@@ -332,3 +332,27 @@ def test_wrong_configuration_is_refused(make_node, config, text):
     node.start(wait=False)
     assert node.process.wait(10) == 1
     assert text in node.log()
+
+
+def running_for(node):
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if str(node.run_dir).encode() in path.read_bytes():
+                found.append(int(path.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+def test_a_daemon_that_is_just_being_started_dies_with_the_agent(node):
+    """A child that is forked when its parent is killed must not take the next one for its parent."""
+    for attempt in range(6):
+        if attempt:
+            node.start()
+        for daemon in ("gossipd", "checkd", "dnsd"):
+            os.kill(node.pid_of(daemon), signal.SIGKILL)
+        time.sleep(attempt * 0.0005)
+        node.process.kill()
+        node.process.wait()
+        wait_until(lambda: not running_for(node), 5, "all daemons dead")
