@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A node of muster for integration tests: real processes on a loopback address of their own, seen through HTTP, DNS, the
 command line and control sockets only."""
+import ctypes
 import http.client
 import json
 import os
@@ -100,7 +101,8 @@ class Node:
         self.write_config()
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            env=clean_environment(), start_new_session=True)
+                                            env=clean_environment(), start_new_session=True,
+                                            preexec_fn=die_with_parent)
         if wait:
             self.wait_ready()
         return self
@@ -231,6 +233,12 @@ class Node:
         out = subprocess.run(["nanocat", "--req", "-x", daemon + "/control", "--recv-timeout", "5", "-D", question,
                               "--raw"], capture_output=True, check=False, cwd=self.run_dir, timeout=20)
         return json.loads(out.stdout)
+
+
+def die_with_parent():
+    """Whatever ends the tests ends the nodes too (in the child, before the program)."""
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
 def clean_environment():
