@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Running checks. A kind of check is one row of the table in run.c and one file with its start
- * function: start(run)  begin; never blocks; must end with run_done(run, ...), now or later
+ * function:
+ *
+ *     start(run)  begin; never blocks; must end with run_done(run, ...), now or later
  *     stop(run)   set by start: end at once without a result; frees what start made (run->impl)
+ *
  * run_done only notes the result; the registry hears of it at the end of the turn.
  *
  * A kind without a row cannot be registered: run_refusal says why.

@@ -5,18 +5,20 @@
  *
  * A handler does exactly one of three things before it returns:
  *   1. answers: renders into exchange_body(x) and ends with answer_json / answer_raw, or
- * answer_text / answer_empty / answer_printf;
+ *      answer_text / answer_empty / answer_printf;
  *   2. calls another daemon with EXCHANGE_CALL(x, client, type, &message, timeout_ms, on_reply):
- * the exchange is then pending, and on_reply again does one of 1 and 2. When the client goes away
- * the call is cancelled and on_reply never runs;
+ *      the exchange is then pending, and on_reply again does one of 1 and 2. When the client goes
+ *      away the call is cancelled and on_reply never runs;
  *   3. in a ROUTE_READ handler: returns because read_held(x) said so. The engine runs the handler
- * again when the thing that it named has changed, or when the wait is over. Nothing is kept between
- * two runs. After answering, x must not be used any more.
+ *      again when the thing that it named has changed, or when the wait is over. Nothing is kept
+ *      between two runs.
+ *
+ * After answering, x must not be used any more.
  *
  * A read:
  *
- *     void handle_health_node(struct exchange *x)              // ROUTE(GET, "/v1/health/node/",
- * handle_health_node, ROUTE_READ | ...)
+ *     // ROUTE(GET, "/v1/health/node/", handle_health_node, ROUTE_READ | ...)
+ *     void handle_health_node(struct exchange *x)
  *     {
  *             read_thing(x, THING_NODE_CHECKS, exchange_lower(x, x->request.name));
  *             if (read_held(x)) {

@@ -2,13 +2,17 @@
 /*
  * The durable log: records in segment files, the newest also in memory. One owner, one thread.
  *
- *     log_open       recovers what a crash left: a torn tail is cut, damage to what was once synced
- * is refused with its place log_reserve    makes sure that the next append has its place on the
- * disk; this is where a full disk shows log_append     takes a copy; nothing is written yet
- *     log_sync       writes and syncs everything appended: one sync per touched file
- *     log_cut        after a failed sync: forgets what was not synced; the next append begins a new
- * segment log_discard    gives the space before an index back, for use again log_prepare    fills a
- * spare segment with zeros, a slice per call, so that appending rarely has to
+ *     log_open      recovers what a crash left: a torn tail is cut, damage to what was once synced
+ *                   is refused with its place
+ *     log_reserve   makes sure that the next append has its place on the disk; this is where a full
+ *                   disk shows
+ *     log_append    takes a copy; nothing is written yet
+ *     log_sync      writes and syncs everything appended: one sync per touched file
+ *     log_cut       after a failed sync: forgets what was not synced; the next append begins a new
+ *                   segment
+ *     log_discard   gives the space before an index back, for use again
+ *     log_prepare   fills a spare segment with zeros, a slice per call, so that appending rarely
+ *                   has to
  *
  * Indexes have no gaps: first_index..last_index; both 0 while empty. Syncing in the loop or in a
  * thread was measured (design figures, item 7): inline is 13-29 us faster per commit, and in a

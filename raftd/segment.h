@@ -4,7 +4,7 @@
  *
  *     block 0      the header, twice (a copy in each half), so that no torn sector loses it
  *     record       crc u32 | length u32 | index u64 | term u64 | unsynced u32 | type u8 | 0 0 0 |
- * body | padding to 8
+ *                  body | padding to 8
  *
  * Files are made once, filled with zeros, and used again and again under new generations. The CRC
  * of a record is seeded from the header's generation and random salt: what an earlier generation

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Error convention. Functions that can fail return int:
- *   0            done
- *   negative     -errno: the environment failed; traced at its origin with err_new(), passed up
- * with err_pass(), never matched positive     enum status: an outcome that the caller handles
+ *   0         done
+ *   negative  -errno: the environment failed; traced at its origin with err_new(), passed up with
+ *             err_pass(), never matched
+ *   positive  enum status: an outcome that the caller handles
  */
 #ifndef MUSTER_COMMON_BASE_ERR_H
 #define MUSTER_COMMON_BASE_ERR_H

@@ -5,8 +5,10 @@
  * Iteration order is that of insertion (deterministic).
  *
  *     struct thing { struct map_node node; ... };
- *     map_init(&m, key); map_add(&m, &t->node, name); t = map_find(&m, name, struct thing, node);
- * map_del(&m, &t->node);
+ *     map_init(&m, key);
+ *     map_add(&m, &t->node, name);
+ *     t = map_find(&m, name, struct thing, node);
+ *     map_del(&m, &t->node);
  */
 #ifndef MUSTER_COMMON_BASE_MAP_H
 #define MUSTER_COMMON_BASE_MAP_H

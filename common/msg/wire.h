@@ -2,18 +2,23 @@
 /*
  * How a row becomes code. A type is described once, in a .def file:
  *
- *     #define FIELDS_kv_record(F, O, L) F(U64, create_index) F(STR, value) O(node_def, node)
- * L(txn_op, ops) TYPE(kv_record)
+ *     #define FIELDS_example(F, O, L) F(U64, index) F(STR, value) O(node_def, node) L(txn_op, ops)
+ *     TYPE(example)
  *
  * F(kind, name) a plain field, O(type, name) another type embedded, L(type, name) a list of another
- * type. From that come struct kv_record void kv_record_encode(struct buf *out, const struct
- * kv_record *v); int  kv_record_decode(struct str bytes, struct arena *arena, struct kv_record
- * *out); void kv_record_dump(struct jsonw *w, const struct kv_record *v); Encoding: fields in
- * order; integers little-endian; STR as u32 length and bytes; lists as u32 count and items; STRS
- * and PAIRS as u8 present, u32 count, items. Decoding is strict: ST_TRUNCATED for short input,
- * ST_INVALID for bytes left over or a bool that is not 0 or 1, ST_TOO_LARGE for a list longer than
- * its bytes can hold. Strings are borrowed from the input; lists live in the arena (which may be
- * NULL for types without lists).
+ * type. From that come
+ *
+ *     struct example
+ *     void example_encode(struct buf *out, const struct example *v);
+ *     int  example_decode(struct str bytes, struct arena *arena, struct example *out);
+ *     void example_read(struct cursor *c, struct arena *arena, struct example *out);
+ *     void example_dump(struct jsonw *w, const struct example *v);
+ *
+ * Encoding: fields in order; integers little-endian; STR as u32 length and bytes; lists as u32
+ * count and items; STRS and PAIRS as u8 present, u32 count, items. Decoding is strict: ST_TRUNCATED
+ * for short input (a count that its bytes cannot hold included), ST_INVALID for bytes left over;
+ * a bool that is neither 0 nor 1 counts as short. Strings are borrowed from the input; lists live
+ * in the arena (which may be NULL for types without lists).
  *
  * Rows are added at the end, never changed: neighbouring versions must understand each other.
  */

@@ -3,11 +3,12 @@
  * What the parts of conf share. The way of a configuration:
  *
  *     conf_source.c   reads and parses each source, has it checked, merges it into one JSON tree
- *     conf_keys.c     the tables of keys: what may be written where, and which field of struct conf
- * it fills conf_bind.c     checks a tree against the tables (unknown keys, types, durations), fills
- * struct conf from one conf_address.c  addresses: templates, defaults, what is advertised, what is
- * listened on twice conf_check.c    the rules about values, with Consul's texts conf_debug.c    the
- * effective configuration for agent/self
+ *     conf_keys.c     the tables of keys: what may be written where, and which field it fills
+ *     conf_bind.c     checks a tree against the tables (unknown keys, types, durations); fills
+ *                     struct conf from one
+ *     conf_address.c  addresses: templates, defaults, what is advertised, what is listened on twice
+ *     conf_check.c    the rules about values, with Consul's texts
+ *     conf_debug.c    the effective configuration for agent/self
  *
  * Positions (struct json.offset) count through the concatenation of all sources, so that a value of
  * the merged tree still knows its file and line.

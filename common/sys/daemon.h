@@ -4,12 +4,17 @@
  * control socket, readiness, watchdog, signals, drain. main.c of a daemon is one struct daemon_spec
  * and a call of daemon_main.
  *
- *     open(d)   files and sockets may still be opened; configuration is loaded; working directory
- * is the run directory start(d)  begin work (endpoints, timers); READY=1 is sent after it reload(d)
- * the configuration was read again and is valid (d->conf is the new one, d->conf_before the old)
- *     drain(d)  stop accepting, finish what is held; call daemon_drained(d) when done. At the
- * latest after drain_max_ms the process ends. stop(d)   free everything SIGTERM and control "drain"
- * start the drain; SIGHUP and control "reload" the reload. Exit status 0 after a clean end.
+ *     open(d)    files and sockets may still be opened; configuration is loaded; the working
+ *                directory is the run directory
+ *     start(d)   begin work (endpoints, timers); READY=1 is sent after it
+ *     reload(d)  the configuration was read again and is valid: d->conf is the new one,
+ *                d->conf_before the old
+ *     drain(d)   stop accepting, finish what is held; call daemon_drained(d) when done. At the
+ *                latest after five seconds the process ends
+ *     stop(d)    free everything
+ *
+ * SIGTERM and control "drain" start the drain; SIGHUP and control "reload" the reload. Exit status
+ * 0 after a clean end.
  *
  * Arguments: -config-file F, -config-dir D (repeatable, in order), -run-dir D. Environment:
  * LISTEN_FDS/LISTEN_FDNAMES, NOTIFY_SOCKET, WATCHDOG_USEC as systemd sets them; MUSTER_PARENT=pid:

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Frames: what one nanomsg message holds. Private to ipc_server.c and ipc_client.c (and the
- * fuzzers). frame := u32 magic, part* part  := u64 request id, u16 message, u16 status, u32 size,
- * payload status: 0 in requests; in answers 0 or the refusal (enum status).
+ * Frames: what one nanomsg message holds. Private to ipc_server.c and ipc_client.c (and tests).
+ *
+ *     frame := u32 magic, part*
+ *     part  := u64 request id, u16 message, u16 status, u32 size, payload
+ *
+ * status: 0 in requests; in answers 0 or the refusal (enum status).
  */
 #ifndef MUSTER_COMMON_SYS_IPC_FRAME_H
 #define MUSTER_COMMON_SYS_IPC_FRAME_H

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One line per event: a name and key=value pairs, on stderr and in a ring of the newest lines (for
- * `monitor`). 2026-11-20T08:51:24.236Z [INFO]  checkd: check-registered id=web interval=10s error:
- * someone must act; warning: degraded, coping; notice: rare change of state; info: per minute;
- * debug: per message. Control characters in values become spaces. Secrets never go into a line. The
- * one global of the suite: there is one stderr.
+ * `monitor`).
+ *
+ *     2026-11-20T08:51:24.236Z [INFO]  checkd: check-registered id=web interval=10s
+ *
+ * error: someone must act; warning: degraded, coping; notice: rare change of state; info: per
+ * minute; debug: per message. Control characters in values become spaces. Secrets never go into a
+ * line. The one global of the suite: there is one stderr.
  */
 #ifndef MUSTER_COMMON_SYS_LOG_H
 #define MUSTER_COMMON_SYS_LOG_H

@@ -4,9 +4,10 @@
  * head and the body that were given to the parser, or from the arena (decoded text), and lives as
  * long as they do.
  *
- * request_parse   head of a request (request line and headers) -> struct request
- * request_param   query parameters; request_header: headers; request_token: the ACL token, by
- * Consul's order of precedence
+ *     request_parse   head of a request (request line and headers) -> struct request
+ *     request_param   query parameters
+ *     request_header  headers
+ *     request_token   the ACL token, by Consul's order of precedence
  */
 #ifndef MUSTER_HTTPD_CORE_REQUEST_H
 #define MUSTER_HTTPD_CORE_REQUEST_H
