@@ -14,7 +14,7 @@
 #include "httpd/routes.h"
 #include "version.h"
 
-enum { PART_MS = 1500 };
+enum { PART_MS = 5000 };
 
 struct self {
 	struct raft_configuration_reply raft;
