@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -14,7 +15,7 @@
 #include "common/sys/net.h"
 #include "ctl/agent.h"
 
-enum { BACKLOG = 4096 };
+enum { BACKLOG = 4096, BIND_TRIES = 20, BIND_AGAIN_MS = 50 };
 
 /* Owner, group and mode of a Unix socket as unix_sockets says (numbers or names). */
 static int permissions_set(const struct conf_unix_sockets *u, const char *path, struct buf *why)
@@ -69,6 +70,18 @@ static const char *reason_of(int error)
 	}
 }
 
+/* The daemons of an agent that was killed a moment ago may still be on their way out. */
+static int listen_patiently(const struct net_address *a, int type)
+{
+	int fd = net_listen(a, type, BACKLOG);
+
+	for (int tries = 0; fd == -EADDRINUSE && tries < BIND_TRIES; tries++) {
+		poll(NULL, 0, BIND_AGAIN_MS);
+		fd = net_listen(a, type, BACKLOG);
+	}
+	return fd;
+}
+
 static int one_open(const struct conf *c, struct agent_sockets *s, const char *name,
 	struct str address, int64_t port, struct buf *why)
 {
@@ -86,7 +99,7 @@ static int one_open(const struct conf *c, struct agent_sockets *s, const char *n
 		return ST_INVALID;
 	}
 	net_address_render(&a, &shown);
-	fd = net_listen(&a, udp ? SOCK_DGRAM : SOCK_STREAM, BACKLOG);
+	fd = listen_patiently(&a, udp ? SOCK_DGRAM : SOCK_STREAM);
 	if (fd < 0) {
 		buf_printf(why, "listen %s %s: bind: %s",
 			udp	? "udp"
