@@ -47,9 +47,7 @@ static void on_members(struct exchange *x, int status, struct str payload)
 	struct jsonw w = jsonw_of(exchange_body(x));
 	struct members_reply reply;
 
-	if (!status) {
-		status = members_reply_decode(payload, &x->arena, &reply);
-	}
+	status = EXCHANGE_DECODE(x, members, status, payload, &reply);
 	if (status) {
 		answer_result(x, status, NULL);
 		return;

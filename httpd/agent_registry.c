@@ -108,9 +108,7 @@ static void on_service(struct exchange *x, int status, struct str payload)
 {
 	struct agent_service_reply reply;
 
-	if (!status) {
-		status = agent_service_reply_decode(payload, &x->arena, &reply);
-	}
+	status = EXCHANGE_DECODE(x, agent_service, status, payload, &reply);
 	if (!status && reply.result.kind == RESULT_OK) {
 		answer_header(x, STR("X-Consul-Contenthash"), reply.hash);
 	}
@@ -356,9 +354,7 @@ static void health_answer(struct exchange *x, int status, struct str payload, bo
 	struct agent_health_reply reply;
 	struct str reason;
 
-	if (!status) {
-		status = agent_health_reply_decode(payload, &x->arena, &reply);
-	}
+	status = EXCHANGE_DECODE(x, agent_health, status, payload, &reply);
 	if (status || reply.result.kind != RESULT_OK) {
 		answer_result(x, status, &reply.result);
 		return;

@@ -45,9 +45,7 @@ static void on_fired(struct exchange *x, int status, struct str payload)
 	struct event_fire_reply m;
 	struct jsonw w = jsonw_of(exchange_body(x));
 
-	if (!status) {
-		status = event_fire_reply_decode(payload, &x->arena, &m);
-	}
+	status = EXCHANGE_DECODE(x, event_fire, status, payload, &m);
 	if (status || m.result.kind != RESULT_OK) {
 		answer_result(x, status, &m.result);
 		return;
@@ -83,9 +81,7 @@ static void on_events(struct exchange *x, int status, struct str payload)
 	struct events_reply m;
 	struct jsonw w = jsonw_of(exchange_body(x));
 
-	if (!status) {
-		status = events_reply_decode(payload, &x->arena, &m);
-	}
+	status = EXCHANGE_DECODE(x, events, status, payload, &m);
 	if (status) {
 		answer_result(x, status, NULL);
 		return;

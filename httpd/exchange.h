@@ -178,6 +178,9 @@ void exchange_call(struct exchange *x, struct ipc_client *client, uint16_t messa
 void exchange_suspend(struct exchange *x, void (*on_gone)(void *arg), void *arg);
 void exchange_continue(struct exchange *x, void (*run)(struct exchange *x, void *arg), void *arg);
 void exchange_ready(struct exchange *x);
+/* In an on_reply: the status it was given, or that of decoding the reply into *reply_pointer. */
+#define EXCHANGE_DECODE(x, type, status, payload, reply_pointer)                                   \
+	((status) ? (status) : type##_reply_decode((payload), &(x)->arena, (reply_pointer)))
 /* The on_reply of messages whose reply is just a result: answer_result. */
 void exchange_on_result(struct exchange *x, int status, struct str payload);
 /* The same, but success is 200 with an empty body whatever the payload (agent operations). */

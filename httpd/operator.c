@@ -29,9 +29,7 @@ static void on_configuration(struct exchange *x, int status, struct str payload)
 	struct raft_configuration_reply m;
 	struct jsonw w = jsonw_of(exchange_body(x));
 
-	if (!status) {
-		status = raft_configuration_reply_decode(payload, &x->arena, &m);
-	}
+	status = EXCHANGE_DECODE(x, raft_configuration, status, payload, &m);
 	if (status) {
 		answer_result(x, status, NULL);
 		return;

@@ -60,9 +60,7 @@ static void on_saved(struct exchange *x, int status, struct str payload)
 	struct stream stream = { produce, close_download, 0, 0, STR("application/x-gzip") };
 	struct snapshot_save_reply m;
 
-	if (!status) {
-		status = snapshot_save_reply_decode(payload, &x->arena, &m);
-	}
+	status = EXCHANGE_DECODE(x, snapshot_save, status, payload, &m);
 	if (status || m.result.kind != RESULT_OK) {
 		answer_result(x, status, &m.result);
 	} else if (take_file(x, m.path, &stream.size)) {
