@@ -90,13 +90,13 @@ void raftd_handle_feed(struct raftd *r, struct ipc_call *call, const struct raft
 	uint32_t bytes_max =
 		m->bytes_max ? min_of(m->bytes_max, (uint32_t)FEED_BYTES_MAX) : FEED_BYTES_MAX;
 
-	if (m->after > r->node.raft.last_index) {
+	if (m->after > r->node.raft.trail.last) {
 		if (log_allow(&r->foreign_state)) {
 			log_error("foreign-state",
 				"state_index=%llu log_index=%llu error=\"the state is ahead of the "
 				"log: they do not belong together\"",
 				(unsigned long long)m->after,
-				(unsigned long long)r->node.raft.last_index);
+				(unsigned long long)r->node.raft.trail.last);
 		}
 		ipc_refuse(call, ST_CORRUPT);
 		return;

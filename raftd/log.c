@@ -25,7 +25,9 @@ void log_free(struct log *l)
 		segment_free(l->preparing);
 	}
 	log_tail_fini(&l->tail);
-	buf_fini(&l->configuration);
+	trail_fini(&l->trail);
+	buf_fini(&l->newest.body);
+	buf_fini(&l->previous.body);
 	free(l);
 }
 
@@ -253,26 +255,43 @@ int log_sync(struct log *l)
  * What may or may not be on the disk is overruled by the next segment, whose generation is higher
  * and which begins behind `after`: so nothing more goes into this one.
  */
-void log_cut(struct log *l, uint64_t after)
+void log_cut(struct log *l, uint64_t after, uint64_t term)
 {
 	struct segment *s;
 
-	must(after == l->synced_index);
+	must(after + 1 >= l->first_index && after <= l->last_index);
 	if (after == l->last_index) {
 		return;
 	}
 	log_tail_cut(&l->tail, after);
-	while ((s = log_newest(l)) && s->last_index > after && s->base_index > after) {
+	while ((s = log_newest(l)) && s->base_index > after) {
 		log_put_spare(l, s);
 	}
-	if (s) {
+	if (s && s->last_index > after) {
 		s->last_index = after;
-		s->last_term = l->synced_term;
+		s->last_term = term;
 	}
 	l->sealed = true;
 	l->last_index = after;
-	l->last_term = l->synced_term;
+	l->last_term = term;
+	if (l->synced_index > after) {
+		l->synced_index = after;
+		l->synced_term = term;
+	}
 	l->first_index = after ? l->first_index : 0;
+}
+
+void log_reset(struct log *l, uint64_t index, uint64_t term)
+{
+	struct segment *s;
+
+	while ((s = log_newest(l))) {
+		log_put_spare(l, s);
+	}
+	l->sealed = true;
+	l->first_index = index + 1;
+	l->last_index = l->synced_index = index;
+	l->last_term = l->synced_term = term;
 }
 
 /* -------- giving back -------- */

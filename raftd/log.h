@@ -8,13 +8,15 @@
  *                   disk shows
  *     log_append    takes a copy; nothing is written yet
  *     log_sync      writes and syncs everything appended: one sync per touched file
- *     log_cut       after a failed sync: forgets what was not synced; the next append begins a new
- *                   segment
+ *     log_cut       forgets what is behind an entry (a failed sync, a conflict with the leader's
+ *                   log); the next append begins a new segment
+ *     log_reset     forgets everything; the log goes on behind a snapshot
  *     log_discard   gives the space before an index back, for use again
  *     log_prepare   fills a spare segment with zeros, a slice per call, so that appending rarely
  *                   has to
  *
- * Indexes have no gaps: first_index..last_index; both 0 while empty. Syncing in the loop or in a
+ * Indexes have no gaps: first_index..last_index; both 0 before the first entry, and last_index is
+ * first_index - 1 where the log is empty behind a snapshot. Syncing in the loop or in a
  * thread was measured (design figures, item 7): inline is 13-29 us faster per commit, and in a
  * quorum of one nobody waits for heartbeats meanwhile.
  */
@@ -23,6 +25,7 @@
 
 #include "common/base/arena.h"
 #include "common/base/rng.h"
+#include "raftd/core/raft.h"
 #include "raftd/log_tail.h"
 
 enum {
@@ -39,7 +42,14 @@ struct log_options {
 	struct disk *disk;
 	uint64_t seed;		 /* of the salts */
 	uint64_t snapshot_index; /* what is before it is not missed */
+	bool reset;		 /* the log was, or was to be, emptied behind the snapshot */
 	size_t segment_bytes, first_segment_bytes, tail_bytes;
+};
+
+/* A configuration that recovery met; index 0: none. */
+struct log_configured {
+	uint64_t index;
+	struct buf body;
 };
 
 struct log {
@@ -55,13 +65,10 @@ struct log {
 	bool sealed;		   /* the newest segment takes no more */
 	struct segment *preparing; /* a spare in the making */
 	/* found by log_open */
-	uint64_t configuration_index;
-	struct buf configuration;
-	bool torn; /* the tail of the newest segment was cut */
+	struct trail trail;
+	struct log_configured newest, previous; /* configurations */
+	bool torn;				/* the tail of the newest segment was cut */
 };
-
-/* entry types are the core's; the log only remembers where the newest of this one is. */
-enum { LOG_TYPE_CONFIGURATION = 3 };
 
 /* 0; ST_CORRUPT with the place in *why; -errno. */
 int log_open(const struct log_options *options, struct log **out, struct buf *why);
@@ -74,7 +81,9 @@ int log_reserve(struct log *l, size_t body_size);
 void log_append(struct log *l, uint64_t index, uint64_t term, uint8_t type, struct str body);
 size_t log_unwritten(const struct log *l);
 int log_sync(struct log *l); /* -errno: nothing behind synced_index may be relied on */
-void log_cut(struct log *l, uint64_t after); /* after: synced_index */
+/* term: of the entry `after`, which the log has or begins behind. */
+void log_cut(struct log *l, uint64_t after, uint64_t term);
+void log_reset(struct log *l, uint64_t index, uint64_t term);
 
 /*
  * Records from..., in order: at least one, at most through and bytes_max of bodies and

@@ -103,6 +103,24 @@ static int load(struct opening *o, const struct segment *s)
 	return disk_read(s->file, 0, o->bytes.p, s->size);
 }
 
+/* What the core wants to know of the log. */
+static void remember(struct log *l, const struct segment *s, const struct record *r)
+{
+	if (l->trail.last + 1 != r->index) {
+		trail_reset(&l->trail, s->base_index - 1, s->base_term);
+	}
+	trail_append(&l->trail, r->term);
+	if (r->type == RAFT_CONFIGURATION) {
+		struct log_configured spare = l->previous;
+
+		l->previous = l->newest;
+		buf_clear(&spare.body);
+		buf_put_str(&spare.body, r->body);
+		spare.index = r->index;
+		l->newest = spare;
+	}
+}
+
 /* Takes the records of the loaded segment, up to but without limit. */
 static void scan(struct opening *o, struct segment *s, uint64_t limit)
 {
@@ -112,11 +130,7 @@ static void scan(struct opening *o, struct segment *s, uint64_t limit)
 	while (s->last_index + 1 < limit &&
 		record_decode(s, o->bytes.p + s->end, o->bytes.n - s->end, &r, &size) == 0 &&
 		r.index == s->last_index + 1 && r.term >= s->last_term) {
-		if (r.type == LOG_TYPE_CONFIGURATION) {
-			o->log->configuration_index = r.index;
-			buf_clear(&o->log->configuration);
-			buf_put_str(&o->log->configuration, r.body);
-		}
+		remember(o->log, s, &r);
 		o->synced_index = max_of(o->synced_index, r.index - r.unsynced);
 		segment_add(s, &r);
 	}
@@ -190,6 +204,8 @@ static void drop_through(struct log *l, const struct segment *last)
 		s = list_first(&l->segments, struct segment, link);
 		log_put_spare(l, s);
 	} while (s != last);
+	trail_reset(&l->trail, 0, 0);
+	l->newest.index = l->previous.index = 0;
 }
 
 /* Where the segments behind s take over; UINT64_MAX: never. */
@@ -300,6 +316,10 @@ static int check_bounds(struct opening *o)
 		l->last_index = l->synced_index = last->last_index;
 		l->last_term = l->synced_term = last->last_term;
 	}
+	if (l->last_index < snapshot && l->options.reset) {
+		log_reset(l, snapshot, 0); /* the core knows the term, and resets it once more */
+		return 0;
+	}
 	if (l->last_index < snapshot) {
 		buf_printf(o->why,
 			"the log ends at entry %llu, but a snapshot was taken at %llu: segments "
@@ -329,6 +349,7 @@ int log_open(const struct log_options *options, struct log **out, struct buf *wh
 	list_init(&l->segments);
 	list_init(&l->spares);
 	list_init(&o.blank);
+	trail_init(&l->trail);
 	log_tail_init(&l->tail, options->tail_bytes);
 	r = disk_list(options->disk, on_name, &o);
 	r = r ? r : o.error;

@@ -7,15 +7,16 @@
 #include "common/base/hash.h"
 #include "common/msg/wire_code.h"
 
-#define FIELDS_raft_stored(F, O, L)                                                            \
-	F(U64, sequence)                                                                       \
-	F(U64, term)                                                                           \
-	F(UUID, vote) F(U64, snapshot_index) F(U64, snapshot_term) F(U64, configuration_index) \
-		F(STR, configuration)
+#define FIELDS_raft_stored(F, O, L)                                              \
+	F(U64, sequence)                                                         \
+	F(U64, term)                                                             \
+	F(UUID, vote)                                                            \
+	F(U64, snapshot_index) F(U64, snapshot_term) F(U64, configuration_index) \
+		F(STR, configuration) F(BOOL, log_reset)
 WIRE_DECLARE(raft_stored)
 WIRE_DEFINE(raft_stored)
 
-static const char meta_magic[8] = "musterM1";
+static const char meta_magic[8] = "musterM2";
 
 enum { SLOT_HEADER_SIZE = 16 }; /* magic, length u32, crc u32 of what follows */
 
@@ -35,6 +36,7 @@ static void encode(struct buf *out, uint64_t sequence, const struct raft_persist
 		.snapshot_index = p->snapshot_index,
 		.snapshot_term = p->snapshot_term,
 		.configuration_index = p->configuration_index,
+		.log_reset = p->log_reset,
 	};
 
 	configuration_encode(&configuration, &p->configuration);
@@ -72,6 +74,7 @@ static void take_slot(struct meta *m, struct str slot, struct raft_persistent *p
 		.snapshot_index = stored.snapshot_index,
 		.snapshot_term = stored.snapshot_term,
 		.configuration_index = stored.configuration_index,
+		.log_reset = stored.log_reset,
 		.configuration = configuration,
 	};
 }

@@ -3,7 +3,8 @@
  * One Raft server without its sockets: the core, the log and the meta file, and the order between
  * them. Every update of the core is carried out here as its header demands; failures of the disk go
  * back into the core. The caller hands in what happened and time, and learns through on_update what
- * came of it. node_advance is the end of a turn: one sync for everything proposed since the last.
+ * came of it; messages leave through send. node_advance is the end of a turn: what is to be sent is
+ * sent, then one sync for everything appended since the last, then what the sync allows.
  */
 #ifndef MUSTER_RAFTD_NODE_H
 #define MUSTER_RAFTD_NODE_H
@@ -16,6 +17,7 @@ enum {
 	NODE_UNWRITTEN_MAX =
 		1 << 20, /* bytes proposed without a sync; the next proposal syncs first */
 	NODE_TRAILING_BYTES_MAX = 64 << 20,
+	NODE_APPEND_BYTES_MAX = 1 << 20, /* bodies in one message; a single larger one goes alone */
 };
 
 struct node_options {
@@ -23,9 +25,14 @@ struct node_options {
 	struct raft_options raft;
 	size_t segment_bytes, first_segment_bytes, tail_bytes;
 	bool bootstrap;
+	const struct configuration *recover; /* see raft_start; NULL */
 	/* After each step of the core; u is borrowed. NULL: nobody is told. It must not call the
 	 * node. */
 	void (*on_update)(void *arg, const struct raft_update *u);
+	/* Hands a message to the network, borrowed. false: not now (no connection, or too much
+	 * waits for it); what can be lost is lost then, entries are offered again. NULL: there is
+	 * no network. It must not call the node. */
+	bool (*send)(void *arg, const struct raft_message *m);
 	void *arg;
 };
 
@@ -35,6 +42,7 @@ struct node {
 	struct log *log;
 	struct meta *meta;
 	struct str proposal; /* body of the command that is being proposed */
+	bool more;	     /* entries were left over by a send that went well */
 	uint64_t disk_failures;
 	char failure[160]; /* text of the newest one */
 };
@@ -47,10 +55,31 @@ void node_start(struct node *n, struct mono now);
 /* 0 with the index it will have when node_advance succeeds; ST_NOT_LEADER; ST_TOO_LARGE;
  * ST_STORAGE: the disk has no room. */
 int node_propose(struct node *n, struct mono now, struct str command, uint64_t *index_out);
-/* 0: on_update tells by tag, perhaps before this returns; ST_NOT_LEADER. Tags grow. */
-int node_read_index(struct node *n, struct mono now, uint64_t tag);
+/* 0: on_update tells by kind and tag, perhaps before this returns; ST_NOT_LEADER: nobody is known
+ * to lead. The tags of a kind grow. */
+int node_read_index(struct node *n, struct mono now, enum raft_read_kind kind, uint64_t tag);
 /* 0; ST_INVALID: not committed; ST_STORAGE. */
 int node_snapshot_taken(struct node *n, struct mono now, uint64_t index, uint64_t term);
+/* 0; ST_STORAGE. From now on the log begins behind it, unless it held the entry already. */
+int node_snapshot_installed(struct node *n, struct mono now, const struct raft_snapshot *snapshot);
+/* index 0: it could not be sent. */
+void node_snapshot_sent(struct node *n, struct mono now, const struct uuid *peer, uint64_t index);
+/* The snapshot that followers get, as it is to be installed there; index 0: none. Borrowed until
+ * the next call. */
+struct raft_snapshot node_snapshot(const struct node *n, struct buf *configuration);
+
+void node_receive(struct node *n, struct mono now, const struct raft_message *m);
+void node_unreachable(struct node *n, struct mono now, const struct uuid *peer);
+/* 0; ST_INVALID: there is a log already, or a vote was given. */
+int node_bootstrap(struct node *n, struct mono now, const struct configuration *c);
+void node_disk_slow(struct node *n, struct mono now); /* somebody else should lead */
+/* Statuses as raft_update has them, and ST_STORAGE; 0: committed when commit_index reaches
+ * *index_out, unless leadership is lost before (on_update: role_changed). */
+int node_change(
+	struct node *n, struct mono now, const struct raft_server_change *c, uint64_t *index_out);
+/* 0: under way; on_update tells of a role that changed. */
+int node_transfer(struct node *n, struct mono now, const struct uuid *peer);
+
 void node_advance(struct node *n, struct mono now);
 void node_tick(struct node *n, struct mono now);
 struct mono node_deadline(const struct node *n);

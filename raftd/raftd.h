@@ -20,6 +20,10 @@ enum {
 	FEED_BYTES_MAX = 4 << 20,
 	PREPARE_EVERY_MS = 20,
 	PREPARE_RETRY_MS = 5000,
+	ELECTION_MS = 100, /* times performance.raft_multiplier */
+	ELECTION_MIN_MS = 200,
+	HEARTBEATS = 5, /* in an election timeout */
+	CLOCK_DRIFT_PERCENT = 5,
 };
 
 enum raftd_metric {

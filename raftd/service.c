@@ -63,16 +63,16 @@ static void refuse_all(struct waiting_ring *ring, uint64_t through, int status)
 	}
 }
 
-static void reads_answer(struct raftd *r, const struct raft_update *u)
+static void reads_answer(struct raftd *r, const struct raft_reads_end *end)
 {
-	struct raft_read_index_reply reply = { u->reads_index };
+	struct raft_read_index_reply reply = { end->index };
 	struct ipc_call *call;
 
-	if (u->reads_status) {
-		refuse_all(&r->reads, u->reads_through, u->reads_status);
+	if (end->status) {
+		refuse_all(&r->reads, end->through, end->status);
 		return;
 	}
-	while ((call = ring_take(&r->reads, u->reads_through))) {
+	while ((call = ring_take(&r->reads, end->through))) {
 		IPC_REPLY(call, raft_read_index, &reply);
 	}
 }
@@ -92,7 +92,7 @@ static void role_show(struct raftd *r, const struct raft_update *u)
 	metrics_set(r->daemon->metrics, METRIC_AUTOPILOT_HEALTHY, raft->role == RAFT_LEADER);
 	log_notice("role", "state=%s term=%llu last_index=%llu reason=\"%s\"",
 		raft_role_name(raft->role), (unsigned long long)raft->persistent.term,
-		(unsigned long long)raft->last_index, u->note);
+		(unsigned long long)raft->trail.last, u->note);
 }
 
 static void on_update(void *arg, const struct raft_update *u)
@@ -105,8 +105,8 @@ static void on_update(void *arg, const struct raft_update *u)
 	if (u->cut) {
 		refuse_all(&r->proposals, UINT64_MAX, ST_NOT_LEADER);
 	}
-	if (u->reads_through) {
-		reads_answer(r, u);
+	if (u->reads[RAFT_READ_ROUND].through) {
+		reads_answer(r, &u->reads[RAFT_READ_ROUND]);
 	}
 	if (u->role_changed) {
 		role_show(r, u);
@@ -139,7 +139,7 @@ static void sync_measured(struct raftd *r)
 		(double)mono_diff_ns(after, loop_now(r->daemon->loop)) / NS_PER_MS);
 	metrics_set(m, METRIC_DISPATCH_NUM_LOGS, (double)entries);
 	metrics_set(m, METRIC_COMMIT_NUM_LOGS, (double)entries);
-	metrics_set(m, METRIC_LAST_INDEX, (double)r->node.raft.last_index);
+	metrics_set(m, METRIC_LAST_INDEX, (double)r->node.raft.trail.last);
 }
 
 /* The end of a turn: make durable, reply and feed, show, rearm. */
@@ -197,7 +197,7 @@ static void handle_read_index(
 		return;
 	}
 	ring_add(&r->reads, call, ++r->read_tag);
-	node_read_index(&r->node, clock_mono(), r->read_tag);
+	node_read_index(&r->node, clock_mono(), RAFT_READ_ROUND, r->read_tag);
 }
 
 static void handle_snapshot_taken(
@@ -243,6 +243,9 @@ static int node_open(struct raftd *r, struct buf *why)
 		.disk = r->disk,
 		.raft = { .address = address,
 			.trailing_logs = (uint64_t)c->raft_trailing_logs,
+			.election_ms = max_of(
+				ELECTION_MIN_MS, ELECTION_MS * c->performance.raft_multiplier),
+			.drift_percent = CLOCK_DRIFT_PERCENT,
 			.seed = random_u64() },
 		.segment_bytes = LOG_SEGMENT_BYTES,
 		.first_segment_bytes = LOG_FIRST_SEGMENT_BYTES,
@@ -257,6 +260,7 @@ static int node_open(struct raftd *r, struct buf *why)
 		buf_put_cstr(why, err_text());
 		return status;
 	}
+	options.raft.heartbeat_ms = options.raft.election_ms / HEARTBEATS;
 	snprintf(address, sizeof(address), bracketed ? "[" STR_FMT "]:%d" : STR_FMT ":%d",
 		STR_ARG(c->advertise_addr), (int)c->ports.server);
 	return node_init(&r->node, &options, why);

@@ -58,8 +58,8 @@ void raftd_handle_configuration(
 		.leader_address = str_of(raft->role == RAFT_LEADER ? raft->address : ""),
 		.state = str_of(raft_role_name(raft->role)),
 		.term = raft->persistent.term,
-		.last_log_index = raft->last_index,
-		.last_log_term = raft->last_term,
+		.last_log_index = raft->trail.last,
+		.last_log_term = raft_last_term(raft),
 		.commit_index = raft->commit_index,
 		.applied_index = r->applied_index,
 		.last_snapshot_index = raft->persistent.snapshot_index,
@@ -97,7 +97,7 @@ void raftd_status(struct daemon *d, struct jsonw *w)
 	jsonw_keyc(w, "state");
 	jsonw_cstr(w, raft_role_name(raft->role));
 	put_number(w, "term", raft->persistent.term);
-	put_number(w, "last_index", raft->last_index);
+	put_number(w, "last_index", raft->trail.last);
 	put_number(w, "commit_index", raft->commit_index);
 	put_number(w, "applied_index", r->applied_index);
 	put_number(w, "first_index", r->node.log->first_index);

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The steps behind raft.h, one function per event. The thesis is quoted where it is implemented.
+ * The steps behind raft.h that every role takes, and the way to those of one role. The thesis is
+ * quoted where it is implemented.
  */
-#include "raftd/core/raft.h"
-
 #include "common/base/hash.h"
+#include "raftd/core/internal.h"
 
 /* A disk that fails is tried again soon, then less often: a full or vanished disk comes back by
  * hand. */
-enum { RETRY_FIRST_MS = 50, RETRY_MAX_MS = 2000 };
+enum { RETRY_FIRST_MS = 50, RETRY_MAX_MS = 2000, UNFIT_TIMEOUTS = 10 };
 
 const char *raft_role_name(enum raft_role role)
 {
-	static const char *const names[] = { "Follower", "Candidate", "Leader" };
+	static const char *const names[] = { "Follower", "Candidate", "Candidate", "Leader" };
 
 	return names[role];
 }
@@ -23,18 +23,22 @@ void raft_init(struct raft *r, const struct raft_options *options)
 
 	*r = (struct raft) {
 		.id = options->id,
-		.trailing_logs = options->trailing_logs,
+		.options = *options,
 		.deadline = MONO_NEVER,
 		.retry_ms = RETRY_FIRST_MS,
 	};
 	must(n < sizeof(r->address));
+	must(options->heartbeat_ms > 0 && options->election_ms > options->heartbeat_ms);
 	memcpy(r->address, options->address, n);
 	rng_init(&r->rng, options->seed);
+	trail_init(&r->trail);
 }
 
 void raft_fini(struct raft *r)
 {
+	trail_fini(&r->trail);
 	buf_fini(&r->configuration_body);
+	free(take(r->sends));
 }
 
 struct mono raft_deadline(const struct raft *r)
@@ -44,117 +48,106 @@ struct mono raft_deadline(const struct raft *r)
 
 bool raft_is_alone(const struct raft *r)
 {
-	const struct configuration_server *self =
-		configuration_find((struct configuration *)&r->configuration, &r->id);
-
-	return self && self->voter && configuration_voters(&r->configuration) == 1;
+	return raft_self_votes(r) && configuration_voters(&r->configuration) == 1;
 }
 
-static void become(struct raft *r, struct raft_update *u, enum raft_role role, const char *why)
+/* -------- what the steps are made of -------- */
+
+struct raft_message *raft_message_new(
+	struct raft *r, enum raft_message_type type, const struct uuid *to)
+{
+	struct raft_send *s;
+
+	if (r->sends_count == r->sends_room) {
+		r->sends_room = r->sends_room ? r->sends_room * 2 : 8;
+		r->sends = xrealloc(r->sends, r->sends_room * sizeof(*r->sends));
+	}
+	s = &r->sends[r->sends_count++];
+	*s = (struct raft_send) { .message = { .type = (uint8_t)type,
+					  .from = r->id,
+					  .to = *to,
+					  .term = r->persistent.term } };
+	return &s->message;
+}
+
+void raft_become(struct raft *r, struct raft_update *u, enum raft_role role, const char *why)
 {
 	u->role_changed = u->role_changed || r->role != role;
 	u->note = why;
 	r->role = role;
 }
 
-static void append(
-	struct raft *r, struct raft_update *u, enum raft_entry_type type, struct str body)
-{
-	must(u->append_count < RAFT_APPENDS_MAX);
-	r->last_index++;
-	r->last_term = r->persistent.term;
-	if (r->first_index == 0) {
-		r->first_index = r->last_index;
-	}
-	u->append[u->append_count++] =
-		(struct raft_append) { r->last_index, r->last_term, type, body };
-}
-
-static void append_configuration(struct raft *r, struct raft_update *u)
-{
-	buf_clear(&r->configuration_body);
-	configuration_encode(&r->configuration_body, &r->configuration);
-	append(r, u, RAFT_CONFIGURATION, buf_str(&r->configuration_body));
-	r->configuration_index = r->last_index;
-}
-
-static void persist(struct raft *r, struct raft_update *u)
+void raft_persist(struct raft *r, struct raft_update *u)
 {
 	u->persist = true;
 	r->persisting = true;
 }
 
-/*
- * Thesis 3.4: "To begin an election, a follower increments its current term and transitions to
- * candidate state. It then votes for itself". The vote counts when it is durable, which PERSISTED
- * says.
- */
-static void campaign(struct raft *r, struct raft_update *u)
+void raft_leader_set(struct raft *r, struct raft_update *u, const struct uuid *leader)
 {
-	r->deadline = MONO_NEVER;
-	r->persistent.term++;
-	r->persistent.vote = r->id;
-	persist(r, u);
-	become(r, u, RAFT_CANDIDATE, "campaign");
-}
-
-/*
- * Thesis 6.4: "to find out [which entries are committed], it needs to commit an entry from its
- * term. Raft handles this by having each leader commit a blank no-op entry into the log at the
- * start of its term."
- */
-static void lead(struct raft *r, struct raft_update *u)
-{
-	struct configuration_server *self = configuration_find(&r->configuration, &r->id);
-
-	become(r, u, RAFT_LEADER, "elected");
-	append(r, u, RAFT_NOOP, STR_NONE);
-	r->term_start_index = r->last_index;
-	/* Not in the log yet, or this server was restarted under another address. Alone, so nobody
-	 * has to be asked. */
-	if (r->configuration_index == 0 || strcmp(self->address, r->address) != 0) {
-		memcpy(self->address, r->address, sizeof(self->address));
-		append_configuration(r, u);
-	}
-}
-
-/* Ends the reads that wait. */
-static void end_reads(struct raft *r, struct raft_update *u, int status)
-{
-	if (r->reads_waiting_through) {
-		u->reads_through = r->reads_waiting_through;
-		u->reads_status = status;
-		u->reads_index = status ? 0 : r->commit_index;
-		r->reads_waiting_through = 0;
-	}
-}
-
-/* The highest index that a majority holds durably: with one voter, what this server has synced. */
-static uint64_t quorum_match(const struct raft *r)
-{
-	return r->durable_index;
-}
-
-/*
- * Thesis 3.6.2: "Raft never commits log entries from previous terms by counting replicas. Only log
- * entries from the leader's current term are committed by counting replicas".
- */
-static void commit(struct raft *r, struct raft_update *u)
-{
-	uint64_t match = quorum_match(r);
-
-	if (r->role != RAFT_LEADER || match < r->term_start_index || match <= r->commit_index) {
+	if (uuid_eq(&r->leader, leader)) {
 		return;
 	}
-	r->commit_index = match;
-	r->retry_ms = RETRY_FIRST_MS;
-	u->committed = true;
-	end_reads(r, u, 0);
+	raft_forwarded_end(r, u); /* who was asked does not answer any more */
+	r->leader = *leader;
+	u->leader_changed = true;
 }
 
-/* The decision to be a quorum of one is stored with the first vote; the log gets it as an entry
- * when there is a leader. */
-static void bootstrap(struct raft *r)
+/*
+ * Thesis 3.3: "If a candidate or leader discovers that its term is out of date, it immediately
+ * reverts to follower state."
+ */
+void raft_follow(struct raft *r, struct raft_update *u, uint64_t term, const char *why)
+{
+	struct uuid no_one = raft_no_one();
+
+	must(term >= r->persistent.term);
+	if (r->role == RAFT_LEADER) {
+		raft_lead_end(r, u);
+	}
+	if (r->role != RAFT_FOLLOWER) {
+		raft_become(r, u, RAFT_FOLLOWER, why);
+		raft_election_rearm(r);
+	}
+	raft_leader_set(r, u, &no_one);
+	if (term > r->persistent.term) {
+		r->persistent.term = term;
+		r->persistent.vote = no_one;
+		raft_persist(r, u);
+		r->match = r->commit_index; /* of the new leader's log only that is known */
+		r->leader_commit = 0;
+		r->reply_due = false;
+	}
+}
+
+void raft_append_own(
+	struct raft *r, struct raft_update *u, enum raft_entry_type type, struct str body)
+{
+	must(u->append_count < RAFT_APPENDS_MAX);
+	trail_append(&r->trail, r->persistent.term);
+	u->append[u->append_count++] =
+		(struct raft_append) { r->trail.last, r->persistent.term, type, body };
+}
+
+void raft_commit_to(struct raft *r, struct raft_update *u, uint64_t index)
+{
+	if (index > r->commit_index) {
+		r->commit_index = index;
+		u->committed = true;
+	}
+}
+
+void raft_reads_end(struct raft_update *u, enum raft_read_kind kind, uint64_t through, int status,
+	uint64_t index)
+{
+	if (through) {
+		u->reads[kind] = (struct raft_reads_end) { through, status, index };
+	}
+}
+
+/* -------- start -------- */
+
+static void alone_bootstrap(struct raft *r)
 {
 	struct configuration_server *self = &r->configuration.servers[0];
 
@@ -165,42 +158,111 @@ static void bootstrap(struct raft *r)
 	r->persistent.configuration = r->configuration;
 }
 
-static void on_start(struct raft *r, const struct raft_start *s, struct raft_update *u)
+static bool decoded(const struct raft_configured *c, uint64_t behind, struct configuration *out)
 {
+	return c->index > behind && configuration_decode(c->body, out) == 0;
+}
+
+/* The newest configuration and the one before it, out of the persistent part and the log. */
+static void start_configuration(struct raft *r, const struct raft_start *s, bool log_counts)
+{
+	const struct raft_persistent *p = &r->persistent;
+	struct configuration found;
+
+	r->configuration = r->previous = p->configuration;
+	r->configuration_index = r->previous_index = p->configuration_index;
+	if (!log_counts) {
+		return;
+	}
+	if (decoded(&s->previous, p->configuration_index, &found)) {
+		r->previous = found;
+		r->previous_index = s->previous.index;
+	}
+	if (decoded(&s->newest, p->configuration_index, &found)) {
+		r->configuration = found;
+		r->configuration_index = s->newest.index;
+	}
+}
+
+/* A snapshot that a leader sent was in place, and the crash came before the log was emptied. */
+static bool start_log(struct raft *r, const struct trail *t, struct raft_update *u)
+{
+	const struct raft_persistent *p = &r->persistent;
+	bool covered = trail_knows(t, p->snapshot_index) || t->first > p->snapshot_index;
+	bool equal = !trail_knows(t, p->snapshot_index) ||
+		     trail_term(t, p->snapshot_index) == p->snapshot_term;
+
+	if (covered && equal) {
+		trail_copy(&r->trail, t);
+		return true;
+	}
+	trail_reset(&r->trail, p->snapshot_index, p->snapshot_term);
+	u->reset = true;
+	u->reset_index = p->snapshot_index;
+	u->reset_term = p->snapshot_term;
+	return false;
+}
+
+static void recover(struct raft *r, const struct configuration *c, struct raft_update *u)
+{
+	r->configuration = r->previous = r->persistent.configuration = *c;
+	r->configuration_index = r->previous_index = r->trail.last;
+	r->persistent.configuration_index = r->trail.last;
+	r->configuration_due = true;
+	raft_persist(r, u);
+}
+
+static void on_start(struct raft *r, const struct raft_event *e, struct raft_update *u)
+{
+	const struct raft_start *s = &e->start;
+	bool log_counts;
+
 	r->persistent = *s->persistent;
-	r->first_index = s->first_index;
-	r->last_index = max_of(s->last_index, r->persistent.snapshot_index);
-	r->last_term = s->last_index ? s->last_term : r->persistent.snapshot_term;
-	r->durable_index = r->last_index;
-	r->durable_term = r->last_term;
+	log_counts = start_log(r, s->trail, u);
+	r->durable_index = r->trail.last;
 	/* What a snapshot holds was committed before it was taken. */
-	r->commit_index = r->persistent.snapshot_index;
-	r->configuration = r->persistent.configuration;
-	r->configuration_index = r->persistent.configuration_index;
-	if (s->configuration_index > r->configuration_index &&
-		configuration_decode(s->configuration, &r->configuration) == 0) {
-		r->configuration_index = s->configuration_index;
+	r->commit_index = r->match = r->persistent.snapshot_index;
+	start_configuration(r, s, log_counts);
+	if (s->recover) {
+		recover(r, s->recover, u);
 	}
-	if (r->last_index == 0 && r->persistent.term == 0 && s->bootstrap) {
-		bootstrap(r);
+	if (r->trail.last == 0 && r->persistent.term == 0 && s->bootstrap) {
+		alone_bootstrap(r);
 	}
+	raft_peers_update(r);
 	if (raft_is_alone(r)) {
-		campaign(r, u);
+		raft_campaign(r, u, false);
+		return;
+	}
+	/* Thesis 4.2.3 and 6.4.1: it may have heard of a leader just before it stopped, and a lease
+	 * relies on that. */
+	if (r->persistent.term > 0) {
+		r->faithful_until = mono_add_ms(r->now, r->options.election_ms);
+	}
+	if (r->configuration.count) {
+		raft_election_rearm(r);
 	}
 }
 
-static void on_tick(struct raft *r, struct mono now, struct raft_update *u)
+/* -------- events of every role -------- */
+
+static void on_tick(struct raft *r, const struct raft_event *e, struct raft_update *u)
 {
-	if (!mono_before(now, r->deadline) && r->role == RAFT_FOLLOWER && raft_is_alone(r)) {
-		campaign(r, u);
+	if (mono_before(r->now, r->deadline)) {
+		return;
+	}
+	if (r->role == RAFT_LEADER) {
+		raft_leader_tick(r, u);
+	} else {
+		raft_election_begin(r, u);
 	}
 }
 
-static void on_persisted(struct raft *r, struct raft_update *u)
+static void on_persisted(struct raft *r, const struct raft_event *e, struct raft_update *u)
 {
 	r->persisting = false;
-	if (r->role == RAFT_CANDIDATE && raft_is_alone(r)) {
-		lead(r, u);
+	if (r->role == RAFT_CANDIDATE) {
+		raft_votes_count(r, u);
 	}
 }
 
@@ -208,139 +270,294 @@ static void on_persisted(struct raft *r, struct raft_update *u)
  * Entries that were not synced may or may not be on the disk. They are cut, and the next leadership
  * has a new term, so that no index and term ever names two entries.
  */
-static void on_disk_failed(struct raft *r, struct mono now, struct raft_update *u)
+static void on_disk_failed(struct raft *r, const struct raft_event *e, struct raft_update *u)
 {
-	r->persisting = false;
+	bool alone = raft_is_alone(r);
+	int64_t pause_ms = r->retry_ms + (int64_t)rng_below(&r->rng, (uint64_t)r->retry_ms);
+
 	u->cut = true;
 	u->cut_after = r->durable_index;
-	r->last_index = r->durable_index;
-	r->last_term = r->durable_term;
-	if (r->configuration_index > r->last_index) {
-		r->configuration_index = 0; /* the next leadership appends it again */
-	}
-	if (r->last_index == 0) {
-		r->first_index = 0;
-	}
-	end_reads(r, u, ST_NOT_LEADER);
-	become(r, u, RAFT_FOLLOWER, "disk failed");
-	r->deadline =
-		mono_add_ms(now, r->retry_ms + (int64_t)rng_below(&r->rng, (uint64_t)r->retry_ms));
+	trail_cut(&r->trail, r->durable_index);
+	u->cut_term = raft_last_term(r);
+	raft_configuration_cut(r, u, r->durable_index);
+	r->match = min_of(r->match, r->durable_index);
+	r->reply_due = false;
+	raft_follow(r, u, r->persistent.term, "disk failed");
+	u->note = "disk failed";
+	r->deadline = alone ? mono_add_ms(r->now, pause_ms) : r->deadline;
+	r->unfit_until = mono_add_ms(r->now, UNFIT_TIMEOUTS * r->options.election_ms);
 	r->retry_ms = min_of(r->retry_ms * 2, RETRY_MAX_MS);
 }
 
-static void on_propose(struct raft *r, struct raft_update *u)
+static void on_disk_slow(struct raft *r, const struct raft_event *e, struct raft_update *u)
 {
-	if (r->role != RAFT_LEADER) {
-		u->status = ST_NOT_LEADER;
-		return;
-	}
-	append(r, u, RAFT_COMMAND, STR_NONE);
-}
+	struct uuid best = raft_no_one();
 
-static void on_durable(struct raft *r, uint64_t index, struct raft_update *u)
-{
-	if (index > r->durable_index && index <= r->last_index) {
-		r->durable_index = index;
-		r->durable_term =
-			r->last_term; /* what is not durable was all appended in one term */
-		commit(r, u);
+	if (r->role == RAFT_LEADER) {
+		raft_transfer(r, &best, u);
 	}
 }
 
-/*
- * Thesis 6.4, read-only queries: step 1 (has an entry of this term been committed?) may make the
- * read wait; step 3 (confirm the leadership with a majority) is done as soon as it is asked, alone.
- */
-static void on_read_index(struct raft *r, uint64_t tag, struct raft_update *u)
+static void on_propose(struct raft *r, const struct raft_event *e, struct raft_update *u)
 {
-	if (r->role != RAFT_LEADER) {
+	if (r->role != RAFT_LEADER || !uuid_is_zero(&r->transfer_to)) {
 		u->status = ST_NOT_LEADER;
 		return;
 	}
-	must(tag > r->reads_waiting_through);
-	r->reads_waiting_through = tag;
-	if (r->commit_index >= r->term_start_index) {
-		end_reads(r, u, 0);
+	raft_append_own(r, u, RAFT_COMMAND, STR_NONE);
+}
+
+static void on_durable(struct raft *r, const struct raft_event *e, struct raft_update *u)
+{
+	if (e->index <= r->durable_index || e->index > r->trail.last) {
+		return;
+	}
+	r->durable_index = e->index;
+	r->retry_ms = RETRY_FIRST_MS;
+	r->unfit_until = (struct mono) { 0 };
+	if (r->role == RAFT_LEADER) {
+		raft_leader_commit(r, u);
+	} else {
+		raft_follower_durable(r, u);
+	}
+}
+
+static void on_flush(struct raft *r, const struct raft_event *e, struct raft_update *u)
+{
+	if (r->role == RAFT_LEADER) {
+		raft_leader_flush(r, u);
+	}
+}
+
+static void on_sent(struct raft *r, const struct raft_event *e, struct raft_update *u)
+{
+	if (r->role == RAFT_LEADER) {
+		raft_leader_sent(r, &e->peer, e->index);
+	}
+}
+
+static void on_unreachable(struct raft *r, const struct raft_event *e, struct raft_update *u)
+{
+	if (r->role == RAFT_LEADER) {
+		raft_leader_unreachable(r, &e->peer);
+	} else {
+		raft_follower_unreachable(r, &e->peer, u);
+	}
+}
+
+static void on_read_index(struct raft *r, const struct raft_event *e, struct raft_update *u)
+{
+	struct uuid self = raft_no_one();
+
+	if (r->role == RAFT_LEADER) {
+		raft_leader_read(r, &self, e->read, e->tag, u);
+	} else {
+		raft_follower_read(r, e->read, e->tag, u);
 	}
 }
 
 /* Thesis 5.1: the entries before a durable snapshot may go; some stay, for followers that are a
  * little behind. */
-static void on_snapshot_taken(struct raft *r, uint64_t index, uint64_t term, struct raft_update *u)
+static void on_snapshot_taken(struct raft *r, const struct raft_event *e, struct raft_update *u)
 {
 	struct raft_persistent *p = &r->persistent;
+	uint64_t keep = r->options.trailing_logs;
 
-	if (index > r->commit_index || index == 0) {
+	if (e->index > r->commit_index || e->index == 0) {
 		u->status = ST_INVALID;
 		return;
 	}
-	if (index <= p->snapshot_index) {
+	if (e->index <= p->snapshot_index) {
 		return;
 	}
-	p->snapshot_index = index;
-	p->snapshot_term = term;
-	p->configuration = r->configuration;
-	p->configuration_index = r->configuration_index;
-	persist(r, u);
-	if (index > r->trailing_logs && r->first_index &&
-		index - r->trailing_logs + 1 > r->first_index) {
-		r->first_index = index - r->trailing_logs + 1;
-		if (r->first_index > r->last_index) {
-			r->first_index = r->last_index;
-		}
-		u->discard_before = r->first_index;
+	p->configuration = *raft_configuration_at(r, e->index, &p->configuration_index);
+	p->snapshot_index = e->index;
+	p->snapshot_term = e->term;
+	p->log_reset = false;
+	raft_persist(r, u);
+	if (e->index > keep && e->index - keep + 1 > r->trail.first) {
+		trail_discard(&r->trail, e->index - keep + 1);
+		u->discard_before = r->trail.first;
 	}
+}
+
+static void on_discarded(struct raft *r, const struct raft_event *e, struct raft_update *u)
+{
+	trail_discard(&r->trail, min_of(e->index, r->persistent.snapshot_index + 1));
+}
+
+static void on_snapshot_sent(struct raft *r, const struct raft_event *e, struct raft_update *u)
+{
+	if (r->role == RAFT_LEADER) {
+		raft_leader_snapshot_sent(r, &e->peer, e->index);
+	}
+}
+
+static void on_snapshot_installed(struct raft *r, const struct raft_event *e, struct raft_update *u)
+{
+	raft_snapshot_installed(r, &e->snapshot, u);
+}
+
+/* Who may begin the log of a new cluster. It can be told anew until the first vote was given. */
+static void on_bootstrap(struct raft *r, const struct raft_event *e, struct raft_update *u)
+{
+	const struct configuration *c = e->configuration;
+
+	if (r->trail.last || r->configuration_index || !uuid_is_zero(&r->persistent.vote) ||
+		!configuration_find((struct configuration *)c, &r->id)) {
+		u->status = ST_INVALID;
+		return;
+	}
+	r->configuration = r->previous = r->persistent.configuration = *c;
+	u->configuration_changed = true;
+	raft_peers_update(r);
+	r->deadline =
+		mono_add_ms(r->now, (int64_t)rng_below(&r->rng, (uint64_t)r->options.election_ms));
+}
+
+static void on_change(struct raft *r, const struct raft_event *e, struct raft_update *u)
+{
+	raft_change(r, &e->change, u);
+}
+
+static void on_transfer(struct raft *r, const struct raft_event *e, struct raft_update *u)
+{
+	raft_transfer(r, &e->peer, u);
+}
+
+/* -------- messages -------- */
+
+/* The message that only asks what would be: its term is nobody's yet. */
+static bool asks_for_future(const struct raft_message *m)
+{
+	return m->type == RAFT_PRE_VOTE || (m->type == RAFT_PRE_VOTE_REPLY && m->granted);
+}
+
+/*
+ * Thesis 3.3: "If a server receives a request with a stale term number, it rejects the request".
+ * The sender learns the newer term by that.
+ */
+static void answer_stale(struct raft *r, const struct raft_message *m)
+{
+	struct raft_message *reply;
+
+	if (m->type == RAFT_APPEND || m->type == RAFT_VOTE || m->type == RAFT_PRE_VOTE) {
+		reply = raft_message_new(r,
+			m->type == RAFT_APPEND ? RAFT_APPEND_REPLY
+					       : (enum raft_message_type)(m->type + 1),
+			&m->from);
+		reply->stamp = m->stamp;
+		reply->tag = m->index;
+	}
+}
+
+/* Thesis 4.2.3: "if a server receives a RequestVote request within the minimum election timeout of
+ * hearing from a current leader, it does not update its term or grant its vote." */
+static bool is_faithful(const struct raft *r, const struct raft_message *m)
+{
+	bool leads = r->role == RAFT_LEADER && !r->transfer_sent;
+
+	return (m->type == RAFT_VOTE || m->type == RAFT_PRE_VOTE) && !m->force &&
+	       (leads || mono_before(r->now, r->faithful_until));
+}
+
+static void on_message(struct raft *r, const struct raft_event *e, struct raft_update *u)
+{
+	static const raft_on_message_fn handlers[RAFT_MESSAGE_TYPES] = {
+		[RAFT_PRE_VOTE] = raft_on_pre_vote,
+		[RAFT_PRE_VOTE_REPLY] = raft_on_pre_vote_reply,
+		[RAFT_VOTE] = raft_on_vote,
+		[RAFT_VOTE_REPLY] = raft_on_vote_reply,
+		[RAFT_APPEND] = raft_on_append,
+		[RAFT_APPEND_REPLY] = raft_on_append_reply,
+		[RAFT_TIMEOUT_NOW] = raft_on_timeout_now,
+		[RAFT_READ] = raft_on_read,
+		[RAFT_READ_REPLY] = raft_on_read_reply,
+	};
+	const struct raft_message *m = e->message;
+
+	if (m->type >= RAFT_MESSAGE_TYPES || !handlers[m->type] || !uuid_eq(&m->to, &r->id) ||
+		uuid_eq(&m->from, &r->id)) {
+		return; /* for an earlier holder of this address, or nonsense */
+	}
+	if (m->term < r->persistent.term) {
+		answer_stale(r, m);
+		return;
+	}
+	if (is_faithful(r, m)) {
+		return;
+	}
+	if (m->term > r->persistent.term && !asks_for_future(m)) {
+		raft_follow(r, u, m->term, "newer term");
+	}
+	handlers[m->type](r, m, u);
 }
 
 void raft_step(struct raft *r, const struct raft_event *event, struct raft_update *update)
 {
+	static void (*const steps[])(
+		struct raft *, const struct raft_event *, struct raft_update *) = {
+		[RAFT_EVENT_START] = on_start,
+		[RAFT_EVENT_TICK] = on_tick,
+		[RAFT_EVENT_MESSAGE] = on_message,
+		[RAFT_EVENT_FLUSH] = on_flush,
+		[RAFT_EVENT_SENT] = on_sent,
+		[RAFT_EVENT_UNREACHABLE] = on_unreachable,
+		[RAFT_EVENT_PERSISTED] = on_persisted,
+		[RAFT_EVENT_PROPOSE] = on_propose,
+		[RAFT_EVENT_DURABLE] = on_durable,
+		[RAFT_EVENT_DISK_FAILED] = on_disk_failed,
+		[RAFT_EVENT_DISK_SLOW] = on_disk_slow,
+		[RAFT_EVENT_READ_INDEX] = on_read_index,
+		[RAFT_EVENT_SNAPSHOT_TAKEN] = on_snapshot_taken,
+		[RAFT_EVENT_DISCARDED] = on_discarded,
+		[RAFT_EVENT_SNAPSHOT_SENT] = on_snapshot_sent,
+		[RAFT_EVENT_SNAPSHOT_INSTALLED] = on_snapshot_installed,
+		[RAFT_EVENT_BOOTSTRAP] = on_bootstrap,
+		[RAFT_EVENT_CHANGE] = on_change,
+		[RAFT_EVENT_TRANSFER] = on_transfer,
+	};
+
 	*update = (struct raft_update) { 0 };
-	switch (event->type) {
-	case RAFT_EVENT_START:
-		on_start(r, &event->start, update);
-		break;
-	case RAFT_EVENT_TICK:
-		on_tick(r, event->now, update);
-		break;
-	case RAFT_EVENT_PERSISTED:
-		on_persisted(r, update);
-		break;
-	case RAFT_EVENT_PROPOSE:
-		on_propose(r, update);
-		break;
-	case RAFT_EVENT_DURABLE:
-		on_durable(r, event->index, update);
-		break;
-	case RAFT_EVENT_DISK_FAILED:
-		on_disk_failed(r, event->now, update);
-		break;
-	case RAFT_EVENT_READ_INDEX:
-		on_read_index(r, event->tag, update);
-		break;
-	case RAFT_EVENT_SNAPSHOT_TAKEN:
-		on_snapshot_taken(r, event->index, event->term, update);
-		break;
+	r->sends_count = 0;
+	if (mono_before(r->now, event->now)) {
+		r->now = event->now;
 	}
+	steps[event->type](r, event, update);
+	/* What a failed persist left undone comes before anything that relies on it. */
+	update->persist |= r->persisting && (r->sends_count || update->append_count);
+	update->sends = r->sends;
+	update->sends_count = r->sends_count;
 }
 
 void raft_check(const struct raft *r)
 {
 	must(r->commit_index <= r->durable_index);
-	must(r->durable_index <= r->last_index);
+	must(r->durable_index <= r->trail.last);
 	must(r->persistent.snapshot_index <= r->commit_index);
-	must(r->last_term <= r->persistent.term);
-	must(r->first_index <= r->last_index);
-	must(r->configuration_index <= r->last_index || r->role != RAFT_LEADER);
-	must(r->role != RAFT_CANDIDATE || r->persisting);
-	must(r->role != RAFT_LEADER || r->term_start_index <= r->last_index);
-	must(r->role == RAFT_LEADER || r->reads_waiting_through == 0);
+	must(raft_last_term(r) <= r->persistent.term);
+	must(r->match <= r->trail.last);
+	must(r->match >= r->commit_index || r->role == RAFT_LEADER);
+	must(r->configuration_index <= r->trail.last);
+	must(r->previous_index <= r->configuration_index);
+	must(r->role != RAFT_LEADER || r->term_start_index <= r->trail.last);
+	must(r->role != RAFT_LEADER || uuid_eq(&r->leader, &r->id));
+	must(r->role == RAFT_LEADER || r->reads_count == 0);
+	must(r->role == RAFT_LEADER || uuid_is_zero(&r->transfer_to));
+	for (size_t i = 0; i < r->peers_count; i++) {
+		const struct raft_peer *p = &r->peers[i];
+
+		must(r->role != RAFT_LEADER ||
+			(p->match < p->next && p->next <= r->trail.last + 1));
+	}
 }
 
 uint64_t raft_digest(const struct raft *r)
 {
 	const uint64_t numbers[] = { r->persistent.term, r->persistent.snapshot_index,
-		r->persistent.snapshot_term, r->role, r->first_index, r->last_index, r->last_term,
-		r->durable_index, r->commit_index, r->term_start_index, r->configuration_index };
+		r->persistent.snapshot_term, r->role, r->trail.first, r->trail.last,
+		raft_last_term(r), r->durable_index, r->commit_index, r->term_start_index,
+		r->configuration_index, r->match, r->reads_count, r->peers_count };
 	uint64_t digest = hash64(str_n(&r->persistent.vote, sizeof(r->persistent.vote)), 0);
 
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {

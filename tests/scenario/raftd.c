@@ -19,7 +19,8 @@ struct world {
 	struct raft raft;
 	bool live;
 	struct raft_persistent disk; /* what the last persist wrote */
-	struct buf configuration;    /* the one that start finds in the log */
+	struct trail trail;	     /* what start finds in the log */
+	struct buf configuration;
 };
 
 static void put_append(struct buf *out, const struct raft_append *a)
@@ -55,10 +56,13 @@ static void put_update(struct buf *out, const struct raft *r, const struct raft_
 	if (u->committed) {
 		buf_printf(out, "commit %llu\n", (unsigned long long)r->commit_index);
 	}
-	if (u->reads_through) {
-		buf_printf(out, "reads through=%llu %s index=%llu\n",
-			(unsigned long long)u->reads_through, status_name(u->reads_status),
-			(unsigned long long)u->reads_index);
+	for (int kind = 0; kind < RAFT_READ_KINDS; kind++) {
+		if (u->reads[kind].through) {
+			buf_printf(out, "reads through=%llu %s index=%llu\n",
+				(unsigned long long)u->reads[kind].through,
+				status_name(u->reads[kind].status),
+				(unsigned long long)u->reads[kind].index);
+		}
 	}
 	if (u->discard_before) {
 		buf_printf(out, "discard before=%llu\n", (unsigned long long)u->discard_before);
@@ -69,9 +73,9 @@ static void put_state(struct buf *out, const struct raft *r)
 {
 	buf_printf(out, "= %s term=%llu log=%llu..%llu/%llu durable=%llu commit=%llu",
 		raft_role_name(r->role), (unsigned long long)r->persistent.term,
-		(unsigned long long)r->first_index, (unsigned long long)r->last_index,
-		(unsigned long long)r->last_term, (unsigned long long)r->durable_index,
-		(unsigned long long)r->commit_index);
+		(unsigned long long)(r->trail.last ? r->trail.first : 0),
+		(unsigned long long)r->trail.last, (unsigned long long)raft_last_term(r),
+		(unsigned long long)r->durable_index, (unsigned long long)r->commit_index);
 	if (raft_deadline(r).ns != INT64_MAX) {
 		buf_printf(out, " deadline=%lldms", (long long)(raft_deadline(r).ns / NS_PER_MS));
 	}
@@ -86,6 +90,9 @@ static void init(struct world *w, struct str command)
 		.address = address,
 		.trailing_logs = scenario_number(command, "trailing"),
 		.seed = 1,
+		.heartbeat_ms = 100,
+		.election_ms = 500,
+		.drift_percent = 5,
 	};
 
 	if (w->live) {
@@ -103,6 +110,22 @@ static void put_configuration(struct buf *out, struct str address)
 	memcpy(c.servers[0].address, address.p, address.n);
 	buf_clear(out);
 	configuration_encode(out, &c);
+}
+
+/* first..last, all of one term. */
+static void put_trail(struct trail *t, struct str command)
+{
+	uint64_t first = scenario_number(command, "first");
+	uint64_t term = scenario_number(command, "last_term");
+
+	trail_fini(t);
+	trail_init(t);
+	if (first) {
+		trail_reset(t, first - 1, first > 1 ? term : 0);
+		while (t->last < scenario_number(command, "last")) {
+			trail_append(t, term);
+		}
+	}
 }
 
 static bool event_of(struct world *w, struct str command, struct raft_event *e)
@@ -129,13 +152,11 @@ static bool event_of(struct world *w, struct str command, struct raft_event *e)
 				.index = scenario_number(command, "index"),
 				.term = scenario_number(command, "term"),
 				.tag = scenario_number(command, "tag"),
+				.read = RAFT_READ_ROUND,
 				.start = { .persistent = &w->disk,
-					.first_index = scenario_number(command, "first"),
-					.last_index = scenario_number(command, "last"),
-					.last_term = scenario_number(command, "last_term"),
-					.configuration_index =
-						scenario_number(command, "configuration"),
-					.configuration = buf_str(&w->configuration),
+					.trail = &w->trail,
+					.newest = { scenario_number(command, "configuration"),
+						buf_str(&w->configuration) },
 					.bootstrap = scenario_number(command, "bootstrap") },
 			};
 			return true;
@@ -157,6 +178,7 @@ static void run(void *state, struct str command, struct buf *trace)
 	if (scenario_word(command, "of").p) {
 		put_configuration(&w->configuration, scenario_word(command, "of"));
 	}
+	put_trail(&w->trail, command);
 	if (!event_of(w, command, &event)) {
 		buf_put_lit(trace, "unknown command\n");
 		return;
@@ -172,7 +194,10 @@ static void run(void *state, struct str command, struct buf *trace)
 
 static void *begin(void)
 {
-	return xcalloc(1, sizeof(struct world));
+	struct world *w = xcalloc(1, sizeof(*w));
+
+	trail_init(&w->trail);
+	return w;
 }
 
 static void end(void *state)
@@ -183,6 +208,7 @@ static void end(void *state)
 		raft_fini(&w->raft);
 	}
 	buf_fini(&w->configuration);
+	trail_fini(&w->trail);
 	free(w);
 }
 

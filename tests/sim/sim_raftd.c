@@ -55,7 +55,7 @@ static void note(struct sim *s, const char *action, uint64_t number)
 			printf("  %s term=%llu last=%llu commit=%llu",
 				raft_role_name(s->node.raft.role),
 				(unsigned long long)s->node.raft.persistent.term,
-				(unsigned long long)s->node.raft.last_index,
+				(unsigned long long)s->node.raft.trail.last,
 				(unsigned long long)s->node.raft.commit_index);
 		}
 		printf("\n");
@@ -135,13 +135,15 @@ static void on_update(void *arg, const struct raft_update *u)
 {
 	struct sim *s = arg;
 
-	if (u->reads_through) {
-		if (u->reads_through <= s->tag_answered) {
-			failed(s, "a read was answered twice", u->reads_through);
+	const struct raft_reads_end *end = &u->reads[RAFT_READ_ROUND];
+
+	if (end->through) {
+		if (end->through <= s->tag_answered) {
+			failed(s, "a read was answered twice", end->through);
 		}
-		s->tag_answered = u->reads_through;
-		if (u->reads_status == 0 && u->reads_index < s->read_floor) {
-			failed(s, "a read index is too low", u->reads_index);
+		s->tag_answered = end->through;
+		if (end->status == 0 && end->index < s->read_floor) {
+			failed(s, "a read index is too low", end->index);
 		}
 	}
 }
@@ -164,6 +166,9 @@ static bool start(struct sim *s)
 		.raft = { .id = { "self" },
 			.address = "127.0.0.1:8300",
 			.trailing_logs = 40,
+			.heartbeat_ms = 100,
+			.election_ms = 500,
+			.drift_percent = 5,
 			.seed = rng_u64(&s->rng) },
 		.segment_bytes = SEGMENT_BYTES,
 		.first_segment_bytes = FIRST_SEGMENT_BYTES,
@@ -193,7 +198,7 @@ static void propose(struct sim *s)
 	OWN_EMBEDDED(buf_fini) struct buf body = { 0 };
 	uint64_t count = 1 + rng_below(&s->rng, 12), index;
 
-	for (uint64_t i = 0; i < count && s->node.raft.last_index < ENTRIES_MAX - 10; i++) {
+	for (uint64_t i = 0; i < count && s->node.raft.trail.last < ENTRIES_MAX - 10; i++) {
 		size_t n = (size_t)rng_below(&s->rng, rng_below(&s->rng, 20) ? 900 : 12000);
 		int r;
 
@@ -212,7 +217,7 @@ static void propose(struct sim *s)
 static void read_index(struct sim *s)
 {
 	s->read_floor = s->commit_seen;
-	node_read_index(&s->node, s->now, ++s->tag);
+	node_read_index(&s->node, s->now, RAFT_READ_ROUND, ++s->tag);
 	note(s, "read", s->tag);
 }
 

@@ -20,6 +20,9 @@ static struct node_options options_of(struct disk *disk)
 		.raft = { .id = { "self" },
 			.address = "127.0.0.1:8300",
 			.trailing_logs = 5,
+			.heartbeat_ms = 100,
+			.election_ms = 500,
+			.drift_percent = 5,
 			.seed = 7 },
 		.segment_bytes = SEGMENT,
 		.first_segment_bytes = SEGMENT,
@@ -52,18 +55,18 @@ static void propose_through(struct node *n, uint64_t last)
 {
 	char bytes[1000];
 
-	while (n->raft.last_index < last) {
+	while (n->raft.trail.last < last) {
 		uint64_t index;
 
 		ck_assert_int_eq(node_propose(n, (struct mono) { NS_PER_S },
-					 body_of(n->raft.last_index + 1, bytes), &index),
+					 body_of(n->raft.trail.last + 1, bytes), &index),
 			0);
 		if (index % 3 == 0) {
 			node_advance(n, (struct mono) { NS_PER_S });
 		}
 	}
 	node_advance(n, (struct mono) { NS_PER_S });
-	ck_assert_uint_eq(n->raft.commit_index, n->raft.last_index);
+	ck_assert_uint_eq(n->raft.commit_index, n->raft.trail.last);
 }
 
 static void check_bodies(struct node *n, uint64_t from, uint64_t through)
@@ -208,7 +211,7 @@ TEST(full_disk_refuses_and_recovers)
 	fake_disk_init(&disk, 1);
 	ck_assert_int_eq(open_node(&n, &disk.disk, &why), 0);
 	disk.capacity = fake_disk_bytes(&disk);
-	while ((r = node_propose(&n, now, body_of(n.raft.last_index + 1, bytes), &index)) == 0) {
+	while ((r = node_propose(&n, now, body_of(n.raft.trail.last + 1, bytes), &index)) == 0) {
 	}
 	ck_assert_int_eq(r, ST_STORAGE);
 	node_advance(&n, now);
@@ -245,12 +248,12 @@ static bool walk(uint64_t at, bool power_cut)
 	for (int i = 0; i < 150; i++) {
 		now = mono_add_ms(now, 10);
 		node_tick(&n, now);
-		if (node_propose(&n, now, body_of(n.raft.last_index + 1, bytes), &index) == 0 &&
+		if (node_propose(&n, now, body_of(n.raft.trail.last + 1, bytes), &index) == 0 &&
 			i % 4 == 0) {
 			node_advance(&n, now);
 		}
 		if (i % 40 == 39) {
-			node_snapshot_taken(&n, now, n.raft.commit_index, n.raft.last_term);
+			node_snapshot_taken(&n, now, n.raft.commit_index, raft_last_term(&n.raft));
 		}
 		log_prepare(n.log);
 		raft_check(&n.raft);
