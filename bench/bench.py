@@ -17,6 +17,7 @@ import tempfile
 import time
 
 import loads
+import quorum
 from servers import Consul, Knot, Muster, Nginx, cpu_seconds, memory_kib
 
 # name, unit, budget: (peer, factor) means muster <= factor * peer (or >= for ">"); a number is an upper bound for muster itself.
@@ -45,7 +46,7 @@ FIGURES = [
     ("100,000 keys: load", "keys/s", []),
     ("100,000 keys: anonymous", "MiB", [20]),
     ("100,000 keys: kill -9 to first read", "ms", [500]),
-]
+] + quorum.FIGURES
 UNITS = {name: unit for name, unit, _ in FIGURES}
 
 
@@ -78,7 +79,7 @@ class Results:
         return "<= %.3f x %s" % (factor, peer), ours <= factor * theirs
 
     def table(self):
-        servers = ["muster", "consul", "nginx", "knotd"]
+        servers = ["muster", "consul", "etcd", "nginx", "knotd"]
         rows = ["| figure | unit | " + " | ".join(servers) + " | muster / consul | budget | |",
                 "|---|---|" + "---:|" * (len(servers) + 1) + "---|---|"]
         missed = 0
@@ -195,13 +196,14 @@ def suite_life(b):
             b.results.add("100,000 keys: kill -9 to first read", server.name, first_success(60, lambda: key_readable(server)))
 
 
-SUITES = {"kv": suite_kv, "catalog": suite_catalog, "dns": suite_dns, "held": suite_held, "life": suite_life}
+SUITES = {"kv": suite_kv, "catalog": suite_catalog, "dns": suite_dns, "held": suite_held, "life": suite_life, "quorum": quorum.suite}
 
 
 class Bench:
     def __init__(self, options, work):
-        self.reps, self.seconds = options.reps, options.seconds
+        self.reps, self.seconds, self.trials = options.reps, options.seconds, options.trials
         self.work = work
+        self.binaries = {"muster": options.muster, "consul": options.consul, "etcd": options.etcd}
         self.results = Results()
         self.catalogues = [Muster(41, work, os.path.abspath(options.muster))]
         if options.consul:
@@ -232,6 +234,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--muster", default="build/ctl/muster")
     parser.add_argument("--consul", default="", help="the real one (tests/conformance/get-consul); without it no ratios")
+    parser.add_argument("--etcd", default="", help="the real one, for the suite `quorum`")
+    parser.add_argument("--trials", type=int, default=20, help="leaders killed in the suite `quorum`")
     parser.add_argument("--only", default=",".join(SUITES), help="suites: " + ",".join(SUITES))
     parser.add_argument("--reps", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=3)

@@ -10,9 +10,35 @@ local function key()
 	return string.format("/v1/kv/bench/%06d", math.random(0, keys - 1))
 end
 
+-- etcd's JSON takes keys and values in base64; a key of six digits has eight letters.
+local alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+local value64 = string.rep("dnZ2", 85) .. "dg=="
+
+local function base64_of_6(digits)
+	local out = ""
+	for at = 1, 4, 3 do
+		local a, b, c = digits:byte(at, at + 2)
+		local bits = a * 65536 + b * 256 + c
+		for shift = 18, 0, -6 do
+			local i = math.floor(bits / 2 ^ shift) % 64
+			out = out .. alphabet:sub(i + 1, i + 1)
+		end
+	end
+	return out
+end
+
+local function etcd_body(rest)
+	return '{"key":"' .. base64_of_6(string.format("%06d", math.random(0, keys - 1))) .. '"' .. rest .. "}"
+end
+
 local operations = {
 	get = function() return wrk.format("GET", key()) end,
 	put = function() return wrk.format("PUT", key(), nil, value) end,
+	["get-stale"] = function() return wrk.format("GET", key() .. "?stale") end,
+	["get-consistent"] = function() return wrk.format("GET", key() .. "?consistent") end,
+	["etcd-put"] = function() return wrk.format("POST", "/v3/kv/put", json, etcd_body(",\"value\":\"" .. value64 .. "\"")) end,
+	["etcd-get"] = function() return wrk.format("POST", "/v3/kv/range", json, etcd_body("")) end,
+	["etcd-get-stale"] = function() return wrk.format("POST", "/v3/kv/range", json, etcd_body(",\"serializable\":true")) end,
 	health = function() return wrk.format("GET", "/v1/health/service/bench" .. keys .. "?passing") end,
 	services = function() return wrk.format("GET", "/v1/catalog/services") end,
 	["catalog-register"] = function()

@@ -55,13 +55,13 @@ def descendants(pid):
 
 
 class Server:
-    """A process tree with an address. name and slot give it a folder and a loopback address."""
+    """A process tree with an address. name, slot and number give it a folder and a loopback address."""
 
     name = ""
 
-    def __init__(self, slot, work):
-        self.ip = "127.0.%d.1" % slot
-        self.dir = os.path.join(work, self.name)
+    def __init__(self, slot, work, number=1):
+        self.ip = "127.0.%d.%d" % (slot, number)
+        self.dir = os.path.join(work, "%s-%d" % (self.name, number))
         self.process = None
 
     def command(self):
@@ -102,20 +102,25 @@ class Server:
 class Catalogue(Server):
     """What speaks Consul's API: the real one and ours, started with the same configuration."""
 
-    binary = None
+    timing = {"raft_multiplier": 1}
 
-    def __init__(self, slot, work, binary):
-        super().__init__(slot, work)
-        self.binary = binary
+    def __init__(self, slot, work, binary, number=1, peers=()):
+        super().__init__(slot, work, number)
+        self.binary, self.number, self.peers = binary, number, peers
         self.http = self.ip + ":8500"
         self.dns = (self.ip, 8600)
 
     def command(self):
         data = os.path.join(self.dir, "data")
         os.makedirs(data, exist_ok=True)
-        conf = {"server": True, "bootstrap": True, "node_name": "n1", "data_dir": data, "bind_addr": self.ip,
-                "client_addr": self.ip, "log_level": "warn", "performance": {"raft_multiplier": 1},
+        conf = {"server": True, "node_name": "n%d" % self.number, "data_dir": data, "bind_addr": self.ip,
+                "client_addr": self.ip, "log_level": "warn", "performance": self.timing,
                 "disable_update_check": True, "limits": {"http_max_conns_per_client": 10000}, "ports": {"grpc": -1}}
+        if self.peers:
+            conf.update({"bootstrap_expect": len(self.peers), "retry_join": [p for p in self.peers if p != self.ip],
+                         "retry_interval": "1s"})
+        else:
+            conf["bootstrap"] = True
         path = os.path.join(self.dir, "config.json")
         with open(path, "w") as f:
             json.dump(conf, f)
@@ -147,6 +152,14 @@ class Catalogue(Server):
                 return
             time.sleep(0.02)
         raise SystemExit("%s is not ready after %d s; see %s/log" % (self.name, limit, self.dir))
+
+
+    def leader(self):
+        """The address of the leader as this server knows it, "" for none."""
+        try:
+            return json.loads(self.ask("GET", "/v1/status/leader", timeout=2)[1]).split(":")[0]
+        except (OSError, ValueError):
+            return ""
 
 
 class Consul(Catalogue):
@@ -204,3 +217,93 @@ class Knot(Server):
                     "database:\n    storage: %s\nzone:\n  - domain: service.consul\n    file: %s/zone\n"
                     % (self.dir, self.ip, self.dir, self.dir))
         return ["knotd", "-c", os.path.join(self.dir, "knot.conf")]
+
+
+class Etcd(Server):
+    """One member of a cluster, spoken to in JSON (its gRPC gateway)."""
+
+    name = "etcd"
+
+    def __init__(self, slot, work, binary, number, peers):
+        super().__init__(slot, work, number)
+        self.binary, self.number, self.peers = binary, number, peers
+        self.http = self.ip + ":2379"
+
+    def command(self):
+        cluster = ",".join("n%d=http://%s:2380" % (i + 1, ip) for i, ip in enumerate(self.peers))
+        return [self.binary, "--name", "n%d" % self.number, "--data-dir", os.path.join(self.dir, "data"),
+                "--log-level", "error", "--logger", "zap", "--log-outputs", "stderr",
+                "--listen-client-urls", "http://%s:2379" % self.ip, "--advertise-client-urls", "http://%s:2379" % self.ip,
+                "--listen-peer-urls", "http://%s:2380" % self.ip,
+                "--initial-advertise-peer-urls", "http://%s:2380" % self.ip,
+                "--initial-cluster", cluster, "--initial-cluster-state", "new"]
+
+    def post(self, path, body, timeout=2):
+        c = http.client.HTTPConnection(self.http, timeout=timeout)
+        try:
+            c.request("POST", path, json.dumps(body))
+            r = c.getresponse()
+            return r.status, json.loads(r.read() or b"{}")
+        finally:
+            c.close()
+
+    def write_works(self, timeout=2):
+        try:
+            return self.post("/v3/kv/put", {"key": "cmVhZHk=", "value": "eA=="}, timeout)[0] == 200
+        except (OSError, ValueError, http.client.HTTPException):
+            return False
+
+    def leader(self):
+        """This member's address when it leads, else ""."""
+        try:
+            status, answer = self.post("/v3/maintenance/status", {})
+            return self.ip if status == 200 and answer["leader"] == answer["header"]["member_id"] else ""
+        except (OSError, ValueError, KeyError, http.client.HTTPException):
+            return ""
+
+
+class Cluster:
+    """Three servers of one kind. CPU and memory are those of all three."""
+
+    def __init__(self, kind, slot, work, binary, timing=None):
+        peers = ["127.0.%d.%d" % (slot, i) for i in (1, 2, 3)]
+        self.name = kind.name
+        self.nodes = [kind(slot, work, binary, number=i + 1, peers=peers) for i in range(3)]
+        for node in self.nodes:
+            node.timing = timing if timing is not None else {}
+
+    def start(self):
+        for node in self.nodes:
+            node.start()
+
+    def pids(self):
+        return [pid for node in self.nodes if node.process for pid in node.pids()]
+
+    def leader(self):
+        """The node that leads; waits for one."""
+        end = time.monotonic() + 120
+        while time.monotonic() < end:
+            for node in self.nodes:
+                ip = node.leader() if node.process else ""
+                found = [n for n in self.nodes if n.ip == ip and n.process]
+                if found:
+                    return found[0]
+            time.sleep(0.05)
+        raise SystemExit("%s: no leader" % self.name)
+
+    def follower(self):
+        leader = self.leader()
+        return next(n for n in self.nodes if n is not leader and n.process)
+
+    def wait_ready(self, limit=120):
+        """Everyone takes writes, several times in a row: it has settled."""
+        end, row = time.monotonic() + limit, 0
+        while time.monotonic() < end and row < 10:
+            row = row + 1 if all(node.write_works() for node in self.nodes) else 0
+            time.sleep(0.1)
+        if row < 10:
+            raise SystemExit("%s is not ready after %d s" % (self.name, limit))
+
+    def clean(self):
+        for node in self.nodes:
+            node.clean()
