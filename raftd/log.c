@@ -26,8 +26,8 @@ void log_free(struct log *l)
 	}
 	log_tail_fini(&l->tail);
 	trail_fini(&l->trail);
-	buf_fini(&l->newest.body);
-	buf_fini(&l->previous.body);
+	arena_fini(&l->bodies);
+	free(l->configured);
 	free(l);
 }
 

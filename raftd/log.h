@@ -46,12 +46,6 @@ struct log_options {
 	size_t segment_bytes, first_segment_bytes, tail_bytes;
 };
 
-/* A configuration that recovery met; index 0: none. */
-struct log_configured {
-	uint64_t index;
-	struct buf body;
-};
-
 struct log {
 	struct log_options options;
 	struct rng rng;
@@ -66,8 +60,10 @@ struct log {
 	struct segment *preparing; /* a spare in the making */
 	/* found by log_open */
 	struct trail trail;
-	struct log_configured newest, previous; /* configurations */
-	bool torn;				/* the tail of the newest segment was cut */
+	struct raft_configured *configured; /* every configuration, oldest first */
+	size_t configured_count, configured_room;
+	struct arena bodies; /* theirs */
+	bool torn;	     /* the tail of the newest segment was cut */
 };
 
 /* 0; ST_CORRUPT with the place in *why; -errno. */

@@ -111,13 +111,13 @@ static void remember(struct log *l, const struct segment *s, const struct record
 	}
 	trail_append(&l->trail, r->term);
 	if (r->type == RAFT_CONFIGURATION) {
-		struct log_configured spare = l->previous;
-
-		l->previous = l->newest;
-		buf_clear(&spare.body);
-		buf_put_str(&spare.body, r->body);
-		spare.index = r->index;
-		l->newest = spare;
+		if (l->configured_count == l->configured_room) {
+			l->configured_room = max_of(l->configured_room * 2, (size_t)4);
+			l->configured = xrealloc(
+				l->configured, l->configured_room * sizeof(*l->configured));
+		}
+		l->configured[l->configured_count++] =
+			(struct raft_configured) { r->index, arena_str(&l->bodies, r->body) };
 	}
 }
 
@@ -205,7 +205,7 @@ static void drop_through(struct log *l, const struct segment *last)
 		log_put_spare(l, s);
 	} while (s != last);
 	trail_reset(&l->trail, 0, 0);
-	l->newest.index = l->previous.index = 0;
+	l->configured_count = 0;
 }
 
 /* Where the segments behind s take over; UINT64_MAX: never. */

@@ -272,8 +272,8 @@ void node_start(struct node *n, struct mono now)
 		.start = {
 			.persistent = &persistent,
 			.trail = &l->trail,
-			.newest = { l->newest.index, buf_str(&l->newest.body) },
-			.previous = { l->previous.index, buf_str(&l->previous.body) },
+			.configured = l->configured,
+			.configured_count = l->configured_count,
 			.bootstrap = n->options.bootstrap,
 			.recover = n->options.recover,
 		},

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Who takes part, and how that changes: thesis 4.1 and 4.2, one server at a time. A configuration
- * counts from when it is in the log. At most one of a log is not committed (change() sees to that),
- * so remembering the one before it is enough for the case that it is cut.
+ * counts from when it is in the log. At most one of a cluster is not committed (change() sees to
+ * that); but a follower may not know that yet, or lose more to its disk: so all of them back to the
+ * snapshot are remembered.
  */
 #include "raftd/core/internal.h"
 
@@ -64,8 +65,12 @@ void raft_peers_update(struct raft *r)
 void raft_configuration_take(
 	struct raft *r, struct raft_update *u, uint64_t index, const struct configuration *c)
 {
-	r->previous = r->configuration;
-	r->previous_index = r->configuration_index;
+	if (r->older_count == r->older_room) {
+		r->older_room = max_of(r->older_room * 2, (size_t)4);
+		r->older = xrealloc(r->older, r->older_room * sizeof(*r->older));
+	}
+	r->older[r->older_count++] =
+		(struct raft_older) { r->configuration_index, r->configuration };
 	r->configuration = *c;
 	r->configuration_index = index;
 	u->configuration_changed = true;
@@ -74,21 +79,49 @@ void raft_configuration_take(
 
 void raft_configuration_cut(struct raft *r, struct raft_update *u, uint64_t after)
 {
-	if (r->configuration_index > after) {
-		r->configuration = r->previous;
-		r->configuration_index = r->previous_index;
-		u->configuration_changed = true;
-		raft_peers_update(r);
+	if (r->configuration_index <= after) {
+		return;
 	}
+	while (r->configuration_index > after && r->older_count) {
+		const struct raft_older *o = &r->older[--r->older_count];
+
+		r->configuration = o->configuration;
+		r->configuration_index = o->index;
+	}
+	u->configuration_changed = true;
+	raft_peers_update(r);
+}
+
+void raft_configuration_forget(struct raft *r, uint64_t before)
+{
+	size_t gone = 0;
+
+	while (gone < r->older_count &&
+		(gone + 1 < r->older_count ? r->older[gone + 1].index
+					   : r->configuration_index) <= before) {
+		gone++;
+	}
+	if (gone == 0) {
+		return;
+	}
+	r->older_count -= gone;
+	memmove(r->older, r->older + gone, r->older_count * sizeof(*r->older));
 }
 
 const struct configuration *raft_configuration_at(
 	const struct raft *r, uint64_t index, uint64_t *index_out)
 {
-	bool newest = r->configuration_index <= index;
+	size_t i = r->older_count;
 
-	*index_out = newest ? r->configuration_index : r->previous_index;
-	return newest ? &r->configuration : &r->previous;
+	if (r->configuration_index <= index || i == 0) {
+		*index_out = r->configuration_index;
+		return &r->configuration;
+	}
+	while (i > 1 && r->older[i - 1].index > index) {
+		i--;
+	}
+	*index_out = r->older[i - 1].index;
+	return &r->older[i - 1].configuration;
 }
 
 void raft_configuration_append(struct raft *r, struct raft_update *u, const struct configuration *c)

@@ -232,8 +232,9 @@ static void reset(struct raft *r, const struct raft_snapshot *s, struct raft_upd
 	u->reset_term = s->term;
 	r->durable_index = r->match = s->index;
 	r->persistent.log_reset = true;
-	r->configuration = r->previous = r->persistent.configuration;
-	r->configuration_index = r->previous_index = r->persistent.configuration_index;
+	r->configuration = r->persistent.configuration;
+	r->configuration_index = r->persistent.configuration_index;
+	r->older_count = 0;
 	u->configuration_changed = true;
 	raft_peers_update(r);
 }
@@ -258,6 +259,7 @@ void raft_snapshot_installed(struct raft *r, const struct raft_snapshot *s, stru
 	if (!equal) {
 		reset(r, s, u);
 	}
+	raft_configuration_forget(r, s->index);
 	r->match = max_of(r->match, s->index);
 	raft_commit_to(r, u, s->index);
 }

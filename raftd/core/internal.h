@@ -88,7 +88,9 @@ void raft_configuration_append(
 	struct raft *r, struct raft_update *u, const struct configuration *c);
 void raft_change(struct raft *r, const struct raft_server_change *c, struct raft_update *u);
 void raft_peers_update(struct raft *r);
-/* The configuration as of an entry that is committed. */
+/* Those that were in force only before an entry are of no interest any more. */
+void raft_configuration_forget(struct raft *r, uint64_t before);
+/* The configuration as of an entry, the snapshot's or behind that. */
 const struct configuration *raft_configuration_at(
 	const struct raft *r, uint64_t index, uint64_t *index_out);
 bool raft_self_votes(const struct raft *r);

@@ -36,6 +36,7 @@ void raft_init(struct raft *r, const struct raft_options *options)
 
 void raft_fini(struct raft *r)
 {
+	free(r->older);
 	trail_fini(&r->trail);
 	buf_fini(&r->configuration_body);
 	free(take(r->sends));
@@ -158,29 +159,22 @@ static void alone_bootstrap(struct raft *r)
 	r->persistent.configuration = r->configuration;
 }
 
-static bool decoded(const struct raft_configured *c, uint64_t behind, struct configuration *out)
-{
-	return c->index > behind && configuration_decode(c->body, out) == 0;
-}
-
-/* The newest configuration and the one before it, out of the persistent part and the log. */
-static void start_configuration(struct raft *r, const struct raft_start *s, bool log_counts)
+/* The configurations of the persistent part and of the log. */
+static void start_configuration(
+	struct raft *r, const struct raft_start *s, bool log_counts, struct raft_update *u)
 {
 	const struct raft_persistent *p = &r->persistent;
 	struct configuration found;
 
-	r->configuration = r->previous = p->configuration;
-	r->configuration_index = r->previous_index = p->configuration_index;
-	if (!log_counts) {
-		return;
-	}
-	if (decoded(&s->previous, p->configuration_index, &found)) {
-		r->previous = found;
-		r->previous_index = s->previous.index;
-	}
-	if (decoded(&s->newest, p->configuration_index, &found)) {
-		r->configuration = found;
-		r->configuration_index = s->newest.index;
+	r->configuration = p->configuration;
+	r->configuration_index = p->configuration_index;
+	for (size_t i = 0; i < s->configured_count && log_counts; i++) {
+		const struct raft_configured *c = &s->configured[i];
+
+		if (c->index > p->configuration_index && c->index <= r->trail.last &&
+			configuration_decode(c->body, &found) == 0) {
+			raft_configuration_take(r, u, c->index, &found);
+		}
 	}
 }
 
@@ -205,8 +199,9 @@ static bool start_log(struct raft *r, const struct trail *t, struct raft_update 
 
 static void recover(struct raft *r, const struct configuration *c, struct raft_update *u)
 {
-	r->configuration = r->previous = r->persistent.configuration = *c;
-	r->configuration_index = r->previous_index = r->trail.last;
+	r->configuration = r->persistent.configuration = *c;
+	r->configuration_index = r->trail.last;
+	r->older_count = 0;
 	r->persistent.configuration_index = r->trail.last;
 	r->configuration_due = true;
 	raft_persist(r, u);
@@ -222,7 +217,7 @@ static void on_start(struct raft *r, const struct raft_event *e, struct raft_upd
 	r->durable_index = r->trail.last;
 	/* What a snapshot holds was committed before it was taken. */
 	r->commit_index = r->match = r->persistent.snapshot_index;
-	start_configuration(r, s, log_counts);
+	start_configuration(r, s, log_counts, u);
 	if (s->recover) {
 		recover(r, s->recover, u);
 	}
@@ -375,6 +370,7 @@ static void on_snapshot_taken(struct raft *r, const struct raft_event *e, struct
 	p->snapshot_term = e->term;
 	p->log_reset = false;
 	raft_persist(r, u);
+	raft_configuration_forget(r, e->index);
 	if (e->index > keep && e->index - keep + 1 > r->trail.first) {
 		trail_discard(&r->trail, e->index - keep + 1);
 		u->discard_before = r->trail.first;
@@ -408,7 +404,7 @@ static void on_bootstrap(struct raft *r, const struct raft_event *e, struct raft
 		u->status = ST_INVALID;
 		return;
 	}
-	r->configuration = r->previous = r->persistent.configuration = *c;
+	r->configuration = r->persistent.configuration = *c;
 	u->configuration_changed = true;
 	raft_peers_update(r);
 	r->deadline =
@@ -539,7 +535,8 @@ void raft_check(const struct raft *r)
 	must(r->match <= r->trail.last);
 	must(r->match >= r->commit_index || r->role == RAFT_LEADER);
 	must(r->configuration_index <= r->trail.last);
-	must(r->previous_index <= r->configuration_index);
+	must(r->older_count == 0 ||
+		r->older[r->older_count - 1].index <= r->configuration_index);
 	must(r->role != RAFT_LEADER || r->term_start_index <= r->trail.last);
 	must(r->role != RAFT_LEADER || uuid_eq(&r->leader, &r->id));
 	must(r->role == RAFT_LEADER || r->reads_count == 0);

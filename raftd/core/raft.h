@@ -91,7 +91,7 @@ struct raft_persistent {
 	struct configuration configuration;
 };
 
-/* A configuration as an entry of the log has it; index 0: none. */
+/* A configuration as an entry of the log has it. */
 struct raft_configured {
 	uint64_t index;
 	struct str body;
@@ -101,7 +101,8 @@ struct raft_configured {
 struct raft_start {
 	const struct raft_persistent *persistent;
 	const struct trail *trail;
-	struct raft_configured newest, previous; /* the last two in the log */
+	const struct raft_configured *configured; /* all that the log has, oldest first */
+	size_t configured_count;
 	bool bootstrap; /* form a quorum of one where there is nothing yet */
 	/* Take part in this configuration from the end of the log on, whatever that says: how an
 	 * operator recovers a cluster that has lost its majority. NULL: no. */
@@ -221,6 +222,12 @@ struct raft_peer {
 	bool voted;
 };
 
+/* A configuration that is in force again when what follows it is cut. */
+struct raft_older {
+	uint64_t index;
+	struct configuration configuration;
+};
+
 /* A read that the leader has not confirmed yet. */
 struct raft_read {
 	struct uuid from; /* zero: this server */
@@ -246,9 +253,10 @@ struct raft {
 	struct trail trail;
 	uint64_t durable_index;
 	uint64_t commit_index;
-	uint64_t configuration_index, previous_index;
+	uint64_t configuration_index;
 	struct configuration configuration; /* the newest in the log */
-	struct configuration previous;	    /* the one before it: in force again if that is cut */
+	struct raft_older *older; /* those before it, oldest first, back to the snapshot's */
+	size_t older_count, older_room;
 	bool configuration_due; /* recovered or bootstrapped: the log does not have it yet */
 
 	/* a follower's */
