@@ -49,6 +49,22 @@ static void ask(struct raft *r, enum raft_message_type type, uint64_t term)
 	}
 }
 
+/*
+ * Thesis 4.2.2: "a server that is not part of its own latest configuration should still start new
+ * elections, as it might still be needed until the Cnew entry is committed". Its own vote does not
+ * count then.
+ */
+static bool may_campaign(const struct raft *r)
+{
+	uint64_t index;
+	const struct configuration *committed =
+		raft_configuration_at(r, r->commit_index, &index);
+	const struct configuration_server *self =
+		configuration_find((struct configuration *)committed, &r->id);
+
+	return raft_self_votes(r) || (self && self->voter);
+}
+
 void raft_election_begin(struct raft *r, struct raft_update *u)
 {
 	struct uuid no_one = raft_no_one();
@@ -58,7 +74,7 @@ void raft_election_begin(struct raft *r, struct raft_update *u)
 		return;
 	}
 	raft_election_rearm(r);
-	if (!raft_self_votes(r) || mono_before(r->now, r->unfit_until)) {
+	if (!may_campaign(r) || mono_before(r->now, r->unfit_until)) {
 		return;
 	}
 	raft_leader_set(r, u, &no_one);
