@@ -396,15 +396,28 @@ static void send_append(struct raft *r, const struct raft_peer *p, uint64_t thro
 	r->sends[r->sends_count - 1].through = max_of(through, p->next - 1);
 }
 
+/* Nothing that it could use, but it must hear that there is a leader. Everyone agrees at 0. */
+static void flush_snapshot(struct raft *r, struct raft_peer *p, struct raft_update *u)
+{
+	if (p->beat) {
+		append_new(r, p, 0);
+	}
+}
+
+/* One update begins one snapshot: who else needs one has its turn with the next. */
 static void flush_probe(struct raft *r, struct raft_peer *p, struct raft_update *u)
 {
-	if (!trail_knows(&r->trail, p->next - 1)) {
-		p->state = RAFT_SNAPSHOT;
-		p->beat = true;
-		u->snapshot_to = p->id;
-	} else if (!p->asked || p->beat) {
-		send_append(r, p, min_of(r->trail.last, p->next - 1 + PROBE_ENTRIES));
+	if (trail_knows(&r->trail, p->next - 1)) {
+		if (!p->asked || p->beat) {
+			send_append(r, p, min_of(r->trail.last, p->next - 1 + PROBE_ENTRIES));
+		}
+		return;
 	}
+	if (uuid_is_zero(&u->snapshot_to)) {
+		p->state = RAFT_SNAPSHOT;
+		u->snapshot_to = p->id;
+	}
+	flush_snapshot(r, p, u);
 }
 
 static void flush_pipeline(struct raft *r, struct raft_peer *p, struct raft_update *u)
@@ -413,14 +426,6 @@ static void flush_pipeline(struct raft *r, struct raft_peer *p, struct raft_upda
 		p->state = RAFT_PROBE;
 	} else if (p->next <= r->trail.last || p->beat || p->commit_sent < r->commit_index) {
 		send_append(r, p, r->trail.last);
-	}
-}
-
-/* Nothing that it could use, but it must hear that there is a leader. Everyone agrees at 0. */
-static void flush_snapshot(struct raft *r, struct raft_peer *p, struct raft_update *u)
-{
-	if (p->beat) {
-		append_new(r, p, 0);
 	}
 }
 
