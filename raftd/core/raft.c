@@ -521,7 +521,8 @@ void raft_step(struct raft *r, const struct raft_event *event, struct raft_updat
 	}
 	steps[event->type](r, event, update);
 	/* What a failed persist left undone comes before anything that relies on it. */
-	update->persist |= r->persisting && (r->sends_count || update->append_count);
+	update->persist |= r->persisting &&
+			   (r->sends_count || update->append_count || update->accept);
 	update->sends = r->sends;
 	update->sends_count = r->sends_count;
 }

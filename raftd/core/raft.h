@@ -33,7 +33,8 @@
  *   5. commit_index, reads: answer what waits for them
  *   6. discard_before: the log may drop the entries before it (never before 1 is done)
  *   7. arm the timer for raft_deadline()
- * When the shell cannot do 1, 2 or 3, it drops the rest of the update and steps DISK_FAILED.
+ * When the shell cannot do 1, 2 or 3, it drops the rest of the update, except a reset, and steps
+ * DISK_FAILED.
  * Appended entries are synced at the end of a turn, then DURABLE is stepped, and FLUSH before and
  * after that: FLUSH is when a leader sends, so that a turn's entries leave together, and before its
  * own disk has them (thesis 10.2.1).
