@@ -21,6 +21,7 @@ struct world {
 	struct raft_persistent disk; /* what the last persist wrote */
 	struct trail trail;	     /* what start finds in the log */
 	struct buf configuration;
+	struct raft_configured configured;
 };
 
 static void put_append(struct buf *out, const struct raft_append *a)
@@ -155,8 +156,8 @@ static bool event_of(struct world *w, struct str command, struct raft_event *e)
 				.read = RAFT_READ_ROUND,
 				.start = { .persistent = &w->disk,
 					.trail = &w->trail,
-					.newest = { scenario_number(command, "configuration"),
-						buf_str(&w->configuration) },
+					.configured = &w->configured,
+					.configured_count = w->configured.index > 0,
 					.bootstrap = scenario_number(command, "bootstrap") },
 			};
 			return true;
@@ -179,6 +180,8 @@ static void run(void *state, struct str command, struct buf *trace)
 		put_configuration(&w->configuration, scenario_word(command, "of"));
 	}
 	put_trail(&w->trail, command);
+	w->configured = (struct raft_configured) { scenario_number(command, "configuration"),
+		buf_str(&w->configuration) };
 	if (!event_of(w, command, &event)) {
 		buf_put_lit(trace, "unknown command\n");
 		return;

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One raftd, the real core and the real log, on a disk that fails, fills up, tears and loses what
- * was not synced; killed and restarted at any moment. Virtual time, one seed per run. sim_raftd
- * FILE...            the seeds in the files, one per line sim_raftd --seeds FROM COUNT sim_raftd
- * --trace SEED       with every action Checked after every step (check_*): no acknowledged or
- * delivered entry is lost or changed, indexes have no gaps, terms never go down, the commit index
- * never goes back, a read index covers what was acknowledged before it was asked for; and once the
- * faults stop, it leads and commits again.
+ * was not synced; killed and restarted at any moment. Virtual time, one seed per run. Several
+ * servers: quorum/.
+ *
+ *     sim_raftd FILE...            the seeds in the files, one per line
+ *     sim_raftd --seeds FROM COUNT
+ *     sim_raftd --trace SEED       with every action
+ *
+ * Checked after every step (check_*): no acknowledged or delivered entry is lost or changed, indexes
+ * have no gaps, terms never go down, the commit index never goes back, a read index covers what was
+ * acknowledged before it was asked for; and once the faults stop, it leads and commits again.
  */
 #include <stdio.h>
 
