@@ -196,6 +196,16 @@ static void start_one(struct world *w)
 	}
 }
 
+static void bounce(struct world *w)
+{
+	struct server *s = any_live(w);
+
+	if (s) {
+		server_crash(s, false);
+		(void)server_start(s);
+	}
+}
+
 static void pause_one(struct world *w)
 {
 	struct server *s = victim(w);
@@ -349,7 +359,8 @@ static void tell(struct world *w, struct server *s)
 	}
 	if (!w->servers[0].bootstrap && enter(s)) {
 		if (!s->told) {
-			bool other = w->torn && s->number >= w->first_from && world_chance(w, 50);
+			bool other = s->number >= w->first_to ||
+				     (w->torn && s->number >= w->first_from && world_chance(w, 50));
 
 			s->told = &w->first[other];
 		}
@@ -418,6 +429,7 @@ static void (*const actions[CHAOS_ACTIONS])(struct world *w) = {
 	[CHAOS_POWER] = power_one,
 	[CHAOS_POWER_ALL] = power_all,
 	[CHAOS_START] = start_one,
+	[CHAOS_BOUNCE] = bounce,
 	[CHAOS_PAUSE] = pause_one,
 	[CHAOS_DISK] = disk_bad,
 	[CHAOS_FULL] = disk_full,
@@ -489,8 +501,12 @@ void chaos_begin(struct world *w)
 	w->started = p->least_servers +
 		     (unsigned)rng_below(&w->rng, p->most_servers - p->least_servers + 1);
 	w->torn = p->founding == FOUND_TORN;
-	put_first(w, &w->first[0], 0, w->started);
-	w->first_from = (unsigned)rng_below(&w->rng, w->started);
+	w->first_to = w->started;
+	if (w->torn) {
+		w->first_to = 2 + (unsigned)rng_below(&w->rng, w->started - 1);
+	}
+	w->first_from = (unsigned)rng_below(&w->rng, w->first_to);
+	put_first(w, &w->first[0], 0, w->first_to);
 	put_first(w, &w->first[1], w->first_from, w->started);
 	w->servers[0].bootstrap = alone || w->started == 1;
 	for (unsigned i = 0; i < w->started; i++) {

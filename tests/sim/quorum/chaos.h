@@ -23,6 +23,7 @@ enum chaos_action {
 	CHAOS_POWER,
 	CHAOS_POWER_ALL,
 	CHAOS_START,
+	CHAOS_BOUNCE, /* killed and there again at once */
 	CHAOS_PAUSE,
 	CHAOS_DISK,
 	CHAOS_FULL,
@@ -42,7 +43,7 @@ enum founding {
 	FOUND_ANY,   /* one of the next two */
 	FOUND_ALONE, /* by one server, which takes the others in */
 	FOUND_TOLD,  /* all are told of all */
-	FOUND_TORN,  /* some are told of others than the rest */
+	FOUND_TORN,  /* of one of two clusters that overlap */
 };
 
 struct profile {

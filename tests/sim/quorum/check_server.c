@@ -49,6 +49,19 @@ static void check_persistent(struct server *s)
 	}
 }
 
+/* What was called durable once is there after a power cut too. */
+static void check_durable(struct server *s)
+{
+	const struct raft *r = &s->node.raft;
+
+	if (!r->persisting) {
+		s->log_durable = r->durable_index;
+		s->log_durable_term = trail_knows(&r->trail, r->durable_index)
+					      ? trail_term(&r->trail, r->durable_index)
+					      : 0;
+	}
+}
+
 /* Servers that vote in one of them only. */
 static size_t differences(const struct configuration *a, const struct configuration *b)
 {
@@ -94,6 +107,7 @@ void check_update(struct server *s, const struct raft_update *u)
 
 	raft_check(r);
 	check_persistent(s);
+	check_durable(s);
 	if (u->cut && u->cut_after < r->commit_index) {
 		failed(s->world, s, "committed entries are cut");
 	}
@@ -110,6 +124,11 @@ void check_update(struct server *s, const struct raft_update *u)
 		if (u->append[i].type == RAFT_CONFIGURATION) {
 			check_change(s, u->append[i].index);
 		}
+	}
+	/* Figure 3.1: a leader commits by counting only what is of its term. */
+	if (u->committed && r->role == RAFT_LEADER &&
+		trail_term(&r->trail, r->commit_index) != r->persistent.term) {
+		failed(s->world, s, "it commits an entry of an old term");
 	}
 	if (r->commit_index < s->commit_seen) {
 		failed(s->world, s, "its commit index went back from %llu",
@@ -157,6 +176,13 @@ void check_started(struct server *s)
 	if (p->snapshot_index > s->saved[0].applied ||
 		log->first_index > s->saved[0].applied + 1) {
 		failed(s->world, s, "the snapshot that the log begins behind is not there");
+	}
+	if (max_of(log->last_index, p->snapshot_index) < s->log_durable ||
+		(trail_knows(&log->trail, s->log_durable) && s->log_durable_term &&
+			trail_term(&log->trail, s->log_durable) != s->log_durable_term)) {
+		failed(s->world, s, "entry %llu of term %llu was durable and is not there",
+			(unsigned long long)s->log_durable,
+			(unsigned long long)s->log_durable_term);
 	}
 	s->seen_last = s->commit_checked = s->commit_seen = 0;
 	s->stale_seen = 0;

@@ -290,6 +290,31 @@ static void rearm(struct server *s)
 	}
 }
 
+/* A loop may see what is ready in any order. */
+static void all_that_came(struct server *s)
+{
+	uint64_t order = rng_below(&s->world->rng, 4);
+
+	told_of_breaks(s);
+	if (order == 0) {
+		node_tick(&s->node, server_clock(s));
+	}
+	if (order < 2) {
+		service_requests(s);
+	}
+	receive_all(s);
+	if (order >= 2) {
+		service_requests(s);
+	}
+	if (s->save_due) {
+		transfer_save(s);
+	}
+	transfer_look(s);
+	if (order) {
+		node_tick(&s->node, server_clock(s));
+	}
+}
+
 void server_turn(struct server *s)
 {
 	struct world *w = s->world;
@@ -307,14 +332,7 @@ void server_turn(struct server *s)
 	s->stall = w->faults && world_chance(w, w->profile->stall_percent)
 			   ? world_within(w, 5000, 700000)
 			   : 0;
-	told_of_breaks(s);
-	receive_all(s);
-	service_requests(s);
-	if (s->save_due) {
-		transfer_save(s);
-	}
-	transfer_look(s);
-	node_tick(&s->node, server_clock(s));
+	all_that_came(s);
 	node_advance(&s->node, server_clock(s));
 	w->counters.disk_failures += s->node.disk_failures - failures;
 	for (unsigned i = 0; i < w->servers_count; i++) {

@@ -148,6 +148,7 @@ struct server {
 	uint64_t commit_seen;
 	uint64_t term_durable;
 	struct uuid vote_durable;
+	uint64_t log_durable, log_durable_term; /* of its newest durable entry */
 	uint64_t voted_term; /* newest vote that it told anybody of */
 	unsigned voted_for;
 	uint64_t stale_seen; /* index of its newest stale read in this life */
@@ -196,7 +197,7 @@ struct world {
 	unsigned servers_count;
 	unsigned started;	       /* servers at first; the rest may be added */
 	struct configuration first[2]; /* that servers are told at bootstrap */
-	unsigned first_from;	       /* first[1] begins with this one */
+	unsigned first_to, first_from; /* first[0] ends before, first[1] begins with */
 	struct link links[SERVERS_MAX][SERVERS_MAX];
 	uint32_t loss_pm, duplicate_pm;
 	struct client clients[CLIENTS];
