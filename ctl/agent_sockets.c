@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The listening sockets of a node: HTTP, HTTPS and DNS, on each address of the configuration.
+ * The listening sockets of a node: HTTP, HTTPS and DNS, on each address of the configuration, and
+ * on servers that of the log.
  */
 #include <errno.h>
 #include <grp.h>
@@ -125,6 +126,7 @@ int agent_sockets_open(const struct conf *c, struct agent_sockets *out, struct b
 		{ "dns-udp", c->addresses.dns, c->ports.dns },
 		{ "http", c->addresses.http, c->ports.http },
 		{ "https", c->addresses.https, c->ports.https },
+		{ "raft", c->bind_addr, c->server ? c->ports.server : 0 },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {

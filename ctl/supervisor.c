@@ -44,7 +44,7 @@ static const struct daemon_row {
 	{ "checkd", false, NULL },
 	{ "gossipd", false, NULL },
 	{ "catalogd", true, NULL },
-	{ "raftd", true, NULL },
+	{ "raftd", true, "raft" },
 };
 
 struct child {

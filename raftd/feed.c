@@ -24,10 +24,17 @@ static struct raft_entry shown(const struct raftd *r, const struct record *recor
 	};
 }
 
+/* What is committed elsewhere may not be durable here yet: a state made of it could be ahead of the
+ * log after a crash. */
+static uint64_t feedable(const struct raftd *r)
+{
+	return min_of(r->node.raft.commit_index, r->node.raft.durable_index);
+}
+
 static int collect(struct raftd *r, uint64_t after, uint32_t bytes_max, struct arena *arena,
 	struct raft_feed_reply *reply)
 {
-	uint64_t commit = r->node.raft.commit_index;
+	uint64_t commit = feedable(r);
 	struct record *records;
 	size_t count;
 	int status;
@@ -90,20 +97,20 @@ void raftd_handle_feed(struct raftd *r, struct ipc_call *call, const struct raft
 	uint32_t bytes_max =
 		m->bytes_max ? min_of(m->bytes_max, (uint32_t)FEED_BYTES_MAX) : FEED_BYTES_MAX;
 
-	if (m->after > r->node.raft.trail.last) {
+	if (m->after > raft_last_index(&r->node.raft)) {
 		if (log_allow(&r->foreign_state)) {
 			log_error("foreign-state",
 				"state_index=%llu log_index=%llu error=\"the state is ahead of the "
 				"log: they do not belong together\"",
 				(unsigned long long)m->after,
-				(unsigned long long)r->node.raft.trail.last);
+				(unsigned long long)raft_last_index(&r->node.raft));
 		}
 		ipc_refuse(call, ST_CORRUPT);
 		return;
 	}
 	r->applied_index = m->after;
 	metrics_set(r->daemon->metrics, METRIC_APPLIED_INDEX, (double)m->after);
-	if (m->after < r->node.raft.commit_index || m->wait_ms == 0) {
+	if (m->after < feedable(r) || m->wait_ms == 0) {
 		answer(r, call, m->after, bytes_max);
 	} else {
 		hold(r, call, m, bytes_max);
@@ -123,7 +130,7 @@ void raftd_feed_all(struct raftd *r)
 	struct feed *f, *next;
 
 	list_for_each_safe (f, next, &r->feeds, link) {
-		if (f->after < r->node.raft.commit_index || !mono_before(now, f->deadline)) {
+		if (f->after < feedable(r) || !mono_before(now, f->deadline)) {
 			answer(r, f->call, f->after, f->bytes_max);
 			feed_free(r, f);
 		}

@@ -7,6 +7,7 @@ int main(int argc, char **argv)
 		.name = "raftd",
 		.open = raftd_open,
 		.start = raftd_start,
+		.drain = raftd_drain,
 		.stop = raftd_stop,
 		.status = raftd_status,
 		.dump = raftd_dump,

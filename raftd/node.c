@@ -211,6 +211,9 @@ void node_advance(struct node *n, struct mono now)
 	if (event.index == n->log->synced_index) {
 		return;
 	}
+	if (n->options.depart) {
+		n->options.depart(n->options.arg);
+	}
 	if (log_sync(n->log)) {
 		fail(n, now);
 	} else {

@@ -33,6 +33,10 @@ struct node_options {
 	 * waits for it); what can be lost is lost then, entries are offered again. NULL: there is
 	 * no network. It must not call the node. */
 	bool (*send)(void *arg, const struct raft_message *m);
+	/* Between the sends of a turn and its sync: what was handed over leaves now, so that the
+	 * others write to their disks while this server writes to its own. NULL: nothing waits. It
+	 * must not call the node. */
+	void (*depart)(void *arg);
 	void *arg;
 };
 

@@ -1,11 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * raftd: one agreed order of commands. This is the state of the process: the node (node.h) between
- * the endpoints of service.c, the feed of feed.c and what status.c shows.
+ * raftd: one agreed order of commands. This is the state of the process: the node (node.h) and the
+ * other servers (peer.h) between the endpoints of service.c, the feed of feed.c and what status.c
+ * shows.
  *
- * The order of one turn of the loop: requests are taken in (proposals go into the log's memory),
- * then advance(): one sync for all of them, then the replies and the feed, which the endpoints send
- * at the end of the same turn.
+ *     service.c     endpoints, the turn of the loop, life
+ *     propose.c     commands: appended here, or by the leader's raftd for us
+ *     quorum.c      node <-> peers; forming a new cluster, joining one
+ *     snapshot.c    snapshots from and to other servers, through catalogd
+ *     recovery.c    peers.json
+ *
+ * The order of one turn of the loop: requests and messages are taken in (proposals go into the
+ * log's memory), then advance(): what is to be sent leaves, one sync for all that was appended, then
+ * replies, the feed and what the sync allows to be sent, all at the end of the same turn.
  */
 #ifndef MUSTER_RAFTD_RAFTD_H
 #define MUSTER_RAFTD_RAFTD_H
@@ -13,17 +20,23 @@
 #include "common/msg/page.h"
 #include "common/sys/daemon.h"
 #include "common/sys/page.h"
+#include "raftd/founding.h"
 #include "raftd/node.h"
+#include "raftd/peer.h"
+#include "raftd/transfer.h"
+#include "raftd/waiting.h"
 
 enum {
 	FEEDS_MAX = 16, /* held feed calls; more are refused with ST_FULL */
 	FEED_BYTES_MAX = 4 << 20,
+	PROPOSALS_MAX = 65536,		/* that wait to be committed, from everywhere */
+	READS_WAITING_MAX = 65536,	/* of each kind */
+	APPEND_WAITING_MAX = 4 << 20,	/* bytes for one server; more entries are not offered */
+	FORWARD_WAITING_MAX = 8 << 20, /* the same for commands on their way to the leader */
 	PREPARE_EVERY_MS = 20,
 	PREPARE_RETRY_MS = 5000,
-	ELECTION_MS = 100, /* times performance.raft_multiplier */
-	ELECTION_MIN_MS = 200,
-	HEARTBEATS = 5, /* in an election timeout */
-	CLOCK_DRIFT_PERCENT = 5,
+	SLOW_SYNCS_MAX = 3, /* in a row, each over half an election timeout */
+	DRAIN_HELD_MS = 500,
 };
 
 enum raftd_metric {
@@ -35,25 +48,36 @@ enum raftd_metric {
 	METRIC_STATE_CANDIDATE,
 	METRIC_STATE_FOLLOWER,
 	METRIC_STATE_LEADER,
+	METRIC_HEARTBEAT_TIMEOUT,
 	METRIC_APPLIED_INDEX,
 	METRIC_LAST_INDEX,
 	METRIC_VERIFY_LEADER,
 	METRIC_COMPACT_LOGS,
 	METRIC_AUTOPILOT_HEALTHY,
 	METRIC_AUTOPILOT_TOLERANCE,
+	METRIC_LAST_CONTACT,
+	METRIC_REPLICATION_LOGS,
+	METRIC_RPC_APPEND,
+	METRIC_RPC_VOTE,
+	METRIC_RPC_SNAPSHOT,
+	METRIC_PEERS,
 	METRICS_COUNT,
 };
 
-/* A call that waits for an index or a read tag. They end in order. */
-struct waiting {
-	struct ipc_call *call;
-	uint64_t number;
+/* A snapshot that the leader is sending to this server. */
+struct snapshot_in {
+	struct ipc_pending *pending; /* catalogd writes a chunk */
+	struct uuid from;
+	struct buf configuration;
+	struct raft_snapshot snapshot; /* borrows from configuration */
+	uint64_t size, wanted;
 };
 
-/* A ring of them: one allocation for thousands of calls. */
-struct waiting_ring {
-	struct waiting *items;
-	size_t first, count, size; /* size: a power of two */
+/* catalogd is asked for a piece of one that this server sends. */
+struct snapshot_read_call {
+	struct raftd *raftd;
+	struct ipc_pending *pending; /* NULL: free */
+	uint64_t number;
 };
 
 struct raftd {
@@ -61,19 +85,49 @@ struct raftd {
 	struct disk *disk;
 	struct node node;
 	bool node_open;
+	int listen_fd; /* -1: the peers have it */
+	char address[RAFT_ADDRESS_SIZE];
+	struct peers peers;
+	bool peers_open;
 	struct page_writer *page;
 	struct raft_page shown;
 	struct ipc_server *read_server, *write_server;
+	struct ipc_client *catalogd;
 	struct loop_flush flush;
-	struct loop_timer wake, prepare;
-	struct waiting_ring proposals, reads;
-	uint64_t read_tag;
-	uint64_t acked_index; /* commit index that the metrics know */
-	struct list feeds;    /* struct feed, held */
+	struct loop_timer wake, prepare, drain_limit;
+	struct rng rng;
+
+	/* callers */
+	struct waiting_ring proposals; /* appended here, by index */
+	struct waiting_ring forwarded; /* the leader was asked, by tag */
+	uint64_t forward_tag;
+	struct uuid forwarded_to;
+	struct waiting_ring reads[RAFT_READ_KINDS]; /* by tag */
+	uint64_t read_tag[RAFT_READ_KINDS];
+	bool reads_due[RAFT_READ_KINDS]; /* there are some with the next tag: asked at the end of
+					    the turn */
+	struct ipc_call *transfer; /* waits for another leader */
+
+	/* what the node has told and the end of the turn carries out */
+	bool role_changed, leader_changed, configuration_changed, told;
+	struct uuid snapshots_due[RAFT_SERVERS_MAX];
+	size_t snapshots_due_count;
+
+	enum founding_verdict founding;
+	size_t founding_seen;
+	bool recovered; /* peers.json was read and is to be put aside */
+	struct configuration recovery;
+	struct transfers transfers;
+	struct snapshot_read_call snapshot_reads[RAFT_SERVERS_MAX];
+	struct snapshot_in incoming;
+	unsigned slow_syncs;
+	bool stopping; /* hands over, then ends */
+
+	struct list feeds; /* struct feed, held */
 	size_t feeds_count;
 	uint64_t applied_index; /* as far as the feed was asked for */
 	struct buf noop;	/* what the feed shows for entries of the quorum's own */
-	struct log_limit foreign_state;
+	struct log_limit foreign_state, broken_peer;
 	uint64_t failures_logged;
 };
 
@@ -82,7 +136,36 @@ extern const struct metric_row raftd_metrics[METRICS_COUNT];
 /* service.c */
 int raftd_open(struct daemon *d);
 int raftd_start(struct daemon *d);
+void raftd_drain(struct daemon *d);
 void raftd_stop(struct daemon *d);
+
+/* propose.c */
+void raftd_handle_propose(struct raftd *r, struct ipc_call *call, const struct raft_propose *m);
+void raftd_handle_change(struct raftd *r, struct ipc_call *call, const struct raft_change *m);
+void raftd_peer_propose(struct raftd *r, struct peer *p, const struct peer_propose *m);
+void raftd_peer_propose_reply(struct raftd *r, struct peer *p, const struct peer_propose_reply *m);
+void raftd_proposals_commit(struct raftd *r);
+void raftd_proposals_refuse(struct raftd *r); /* leadership is lost */
+void raftd_forwarded_refuse(struct raftd *r); /* the leader is */
+
+/* quorum.c */
+void raftd_quorum_open(struct raftd *r);
+void raftd_quorum_turn(struct raftd *r); /* before the node's advance */
+bool raftd_quorum_send(void *arg, const struct raft_message *m);
+void raftd_quorum_depart(void *arg);
+bool raftd_has_log(const struct raftd *r);
+const char *raftd_waits_for(struct daemon *d);
+
+/* snapshot.c */
+void raftd_snapshot_turn(struct raftd *r);
+void raftd_snapshot_lost(struct raftd *r, const struct peer *p);
+void raftd_peer_chunk(struct raftd *r, struct peer *p, const struct peer_chunk *m);
+void raftd_peer_chunk_reply(struct raftd *r, struct peer *p, const struct peer_chunk_reply *m);
+void raftd_snapshot_fini(struct raftd *r);
+
+/* recovery.c: ST_INVALID with *why. */
+int raftd_recovery_read(struct raftd *r, struct buf *why);
+void raftd_recovery_done(struct raftd *r);
 
 /* feed.c */
 void raftd_handle_feed(struct raftd *r, struct ipc_call *call, const struct raft_feed *m);
@@ -93,9 +176,9 @@ void raftd_feed_fini(struct raftd *r);
 /* status.c */
 void raftd_status(struct daemon *d, struct jsonw *w);
 void raftd_dump(struct daemon *d, struct jsonw *w);
-const char *raftd_waits_for(struct daemon *d);
 void raftd_handle_configuration(
 	struct raftd *r, struct ipc_call *call, const struct raft_configuration *m);
+void raftd_handle_health(struct raftd *r, struct ipc_call *call, const struct raft_health *m);
 void raftd_publish(struct raftd *r); /* the page, when it differs from what is shown */
 
 #endif

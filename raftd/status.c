@@ -5,7 +5,8 @@
  */
 #include "raftd/raftd.h"
 
-#include <stdio.h>
+#include "common/sys/clock.h"
+#include "version.h"
 
 const struct metric_row raftd_metrics[METRICS_COUNT] = {
 	[METRIC_APPLY] = { "raft.apply", METRIC_COUNTER, "" },
@@ -16,30 +17,62 @@ const struct metric_row raftd_metrics[METRICS_COUNT] = {
 	[METRIC_STATE_CANDIDATE] = { "raft.state.candidate", METRIC_COUNTER, "" },
 	[METRIC_STATE_FOLLOWER] = { "raft.state.follower", METRIC_COUNTER, "" },
 	[METRIC_STATE_LEADER] = { "raft.state.leader", METRIC_COUNTER, "" },
+	[METRIC_HEARTBEAT_TIMEOUT] = { "raft.transition.heartbeat_timeout", METRIC_COUNTER, "" },
 	[METRIC_APPLIED_INDEX] = { "raft.applied_index", METRIC_GAUGE, "" },
 	[METRIC_LAST_INDEX] = { "raft.last_index", METRIC_GAUGE, "" },
 	[METRIC_VERIFY_LEADER] = { "raft.verify_leader", METRIC_COUNTER, "" },
 	[METRIC_COMPACT_LOGS] = { "raft.compactLogs", METRIC_SAMPLE, "" },
 	[METRIC_AUTOPILOT_HEALTHY] = { "autopilot.healthy", METRIC_GAUGE, "" },
 	[METRIC_AUTOPILOT_TOLERANCE] = { "autopilot.failure_tolerance", METRIC_GAUGE, "" },
+	[METRIC_LAST_CONTACT] = { "raft.leader.lastContact", METRIC_SAMPLE, "" },
+	[METRIC_REPLICATION_LOGS] = { "raft.replication.appendEntries.logs", METRIC_COUNTER, "" },
+	[METRIC_RPC_APPEND] = { "raft.rpc.appendEntries", METRIC_SAMPLE, "" },
+	[METRIC_RPC_VOTE] = { "raft.rpc.requestVote", METRIC_SAMPLE, "" },
+	[METRIC_RPC_SNAPSHOT] = { "raft.rpc.installSnapshot", METRIC_SAMPLE, "" },
+	[METRIC_PEERS] = { "raft.peers", METRIC_GAUGE, "" },
 };
+
+/* Where the leader is; "": not known. */
+static struct str leader_address(const struct raftd *r)
+{
+	const struct raft *raft = &r->node.raft;
+	const struct configuration_server *s = raft_leader(raft);
+	const struct peer *p = peers_find(&r->peers, &raft->leader);
+
+	if (uuid_eq(&raft->leader, &raft->id)) {
+		return raft_leads(raft) ? str_of(r->address) : STR("");
+	}
+	return p && p->address[0] ? str_of(p->address) : s ? str_of(s->address) : STR("");
+}
+
+static uint16_t leader_http_port(const struct raftd *r)
+{
+	const struct peer *p = peers_find(&r->peers, &r->node.raft.leader);
+
+	if (uuid_eq(&r->node.raft.leader, &r->node.raft.id)) {
+		return (uint16_t)max_of(r->daemon->conf->ports.peer_http, 0);
+	}
+	return p && p->told ? p->hello.self.http_port : 0;
+}
 
 void raftd_publish(struct raftd *r)
 {
 	const struct raft *raft = &r->node.raft;
+	struct str leader = leader_address(r);
+	struct raft_page page;
+
+	memset(&page, 0, sizeof(page)); /* what is between the members is compared too */
+	page.term = raft->persistent.term;
+	page.commit_index = raft->commit_index;
 	/* Reads need that this term has committed something: before, the commit index may be
 	 * behind. */
-	bool leads = raft->role == RAFT_LEADER && raft->commit_index >= raft->term_start_index;
-	struct raft_page page = {
-		.term = raft->persistent.term,
-		.commit_index = raft->commit_index,
-		.lease_until_ns = leads && raft_is_alone(raft) ? INT64_MAX : 0,
-		.is_leader = leads,
-		.leader_known = leads,
-	};
-
-	if (leads) {
-		memcpy(page.leader_address, raft->address, sizeof(raft->address));
+	page.is_leader = raft_leads(raft);
+	page.lease_until_ns = page.is_leader ? raft_lease(raft).ns : 0;
+	page.last_contact_ns = raft->heard.ns;
+	page.leader_known = leader.n != 0;
+	if (page.leader_known) {
+		page.leader_http_port = leader_http_port(r);
+		memcpy(page.leader_address, leader.p, leader.n);
 	}
 	if (memcmp(&page, &r->shown, sizeof(page)) != 0) {
 		r->shown = page;
@@ -47,18 +80,28 @@ void raftd_publish(struct raftd *r)
 	}
 }
 
+static struct str node_name(const struct raftd *r, const struct uuid *id)
+{
+	const struct peer *p = peers_find(&r->peers, id);
+
+	if (uuid_eq(id, &r->node.raft.id)) {
+		return r->daemon->conf->node_name;
+	}
+	return p && p->told ? p->hello.self.node : STR("");
+}
+
 void raftd_handle_configuration(
-	struct raftd *r, struct ipc_call *call, const struct raft_configuration *m)
+	struct raftd *r, struct ipc_call *call, const struct raft_configuration *m UNUSED)
 {
 	const struct raft *raft = &r->node.raft;
 	struct raft_server servers[RAFT_SERVERS_MAX];
 	char ids[RAFT_SERVERS_MAX][UUID_TEXT_SIZE + 1];
 	struct raft_configuration_reply reply = {
 		.servers = { servers, (uint32_t)raft->configuration.count },
-		.leader_address = str_of(raft->role == RAFT_LEADER ? raft->address : ""),
+		.leader_address = leader_address(r),
 		.state = str_of(raft_role_name(raft->role)),
 		.term = raft->persistent.term,
-		.last_log_index = raft->trail.last,
+		.last_log_index = raft_last_index(raft),
 		.last_log_term = raft_last_term(raft),
 		.commit_index = raft->commit_index,
 		.applied_index = r->applied_index,
@@ -69,19 +112,133 @@ void raftd_handle_configuration(
 
 	for (size_t i = 0; i < raft->configuration.count; i++) {
 		const struct configuration_server *s = &raft->configuration.servers[i];
-		bool self = uuid_eq(&s->id, &raft->id);
 
 		uuid_text(&s->id, ids[i]);
 		servers[i] = (struct raft_server) {
 			.id = str_n(ids[i], UUID_TEXT_SIZE),
-			.node = self ? r->daemon->conf->node_name : STR(""),
+			.node = node_name(r, &s->id),
 			.address = str_of(s->address),
-			.leader = self && raft->role == RAFT_LEADER,
+			.leader = uuid_eq(&s->id, &raft->leader),
 			.voter = s->voter,
 		};
 	}
 	IPC_REPLY(call, raft_configuration, &reply);
 }
+
+/* -------- health: what the leader knows of the others -------- */
+
+enum { HEALTH_SERVERS_MAX = PEERS_MAX + 1 };
+
+struct health {
+	struct raft_health_server servers[HEALTH_SERVERS_MAX];
+	char ids[HEALTH_SERVERS_MAX][UUID_TEXT_SIZE + 1];
+	uint32_t count;
+};
+
+static struct raft_health_server *health_add(struct health *h, const struct uuid *id)
+{
+	struct raft_health_server *s = &h->servers[h->count];
+
+	uuid_text(id, h->ids[h->count]);
+	*s = (struct raft_health_server) { .id = str_n(h->ids[h->count], UUID_TEXT_SIZE) };
+	h->count++;
+	return s;
+}
+
+static void health_self(const struct raftd *r, struct raft_health_server *s)
+{
+	const struct conf *c = r->daemon->conf;
+
+	s->node = c->node_name;
+	s->address = str_of(r->address);
+	s->version = STR(MUSTER_VERSION);
+	s->leader = s->connected = true;
+	s->read_replica = c->read_replica;
+	s->last_term = raft_last_term(&r->node.raft);
+	s->last_index = raft_last_index(&r->node.raft);
+}
+
+/* What it says of itself; the address it has now, which may differ from the configuration's. */
+static void health_told(const struct raftd *r, const struct peer *p, struct raft_health_server *s)
+{
+	const struct peer_facts *f = &p->hello.self;
+
+	s->node = f->node;
+	s->address = f->address;
+	s->version = f->version;
+	s->read_replica = f->read_replica;
+	s->last_term = f->last_term;
+	s->last_index = f->last_index;
+	s->last_contact_ms = mono_diff_ms(loop_now(r->daemon->loop), p->heard);
+}
+
+static void health_followed(
+	const struct raftd *r, const struct raft_peer *p, struct raft_health_server *s)
+{
+	const struct raft *raft = &r->node.raft;
+	int64_t contact_ms = p->heard.ns ? mono_diff_ms(clock_mono(), p->heard) : -1;
+
+	s->last_contact_ms = contact_ms < -1 ? 0 : contact_ms;
+	s->last_index = p->match;
+	s->last_term = trail_knows(&raft->trail, p->match) ? trail_term(&raft->trail, p->match) : 0;
+}
+
+static void health_member(
+	const struct raftd *r, const struct configuration_server *c, struct health *h)
+{
+	struct raft_health_server *s = health_add(h, &c->id);
+	const struct peer *p = peers_find(&r->peers, &c->id);
+	const struct raft_peer *f = raft_peer_find(&r->node.raft, &c->id);
+
+	s->address = str_of(c->address);
+	s->last_contact_ms = -1;
+	if (uuid_eq(&c->id, &r->node.raft.id)) {
+		health_self(r, s);
+		s->last_contact_ms = 0;
+	} else if (p && p->told) {
+		health_told(r, p, s);
+	}
+	if (f) {
+		health_followed(r, f, s);
+	}
+	s->connected = s->connected || (p && peer_connected(p));
+	s->member = true;
+	s->voter = c->voter;
+}
+
+void raftd_handle_health(
+	struct raftd *r, struct ipc_call *call, const struct raft_health *m UNUSED)
+{
+	const struct raft *raft = &r->node.raft;
+	struct health h = { 0 };
+	struct raft_health_reply reply = {
+		.term = raft->persistent.term,
+		.last_index = raft_last_index(raft),
+		.commit_index = raft->commit_index,
+	};
+	const struct peer *p;
+
+	if (raft->role != RAFT_LEADER) {
+		ipc_refuse(call, ST_NOT_LEADER);
+		return;
+	}
+	for (size_t i = 0; i < raft->configuration.count; i++) {
+		health_member(r, &raft->configuration.servers[i], &h);
+	}
+	list_for_each (p, &r->peers.list, link) {
+		if (!p->member && p->told && peer_connected(p) && h.count < HEALTH_SERVERS_MAX) {
+			struct raft_health_server *s = health_add(&h, &p->id);
+
+			health_told(r, p, s);
+			s->connected = true;
+		}
+	}
+	reply.servers.items = h.servers;
+	reply.servers.count = h.count;
+	IPC_REPLY(call, raft_health, &reply);
+}
+
+/* -------- control -------- */
 
 static void put_number(struct jsonw *w, const char *key, uint64_t v)
 {
@@ -89,26 +246,103 @@ static void put_number(struct jsonw *w, const char *key, uint64_t v)
 	jsonw_u64(w, v);
 }
 
+static void put_text(struct jsonw *w, const char *key, const char *text)
+{
+	jsonw_key(w, str_of(key));
+	jsonw_cstr(w, text);
+}
+
+static void peer_put(const struct raftd *r, const struct peer *p, struct jsonw *w)
+{
+	static const char *const states[] = {
+		[RAFT_PROBE] = "probe",
+		[RAFT_PIPELINE] = "pipeline",
+		[RAFT_SNAPSHOT] = "snapshot",
+	};
+	const struct raft_peer *f = raft_peer_find(&r->node.raft, &p->id);
+	const struct transfer *t = transfer_find(&r->transfers, &p->id);
+	char id[UUID_TEXT_SIZE + 1];
+
+	uuid_text(&p->id, id);
+	jsonw_open(w, '{');
+	put_text(w, "id", id);
+	put_text(w, "address", p->address);
+	jsonw_keyc(w, "node");
+	jsonw_str(w, p->told ? p->hello.self.node : STR(""));
+	jsonw_keyc(w, "member");
+	jsonw_bool(w, p->member);
+	jsonw_keyc(w, "connected");
+	jsonw_bool(w, peer_connected(p));
+	put_number(w, "connects", p->connects);
+	put_number(w, "failures", p->failures);
+	if (f && r->node.raft.role == RAFT_LEADER) {
+		put_text(w, "state", states[f->state]);
+		put_number(w, "next", f->next);
+		put_number(w, "match", f->match);
+		jsonw_keyc(w, "last_contact_ms");
+		jsonw_i64(w, f->heard.ns ? mono_diff_ms(clock_mono(), f->heard) : -1);
+	}
+	if (t) {
+		put_number(w, "snapshot_index", t->index);
+		put_number(w, "snapshot_offset", t->offset);
+		put_number(w, "snapshot_size", t->size);
+	}
+	jsonw_close(w, '}');
+}
+
+static void peers_put(const struct raftd *r, struct jsonw *w)
+{
+	const struct peers_counts *c = &r->peers.counts;
+	const struct peer *p;
+
+	jsonw_keyc(w, "peers");
+	jsonw_open(w, '[');
+	list_for_each (p, &r->peers.list, link) {
+		if (!p->self) {
+			peer_put(r, p, w);
+		}
+	}
+	jsonw_close(w, ']');
+	jsonw_keyc(w, "connections");
+	jsonw_open(w, '{');
+	put_number(w, "accepted", c->accepted);
+	put_number(w, "refused", c->refused);
+	put_number(w, "broken", c->broken);
+	put_number(w, "unknown", c->unknown);
+	put_number(w, "mistaken", c->mistaken);
+	jsonw_close(w, '}');
+}
+
 void raftd_status(struct daemon *d, struct jsonw *w)
 {
 	struct raftd *r = d->self;
 	const struct raft *raft = &r->node.raft;
+	char id[UUID_TEXT_SIZE + 1];
 
-	jsonw_keyc(w, "state");
-	jsonw_cstr(w, raft_role_name(raft->role));
+	uuid_text(&raft->id, id);
+	put_text(w, "id", id);
+	put_text(w, "address", r->address);
+	put_text(w, "state", raft_role_name(raft->role));
+	jsonw_keyc(w, "leader_address");
+	jsonw_str(w, leader_address(r));
 	put_number(w, "term", raft->persistent.term);
-	put_number(w, "last_index", raft->trail.last);
+	put_number(w, "last_index", raft_last_index(raft));
 	put_number(w, "commit_index", raft->commit_index);
+	put_number(w, "durable_index", raft->durable_index);
 	put_number(w, "applied_index", r->applied_index);
 	put_number(w, "first_index", r->node.log->first_index);
 	put_number(w, "snapshot_index", raft->persistent.snapshot_index);
+	put_number(w, "servers", raft->configuration.count);
+	put_number(w, "voters", configuration_voters(&raft->configuration));
 	put_number(w, "log_disk_bytes", log_disk_bytes(r->node.log));
 	put_number(w, "proposals_waiting", r->proposals.count);
-	put_number(w, "reads_waiting", r->reads.count);
+	put_number(w, "proposals_forwarded", r->forwarded.count);
+	put_number(w, "reads_waiting",
+		r->reads[RAFT_READ_LEASE].count + r->reads[RAFT_READ_ROUND].count);
 	put_number(w, "feeds_held", r->feeds_count);
 	put_number(w, "disk_failures", r->node.disk_failures);
-	jsonw_keyc(w, "disk_failure");
-	jsonw_cstr(w, r->node.failure);
+	put_text(w, "disk_failure", r->node.failure);
+	peers_put(r, w);
 }
 
 void raftd_dump(struct daemon *d, struct jsonw *w)
@@ -132,14 +366,4 @@ void raftd_dump(struct daemon *d, struct jsonw *w)
 	jsonw_close(w, ']');
 	put_number(w, "tail_bytes", r->node.log->tail.bytes);
 	put_number(w, "digest", raft_digest(&r->node.raft));
-}
-
-const char *raftd_waits_for(struct daemon *d)
-{
-	const struct raftd *r = d->self;
-
-	if (r->node.raft.role == RAFT_LEADER) {
-		return NULL;
-	}
-	return raft_is_alone(&r->node.raft) ? "disk" : "bootstrap";
 }

@@ -18,7 +18,8 @@ struct raft_page {
 	int64_t last_contact_ns; /* when a leader was last heard of; leader: irrelevant */
 	uint8_t is_leader;
 	uint8_t leader_known;
-	char leader_address[64]; /* "127.0.0.1:8300", NUL-terminated; "" unknown */
+	uint16_t leader_http_port; /* of its httpd for other nodes; 0: unknown */
+	char leader_address[64];   /* "127.0.0.1:8300", NUL-terminated; "" unknown */
 };
 
 /* Written by catalogd in catalogd/page. State environment: catalogd/state.<generation>, naming:

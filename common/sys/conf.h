@@ -14,7 +14,7 @@
 #include "common/base/bind.h"
 
 struct conf_ports {
-	int64_t dns, http, https, grpc, serf_lan, serf_wan, server; /* <= 0: off */
+	int64_t dns, http, https, grpc, serf_lan, serf_wan, server, peer_http; /* <= 0: off */
 };
 
 struct conf_addresses {
@@ -77,6 +77,7 @@ struct conf {
 	bool server, bootstrap, dev_mode, leave_on_terminate, skip_leave_on_interrupt, enable_debug,
 		ui, log_json, enable_syslog, rejoin_after_leave;
 	int64_t bootstrap_expect;
+	bool read_replica; /* a server that asks never to vote */
 	struct str log_file;
 	int64_t log_rotate_bytes, log_rotate_duration_ns, log_rotate_max_files;
 	/* addresses */
@@ -88,6 +89,7 @@ struct conf {
 	struct conf_addresses addresses;
 	struct conf_unix_sockets unix_sockets;
 	struct strs recursors, retry_join, start_join;
+	int64_t retry_interval_ns, retry_max; /* attempts to join; 0: no end */
 	struct str encrypt;
 	bool disable_coordinates;
 	/* raft */

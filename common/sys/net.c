@@ -195,3 +195,27 @@ int net_connect(const struct net_address *a, int type)
 	}
 	return take_fd(&fd);
 }
+
+int net_connect_result(int fd)
+{
+	socklen_t size = sizeof(int);
+	int error = 0;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size)) {
+		return err_errno("getsockopt");
+	}
+	return error ? err_new(-error, "connect") : 0;
+}
+
+void net_alive_limit(int fd, int64_t limit_ms)
+{
+	int limit = (int)limit_ms, one = 1, probes = 3;
+	int interval_s = max_of(1, limit / 1000 / (probes + 1));
+
+	/* A kernel that refuses one of these leaves us with its own, longer limits. */
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &interval_s, sizeof(interval_s));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &limit, sizeof(limit));
+}

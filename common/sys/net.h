@@ -26,6 +26,10 @@ bool net_ip_valid(struct str text, int *family_out);			  /* literal IPv4 or IPv6
 int net_listen(const struct net_address *a, int type, int backlog);
 /* Non-blocking connect under way. fd or -errno. */
 int net_connect(const struct net_address *a, int type);
+int net_connect_result(int fd); /* when it is writable: 0 connected; -errno */
+/* Of a TCP connection: the other side is given up when it has acknowledged nothing for so long, be
+ * there something to send or not. */
+void net_alive_limit(int fd, int64_t limit_ms);
 int net_nonblock(int fd);
 
 #endif

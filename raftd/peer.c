@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The table of the other servers, hellos, and where what is sent goes. Connections are made and
+ * taken away in peer_connect.c.
+ */
+#include "raftd/peer.h"
+
+#include "common/base/err.h"
+
+static void text_copy(char out[RAFT_ADDRESS_SIZE], struct str s)
+{
+	must(s.n < RAFT_ADDRESS_SIZE);
+	memcpy(out, s.p, s.n);
+	out[s.n] = '\0';
+}
+
+/* -------- the table -------- */
+
+static struct peer *peer_add(struct peers *p)
+{
+	struct peer *peer;
+
+	if (p->count == PEERS_MAX) {
+		return NULL;
+	}
+	peer = xcalloc(1, sizeof(*peer));
+	list_add_tail(&p->list, &peer->link);
+	p->count++;
+	return peer;
+}
+
+void peer_link_detach(struct peers *p, struct link *l)
+{
+	struct peer *peer = l->peer;
+
+	if (peer && peer->out == l) {
+		peer->out = NULL;
+	} else {
+		if (peer && peer->in == l) {
+			peer->in = NULL;
+		}
+		p->accepted_count--;
+	}
+	link_free(l);
+}
+
+void peer_del(struct peers *p, struct peer *peer)
+{
+	if (peer->out) {
+		peer_link_detach(p, peer->out);
+	}
+	if (peer->in) {
+		peer_link_detach(p, peer->in);
+	}
+	list_del(&peer->link);
+	p->count--;
+	buf_fini(&peer->words);
+	arena_fini(&peer->arena);
+	free(peer);
+}
+
+struct peer *peers_find(const struct peers *p, const struct uuid *id)
+{
+	struct peer *peer;
+
+	list_for_each (peer, &p->list, link) {
+		if (uuid_eq(&peer->id, id) && !uuid_is_zero(id)) {
+			return peer;
+		}
+	}
+	return NULL;
+}
+
+/* Members have their place, whoever else has come before. Not while frames are handled. */
+static void room_make(struct peers *p)
+{
+	struct peer *peer, *next;
+
+	list_for_each_safe (peer, next, &p->list, link) {
+		if (p->count < PEERS_MAX) {
+			return;
+		}
+		if (!peer->member && !peer->seed) {
+			peer_del(p, peer);
+		}
+	}
+}
+
+static struct peer *peer_of(struct peers *p, const struct uuid *id)
+{
+	struct peer *peer = peers_find(p, id);
+
+	if (!peer) {
+		peer = peer_add(p);
+		if (peer) {
+			peer->id = *id;
+		}
+	}
+	return peer;
+}
+
+/* Another address than before is tried at once. stale: what is connected to the old one is of an
+ * earlier life. */
+static void address_set(struct peer *peer, struct str address, bool stale)
+{
+	if (!str_is(address, peer->address)) {
+		text_copy(peer->address, address);
+		peer->again = (struct mono) { 0 };
+		peer->failures = 0;
+		if (peer->out && stale) {
+			link_break(peer->out, "it has another address");
+		}
+	}
+}
+
+int peers_seed(struct peers *p, struct str address)
+{
+	struct net_address parsed;
+	struct peer *peer;
+
+	if (p->count == PEER_SEEDS_MAX) {
+		return ST_FULL;
+	}
+	if (address.n >= RAFT_ADDRESS_SIZE || net_address_parse(address, -1, &parsed) ||
+		parsed.sa.ss_family == AF_UNIX) {
+		return ST_INVALID;
+	}
+	peer = peer_add(p);
+	peer->seed = true;
+	peer->self = str_eq(address, p->setup.address);
+	text_copy(peer->address, address);
+	return 0;
+}
+
+void peers_configure(struct peers *p, const struct configuration *c)
+{
+	struct peer *peer;
+
+	list_for_each (peer, &p->list, link) {
+		peer->member = false;
+	}
+	for (size_t i = 0; i < c->count; i++) {
+		const struct configuration_server *s = &c->servers[i];
+
+		if (uuid_eq(&s->id, &p->setup.id)) {
+			continue;
+		}
+		room_make(p);
+		peer = peer_of(p, &s->id);
+		must(peer); /* members and seeds are fewer than PEERS_MAX */
+		peer->member = true;
+		if (strcmp(peer->configured, s->address) != 0) {
+			text_copy(peer->configured, str_of(s->address));
+			address_set(peer, str_of(s->address), true);
+		}
+	}
+}
+
+void peers_set_settled(struct peers *p, bool settled)
+{
+	p->settled = settled;
+}
+
+/* -------- hello -------- */
+
+/* Those that this server is in contact with. */
+static void hello_make(struct peers *p, struct peer_hello *h, struct peer_known known[])
+{
+	struct peer *peer;
+
+	*h = (struct peer_hello) { 0 };
+	p->setup.say(p->setup.arg, h);
+	h->magic = PEER_MAGIC;
+	h->version = PEER_VERSION;
+	h->servers.items = known;
+	list_for_each (peer, &p->list, link) {
+		if (peer_connected(peer) && peer->told && h->servers.count < PEER_KNOWN_MAX) {
+			known[h->servers.count++] =
+				(struct peer_known) { peer->id, str_of(peer->address) };
+		}
+	}
+}
+
+void peer_hello_send(struct peers *p, struct peer *peer)
+{
+	int64_t pause_ms = p->settled ? PEER_HELLO_MS : PEER_HELLO_UNSETTLED_MS;
+	struct peer_known known[PEER_KNOWN_MAX];
+	struct peer_hello h;
+
+	hello_make(p, &h, known);
+	PEER_FRAME_PUT(&peer->out->out, peer_hello, &h);
+	peer->hello_at = mono_add_ms(loop_now(p->setup.loop), pause_ms);
+}
+
+void peers_announce(struct peers *p)
+{
+	struct peer *peer;
+
+	list_for_each (peer, &p->list, link) {
+		if (peer->out && peer->out->greeted) {
+			peer->hello_at = (struct mono) { 0 };
+		}
+	}
+}
+
+/* Another server has told of this one. */
+static void acquaint(struct peers *p, const struct uuid *id, struct str address)
+{
+	struct net_address parsed;
+	struct peer *peer;
+
+	if (uuid_is_zero(id) || uuid_eq(id, &p->setup.id) || peers_find(p, id) ||
+		net_address_parse(address, -1, &parsed) || parsed.sa.ss_family == AF_UNIX) {
+		return;
+	}
+	peer = peer_of(p, id);
+	if (peer) {
+		text_copy(peer->address, address);
+	}
+}
+
+static void hello_keep(struct peers *p, struct peer *peer, const struct peer_hello *h)
+{
+	buf_clear(&peer->words);
+	arena_reset(&peer->arena);
+	peer_hello_encode(&peer->words, h);
+	must(peer_hello_decode(buf_str(&peer->words), &peer->arena, &peer->hello) == 0);
+	peer->told = true;
+	peer->heard = loop_now(p->setup.loop);
+	acquaint(p, &h->leader, h->leader_address);
+	for (uint32_t i = 0; i < h->servers.count; i++) {
+		acquaint(p, &h->servers.items[i].id, h->servers.items[i].address);
+	}
+	p->setup.on_hello(p->setup.arg, peer);
+}
+
+/* 0, or why we do not want to hear of each other. */
+static int hello_judge(struct peers *p, const struct peer_hello *h)
+{
+	const char *why;
+
+	if (h->version != PEER_VERSION) {
+		why = "another version of the protocol";
+	} else if (!str_eq(h->self.datacenter, p->setup.datacenter)) {
+		why = "another data centre";
+	} else if (!uuid_eq(&h->self.id, &p->setup.id)) {
+		return 0;
+	} else if (str_eq(h->self.address, p->setup.address)) {
+		return ST_CONFLICT; /* this very server, found through a seed */
+	} else {
+		why = "two servers have the same node id";
+	}
+	p->counts.mistaken++;
+	if (log_allow(&p->limit)) {
+		log_error("peer-refused",
+			"address=" STR_FMT " node=" STR_FMT " version=%u datacenter=" STR_FMT
+			" reason=\"%s\"",
+			STR_ARG(h->self.address), STR_ARG(h->self.node), h->version,
+			STR_ARG(h->self.datacenter), why);
+	}
+	return h->version != PEER_VERSION ? ST_UNSUPPORTED : ST_CONFLICT;
+}
+
+static void malformed(struct peers *p, struct link *l)
+{
+	p->counts.mistaken++;
+	link_break(l, "malformed frame");
+}
+
+static void hello_answer(struct peers *p, struct link *l, int status)
+{
+	struct peer_known known[PEER_KNOWN_MAX];
+	struct peer_hello_reply reply = { .status = (uint8_t)status };
+
+	hello_make(p, &reply.hello, known);
+	PEER_FRAME_PUT(&l->out, peer_hello_reply, &reply);
+}
+
+/* On an accepted connection: this is who is calling. */
+static void caller_is(struct peers *p, struct link *l, struct peer *peer)
+{
+	if (l->peer == peer) {
+		return;
+	}
+	if (peer->in) {
+		link_break(peer->in, "it has called again");
+		peer->in->peer = NULL;
+	}
+	peer->in = l;
+	l->peer = peer;
+	l->greeted = true;
+	if (!peer->out) { /* it is there: no need to wait */
+		peer->again = (struct mono) { 0 };
+	}
+}
+
+static void handle_hello(struct peers *p, struct link *l, const struct peer_hello *h)
+{
+	struct peer *peer;
+	int status;
+
+	if (!peer_hello_sound(h) || (l->peer && !uuid_eq(&l->peer->id, &h->self.id)) ||
+		(l->peer && l->peer->out == l)) {
+		malformed(p, l);
+		return;
+	}
+	status = hello_judge(p, h);
+	peer = status ? NULL : peer_of(p, &h->self.id);
+	if (!peer) {
+		p->counts.refused++;
+		hello_answer(p, l, status ? status : ST_FULL);
+		link_flush(l);
+		link_break(l, "refused");
+		return;
+	}
+	caller_is(p, l, peer);
+	address_set(peer, h->self.address, true);
+	hello_keep(p, peer, h);
+	hello_answer(p, l, 0);
+}
+
+/* A seed has turned out to be a server that is known otherwise. True: this connection is the one
+ * to it from now on. */
+static bool seed_resolve(struct peers *p, struct link *l, const struct uuid *id)
+{
+	struct peer *seed = l->peer, *known = peers_find(p, id);
+
+	if (!known) {
+		seed->id = *id;
+		return true;
+	}
+	if (known->out && !known->out->broken && known->out->greeted) {
+		seed->again = mono_add_ms(loop_now(p->setup.loop), PEER_AGAIN_REFUSED_MS);
+		link_break(l, "connected already");
+		return false;
+	}
+	if (known->out) {
+		link_break(known->out, "found at another address");
+		known->out->peer = NULL;
+		p->accepted_count++; /* as link_detach counts */
+		list_add_tail(&p->accepted, &known->out->list);
+	}
+	seed->out = NULL;
+	seed->again = mono_add_ms(loop_now(p->setup.loop), PEER_AGAIN_REFUSED_MS);
+	known->out = l;
+	l->peer = known;
+	text_copy(known->address, str_of(seed->address));
+	return true;
+}
+
+static void refused(struct peers *p, struct link *l, const struct peer_hello_reply *m)
+{
+	struct peer *peer = l->peer;
+
+	peer->failures = 16;
+	peer->again = mono_add_ms(loop_now(p->setup.loop), PEER_AGAIN_REFUSED_MS);
+	peer->self = peer->self || uuid_eq(&m->hello.self.id, &p->setup.id);
+	if (!peer->self && log_allow(&p->limit)) {
+		log_error("peer-refuses", "address=%s node=" STR_FMT " datacenter=" STR_FMT
+					 " status=%s",
+			peer->address, STR_ARG(m->hello.self.node),
+			STR_ARG(m->hello.self.datacenter), status_name(m->status));
+	}
+	link_break(l, "it refuses");
+}
+
+static void handle_hello_reply(struct peers *p, struct link *l, const struct peer_hello_reply *m)
+{
+	const struct uuid *id = &m->hello.self.id;
+
+	if (!l->peer || l->peer->out != l || !peer_hello_sound(&m->hello)) {
+		malformed(p, l);
+		return;
+	}
+	if (m->status || hello_judge(p, &m->hello)) {
+		refused(p, l, m);
+		return;
+	}
+	if (uuid_is_zero(&l->peer->id)) {
+		if (!seed_resolve(p, l, id)) {
+			return;
+		}
+	} else if (!uuid_eq(&l->peer->id, id)) {
+		p->counts.mistaken++;
+		l->peer->again = mono_add_ms(loop_now(p->setup.loop), PEER_AGAIN_REFUSED_MS);
+		acquaint(p, id, m->hello.self.address);
+		link_break(l, "another server is there");
+		return;
+	}
+	if (!l->greeted) {
+		l->greeted = true;
+		l->peer->failures = 0;
+		l->peer->connects++;
+		log_debug("peer-connected", "address=%s node=" STR_FMT, l->peer->address,
+			STR_ARG(m->hello.self.node));
+	}
+	/* Perhaps it was found at another of its addresses: that works as well. */
+	address_set(l->peer, m->hello.self.address, false);
+	hello_keep(p, l->peer, &m->hello);
+}
+
+void peers_mistake(struct peers *p, struct peer *peer, const char *why)
+{
+	p->counts.mistaken++;
+	if (log_allow(&p->limit)) {
+		log_warning("peer-mistake", "address=%s reason=\"%s\"", peer->address, why);
+	}
+	if (peer->out) {
+		link_break(peer->out, why);
+	}
+	if (peer->in) {
+		link_break(peer->in, why);
+	}
+}
+
+/* -------- frames -------- */
+
+void peers_on_frame(void *arg, struct link *l, const struct peer_frame *f)
+{
+	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
+	struct peers *p = arg;
+	struct peer_hello hello;
+	struct peer_hello_reply reply;
+
+	if (f->number == FRAME_peer_hello) {
+		if (peer_hello_decode(f->payload, &arena, &hello)) {
+			malformed(p, l);
+		} else {
+			handle_hello(p, l, &hello);
+		}
+	} else if (f->number == FRAME_peer_hello_reply) {
+		if (peer_hello_reply_decode(f->payload, &arena, &reply)) {
+			malformed(p, l);
+		} else {
+			handle_hello_reply(p, l, &reply);
+		}
+	} else if (!l->greeted || !l->peer) {
+		p->counts.unknown++;
+		link_break(l, "no hello");
+	} else {
+		p->setup.on_frame(p->setup.arg, l->peer, f);
+	}
+}
+
+bool peer_connected(const struct peer *p)
+{
+	return (p->out && p->out->greeted && !p->out->broken) ||
+	       (p->in && p->in->greeted && !p->in->broken);
+}
+
+struct buf *peers_out(struct peers *p, const struct uuid *to, size_t waiting_max)
+{
+	struct peer *peer = peers_find(p, to);
+	struct link *l;
+
+	if (!peer || !peer_connected(peer)) {
+		return NULL;
+	}
+	l = peer->out && peer->out->greeted && !peer->out->broken ? peer->out : peer->in;
+	return link_waiting(l) <= waiting_max ? &l->out : NULL;
+}
+
+void peers_flush(struct peers *p)
+{
+	struct peer *peer;
+	struct link *l;
+
+	list_for_each (peer, &p->list, link) {
+		if (peer->out) {
+			link_flush(peer->out);
+		}
+	}
+	list_for_each (l, &p->accepted, list) {
+		link_flush(l);
+	}
+}
