@@ -29,8 +29,8 @@ static enum founding_verdict obstacle(const struct founding_server *servers, siz
 	return verdict;
 }
 
-enum founding_verdict founding_judge(struct founding_server *servers, size_t count,
-	struct configuration *out, size_t *seen_out)
+enum founding_verdict founding_judge(
+	struct founding_server *servers, size_t count, struct configuration *out, size_t *seen_out)
 {
 	uint32_t expect = servers[0].expect;
 	struct uuid self = servers[0].id;

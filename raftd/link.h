@@ -19,12 +19,12 @@ enum {
 struct peer;
 
 struct link {
-	struct list list; /* the owner's */
+	struct list list;  /* the owner's */
 	struct peer *peer; /* the owner's: who is at the other end; NULL: not known yet */
 	struct loop_io io;
 	int fd;
 	bool connecting, greeted, broken;
-	const char *why; /* broken */
+	const char *why;   /* broken */
 	struct mono since; /* when it was made */
 	struct buf in, out;
 	size_t out_sent; /* of out */

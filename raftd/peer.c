@@ -356,8 +356,8 @@ static void refused(struct peers *p, struct link *l, const struct peer_hello_rep
 	peer->again = mono_add_ms(loop_now(p->setup.loop), PEER_AGAIN_REFUSED_MS);
 	peer->self = peer->self || uuid_eq(&m->hello.self.id, &p->setup.id);
 	if (!peer->self && log_allow(&p->limit)) {
-		log_error("peer-refuses", "address=%s node=" STR_FMT " datacenter=" STR_FMT
-					 " status=%s",
+		log_error("peer-refuses",
+			"address=%s node=" STR_FMT " datacenter=" STR_FMT " status=%s",
 			peer->address, STR_ARG(m->hello.self.node),
 			STR_ARG(m->hello.self.datacenter), status_name(m->status));
 	}

@@ -34,15 +34,15 @@ enum {
 
 struct peer {
 	struct list link;
-	struct uuid id;			  /* zero: a seed that nobody has answered for yet */
-	char address[RAFT_ADDRESS_SIZE];  /* where it is dialled */
+	struct uuid id;			    /* zero: a seed that nobody has answered for yet */
+	char address[RAFT_ADDRESS_SIZE];    /* where it is dialled */
 	char configured[RAFT_ADDRESS_SIZE]; /* where the configuration says it is */
 	bool member, seed;
 	bool self; /* a seed that is this very server */
 	struct link *out, *in;
-	struct mono again;  /* dialled not before */
+	struct mono again;    /* dialled not before */
 	struct mono hello_at; /* the next hello over out */
-	unsigned failures;  /* in a row */
+	unsigned failures;    /* in a row */
 	uint64_t connects;
 	/* what it said of itself, newest */
 	bool told;

@@ -98,9 +98,9 @@ static bool greeting_over(const struct link *l, struct mono now)
 
 static struct mono greeting_end(const struct link *l)
 {
-	return l->greeted ? MONO_NEVER
-			  : mono_add_ms(l->since, l->connecting ? PEER_CONNECT_MS
-								: PEER_GREETING_MS);
+	return l->greeted
+		       ? MONO_NEVER
+		       : mono_add_ms(l->since, l->connecting ? PEER_CONNECT_MS : PEER_GREETING_MS);
 }
 
 static void link_lost(struct peers *p, struct link *l)
@@ -109,8 +109,10 @@ static void link_lost(struct peers *p, struct link *l)
 	bool greeted = l->greeted, dialled = peer && peer->out == l;
 
 	p->counts.broken++;
-	log_debug("peer-connection", "address=%s dialled=%d reason=\"%s\"",
-		peer ? peer->address : "", dialled, l->why);
+	if (greeted || !peer || peer->failures == 0) { /* else it is told already */
+		log_debug("peer-connection", "address=%s dialled=%d reason=\"%s\"",
+			peer ? peer->address : "", dialled, l->why);
+	}
 	peer_link_detach(p, l);
 	if (!peer) {
 		return;

@@ -105,8 +105,8 @@ static bool facts_sound(const struct peer_facts *f)
 
 bool peer_hello_sound(const struct peer_hello *h)
 {
-	if (h->magic != PEER_MAGIC || !facts_sound(&h->self) ||
-		!address_sound(h->leader_address) || h->servers.count > PEER_KNOWN_MAX) {
+	if (h->magic != PEER_MAGIC || !facts_sound(&h->self) || !address_sound(h->leader_address) ||
+		h->servers.count > PEER_KNOWN_MAX) {
 		return false;
 	}
 	for (uint32_t i = 0; i < h->servers.count; i++) {

@@ -16,9 +16,9 @@ enum {
 	PEER_MAGIC = 0x7273756d, /* "musr" */
 	PEER_VERSION = 1,
 	PEER_FRAME_HEADER = 8,
-	PEER_FRAME_MAX = 9 << 20,      /* body; a command of LOG_BODY_MAX and what is around it */
+	PEER_FRAME_MAX = 9 << 20,	/* body; a command of LOG_BODY_MAX and what is around it */
 	PEER_FRAME_STRANGER_MAX = 8192, /* of who has not said hello yet */
-	PEER_KNOWN_MAX = 16,	       /* servers named in a hello */
+	PEER_KNOWN_MAX = 16,		/* servers named in a hello */
 };
 
 #define TYPE(type) WIRE_DECLARE(type)
@@ -51,12 +51,12 @@ size_t peer_frame_begin(struct buf *out, uint16_t number);
 void peer_frame_end(struct buf *out, size_t begun);
 
 /* Typed:  PEER_FRAME_PUT(out, peer_chunk, &chunk) */
-#define PEER_FRAME_PUT(out, type, message_pointer)                       \
-	do {                                                             \
+#define PEER_FRAME_PUT(out, type, message_pointer)                     \
+	do {                                                           \
 		size_t begun_ = peer_frame_begin((out), FRAME_##type); \
-                                                                         \
-		type##_encode((out), (message_pointer));                 \
-		peer_frame_end((out), begun_);                           \
+                                                                       \
+		type##_encode((out), (message_pointer));               \
+		peer_frame_end((out), begun_);                         \
 	} while (0)
 
 /* A message that the core may see: of a known type, with entries that the log can hold. What is

@@ -104,17 +104,17 @@ static bool frame_message(struct raftd *r, struct peer *p, struct str payload, s
 	return true;
 }
 
-#define FRAME_TAKER(type, handle)                                                      \
-	static bool frame_##type(                                                      \
+#define FRAME_TAKER(type, handle)                                                         \
+	static bool frame_##type(                                                         \
 		struct raftd *r, struct peer *p, struct str payload, struct arena *arena) \
-	{                                                                              \
-		struct type m;                                                         \
-                                                                                       \
-		if (type##_decode(payload, arena, &m)) {                               \
-			return false;                                                  \
-		}                                                                      \
-		handle(r, p, &m);                                                      \
-		return true;                                                           \
+	{                                                                                 \
+		struct type m;                                                            \
+                                                                                          \
+		if (type##_decode(payload, arena, &m)) {                                  \
+			return false;                                                     \
+		}                                                                         \
+		handle(r, p, &m);                                                         \
+		return true;                                                              \
 	}
 FRAME_TAKER(peer_propose, raftd_peer_propose)
 FRAME_TAKER(peer_propose_reply, raftd_peer_propose_reply)
@@ -160,8 +160,7 @@ bool raftd_quorum_send(void *arg, const struct raft_message *m)
 	}
 	PEER_FRAME_PUT(out, raft_message, m);
 	if (m->entries.count) {
-		metrics_add(
-			r->daemon->metrics, METRIC_REPLICATION_LOGS, (double)m->entries.count);
+		metrics_add(r->daemon->metrics, METRIC_REPLICATION_LOGS, (double)m->entries.count);
 	}
 	return true;
 }
@@ -245,10 +244,11 @@ static void found(struct raftd *r)
 		return;
 	}
 	verdict = founding_judge(servers, founders_list(r, servers), &c, &seen);
-	verdict_show(r, verdict, seen);
+	if (verdict != FOUNDING_JOINS || !is_member(r)) {
+		verdict_show(r, verdict, seen);
+	}
 	/* Refused where a vote was given already: that election ends by itself. */
-	if (verdict == FOUNDING_NOW &&
-		memcmp(&c, &r->node.raft.configuration, sizeof(c)) != 0) {
+	if (verdict == FOUNDING_NOW && memcmp(&c, &r->node.raft.configuration, sizeof(c)) != 0) {
 		node_bootstrap(&r->node, clock_mono(), &c);
 	}
 }
@@ -261,7 +261,7 @@ static void changes_show(struct raftd *r)
 	OWN_EMBEDDED(buf_fini) struct buf text = { 0 };
 	char id[UUID_TEXT_SIZE + 1];
 
-	if (r->configuration_changed) {
+	if (r->configuration_changed && c->count) {
 		for (size_t i = 0; i < c->count; i++) {
 			buf_printf(&text, "%s%s%s", i ? "," : "", c->servers[i].address,
 				c->servers[i].voter ? "" : "(non-voter)");
@@ -300,27 +300,21 @@ void raftd_quorum_turn(struct raftd *r)
 
 /* -------- the beginning -------- */
 
-/* "10.0.0.1", "10.0.0.1:8300", "[::1]:8300". The port of gossip means this server's port there: that
- * is what Consul's configurations have. */
+/* "10.0.0.1", "10.0.0.1:8300", "[::1]:8300". The port of gossip means that of servers there, for
+ * configurations made for Consul. */
 static int seed_address(const struct conf *c, struct str text, struct buf *out)
 {
+	OWN_EMBEDDED(buf_fini) struct buf gossip = { 0 };
 	struct net_address a;
-	struct buf *shown = out;
-	struct str ip;
 
 	if (net_address_parse(text, (int)c->ports.server, &a) || a.sa.ss_family == AF_UNIX) {
 		return ST_INVALID;
 	}
-	net_address_render(&a, shown);
-	ip = buf_str(shown);
-	if (c->ports.serf_lan > 0) {
-		OWN_EMBEDDED(buf_fini) struct buf gossip = { 0 };
-
-		buf_printf(&gossip, ":%d", (int)c->ports.serf_lan);
-		if (str_ends(ip, buf_str(&gossip))) {
-			shown->n -= gossip.n;
-			buf_printf(shown, ":%d", (int)c->ports.server);
-		}
+	net_address_render(&a, out);
+	buf_printf(&gossip, ":%d", (int)c->ports.serf_lan);
+	if (str_ends(buf_str(out), buf_str(&gossip))) {
+		out->n -= gossip.n;
+		buf_printf(out, ":%d", (int)c->ports.server);
 	}
 	return 0;
 }
@@ -349,8 +343,8 @@ void raftd_quorum_open(struct raftd *r)
 		.id = r->node.raft.id,
 		.address = str_of(r->address),
 		.datacenter = c->datacenter,
-		.again_max_ms = min_of(max_of(c->retry_interval_ns / NS_PER_MS,
-					      (int64_t)PEER_AGAIN_FIRST_MS),
+		.again_max_ms = min_of(
+			max_of(c->retry_interval_ns / NS_PER_MS, (int64_t)PEER_AGAIN_FIRST_MS),
 			(int64_t)PEER_AGAIN_MAX_MS),
 		.seed_failures_max = c->retry_max,
 		.say = say,

@@ -11,8 +11,8 @@
  *     recovery.c    peers.json
  *
  * The order of one turn of the loop: requests and messages are taken in (proposals go into the
- * log's memory), then advance(): what is to be sent leaves, one sync for all that was appended, then
- * replies, the feed and what the sync allows to be sent, all at the end of the same turn.
+ * log's memory), then advance(): what is to be sent leaves, one sync for all that was appended,
+ * then replies, the feed and what the sync allows to be sent, all at the end of the same turn.
  */
 #ifndef MUSTER_RAFTD_RAFTD_H
 #define MUSTER_RAFTD_RAFTD_H
@@ -29,9 +29,9 @@
 enum {
 	FEEDS_MAX = 16, /* held feed calls; more are refused with ST_FULL */
 	FEED_BYTES_MAX = 4 << 20,
-	PROPOSALS_MAX = 65536,		/* that wait to be committed, from everywhere */
-	READS_WAITING_MAX = 65536,	/* of each kind */
-	APPEND_WAITING_MAX = 4 << 20,	/* bytes for one server; more entries are not offered */
+	PROPOSALS_MAX = 65536,	       /* that wait to be committed, from everywhere */
+	READS_WAITING_MAX = 65536,     /* of each kind */
+	APPEND_WAITING_MAX = 4 << 20,  /* bytes for one server; more entries are not offered */
 	FORWARD_WAITING_MAX = 8 << 20, /* the same for commands on their way to the leader */
 	PREPARE_EVERY_MS = 20,
 	PREPARE_RETRY_MS = 5000,
@@ -106,7 +106,7 @@ struct raftd {
 	uint64_t read_tag[RAFT_READ_KINDS];
 	bool reads_due[RAFT_READ_KINDS]; /* there are some with the next tag: asked at the end of
 					    the turn */
-	struct ipc_call *transfer; /* waits for another leader */
+	struct ipc_call *transfer;	 /* waits for another leader */
 
 	/* what the node has told and the end of the turn carries out */
 	bool role_changed, leader_changed, configuration_changed, told;

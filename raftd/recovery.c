@@ -25,7 +25,8 @@ struct recovery_row {
 static const struct bind_field fields[] = {
 	{ .name = "id", .type = BIND_STR, .offset = offsetof(struct recovery_row, id) },
 	{ .name = "address", .type = BIND_STR, .offset = offsetof(struct recovery_row, address) },
-	{ .name = "non_voter", .type = BIND_BOOL,
+	{ .name = "non_voter",
+		.type = BIND_BOOL,
 		.offset = offsetof(struct recovery_row, non_voter) },
 };
 static const struct bind_object object = {
@@ -66,8 +67,8 @@ static int row_take(const struct recovery_row *row, struct configuration *c, str
 		return ST_INVALID;
 	}
 	if (uuid_parse(row->id, &id) || configuration_find(c, &id)) {
-		buf_printf(why, "id \"" STR_FMT "\" is no node id, or there twice",
-			STR_ARG(row->id));
+		buf_printf(
+			why, "id \"" STR_FMT "\" is no node id, or there twice", STR_ARG(row->id));
 		return ST_INVALID;
 	}
 	if (row->address.n >= RAFT_ADDRESS_SIZE || net_address_parse(row->address, -1, &address)) {

@@ -29,9 +29,11 @@ static void reads_end(
 		if (status) {
 			ipc_refuse(w.call, status);
 		} else if (kind == RAFT_READ_LEASE) {
-			IPC_REPLY(w.call, raft_read_lease, &((struct raft_read_lease_reply) { index }));
+			IPC_REPLY(w.call, raft_read_lease,
+				&((struct raft_read_lease_reply) { index }));
 		} else {
-			IPC_REPLY(w.call, raft_read_index, &((struct raft_read_index_reply) { index }));
+			IPC_REPLY(w.call, raft_read_index,
+				&((struct raft_read_index_reply) { index }));
 		}
 	}
 }
@@ -217,8 +219,8 @@ static void transfer_look(struct raftd *r)
 
 static void drain_look(struct raftd *r)
 {
-	bool handed_over = r->node.raft.role != RAFT_LEADER ||
-			   uuid_is_zero(&r->node.raft.transfer_to);
+	bool handed_over =
+		r->node.raft.role != RAFT_LEADER || uuid_is_zero(&r->node.raft.transfer_to);
 
 	if (r->stopping && handed_over && r->proposals.count == 0 && r->forwarded.count == 0) {
 		daemon_drained(r->daemon);
@@ -370,8 +372,8 @@ static int listen_open(struct raftd *r)
 static int node_open(struct raftd *r, struct buf *why)
 {
 	const struct conf *c = r->daemon->conf;
-	int64_t election_ms = max_of(ELECTION_MIN_MS,
-		ELECTION_UNIT_MS * c->performance.raft_multiplier);
+	int64_t election_ms =
+		max_of(ELECTION_MIN_MS, ELECTION_UNIT_MS * c->performance.raft_multiplier);
 	struct node_options options = {
 		.disk = r->disk,
 		.raft = { .address = r->address,
@@ -459,8 +461,8 @@ static int endpoints_open(struct raftd *r)
 			&r->write_server);
 	}
 	if (status == 0) {
-		status = ipc_server_new(loop, "raftd/read", ROLE_READ, rows, ARRAY_SIZE(rows), r,
-			&r->read_server);
+		status = ipc_server_new(
+			loop, "raftd/read", ROLE_READ, rows, ARRAY_SIZE(rows), r, &r->read_server);
 	}
 	return status;
 }
@@ -504,8 +506,8 @@ void raftd_drain(struct daemon *d)
 		node_transfer(&r->node, clock_mono(), &whoever) == 0) {
 		log_notice("leadership", "reason=\"stopping: handed over\"%s", "");
 	}
-	loop_timer_in(&r->drain_limit,
-		max_of(r->node.options.raft.election_ms, (int64_t)DRAIN_HELD_MS));
+	loop_timer_in(
+		&r->drain_limit, max_of(r->node.options.raft.election_ms, (int64_t)DRAIN_HELD_MS));
 	drain_look(r);
 }
 

@@ -59,8 +59,8 @@ static void read_ask(struct raftd *r, const struct transfer_action *a)
 		if (!c->pending) {
 			c->raftd = r;
 			c->number = a->number;
-			c->pending = IPC_CALL(
-				r->catalogd, snapshot_read, &m, CATALOGD_MS, on_read, c);
+			c->pending =
+				IPC_CALL(r->catalogd, snapshot_read, &m, CATALOGD_MS, on_read, c);
 			return;
 		}
 	}
@@ -124,8 +124,8 @@ void raftd_snapshot_lost(struct raftd *r, const struct peer *p)
 
 void raftd_peer_chunk_reply(struct raftd *r, struct peer *p, const struct peer_chunk_reply *m)
 {
-	transfer_reply(&r->transfers, clock_mono(), &p->id, m->index, m->status, m->wanted,
-		m->installed);
+	transfer_reply(
+		&r->transfers, clock_mono(), &p->id, m->index, m->status, m->wanted, m->installed);
 }
 
 /* -------- to here -------- */
@@ -218,8 +218,7 @@ void raftd_peer_chunk(struct raftd *r, struct peer *p, const struct peer_chunk *
 	buf_put_str(&in->configuration, m->configuration);
 	in->snapshot = (struct raft_snapshot) { m->index, m->term, m->configuration_index,
 		buf_str(&in->configuration) };
-	in->pending =
-		IPC_CALL(r->catalogd, snapshot_write, &call, CATALOGD_MS, on_written, r);
+	in->pending = IPC_CALL(r->catalogd, snapshot_write, &call, CATALOGD_MS, on_written, r);
 	metrics_add(r->daemon->metrics, METRIC_RPC_SNAPSHOT,
 		(double)mono_diff_ns(clock_mono(), now) / NS_PER_MS);
 }

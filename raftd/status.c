@@ -206,8 +206,7 @@ static void health_member(
 	s->voter = c->voter;
 }
 
-void raftd_handle_health(
-	struct raftd *r, struct ipc_call *call, const struct raft_health *m UNUSED)
+void raftd_handle_health(struct raftd *r, struct ipc_call *call, const struct raft_health *m UNUSED)
 {
 	const struct raft *raft = &r->node.raft;
 	struct health h = { 0 };
@@ -298,7 +297,8 @@ static void peers_put(const struct raftd *r, struct jsonw *w)
 	jsonw_keyc(w, "peers");
 	jsonw_open(w, '[');
 	list_for_each (p, &r->peers.list, link) {
-		if (!p->self) {
+		/* an address that has turned out to be a server is shown as that one */
+		if (!uuid_is_zero(&p->id) || (!p->self && !r->peers.settled)) {
 			peer_put(r, p, w);
 		}
 	}

@@ -28,10 +28,10 @@ enum {
 };
 
 enum transfer_state {
-	TRANSFER_WAITS,	  /* for others to end */
-	TRANSFER_READS,	  /* asks catalogd, or is about to */
-	TRANSFER_SENDS,	  /* waits for the server's reply */
-	TRANSFER_FAILED,  /* pauses */
+	TRANSFER_WAITS,	 /* for others to end */
+	TRANSFER_READS,	 /* asks catalogd, or is about to */
+	TRANSFER_SENDS,	 /* waits for the server's reply */
+	TRANSFER_FAILED, /* pauses */
 	TRANSFER_DONE,
 };
 
@@ -42,7 +42,7 @@ struct transfer {
 	uint64_t index, term, configuration_index;
 	struct buf configuration;
 	uint64_t size, offset; /* size 0: not known yet */
-	uint64_t number;	/* of the question to catalogd, so that late answers show */
+	uint64_t number;       /* of the question to catalogd, so that late answers show */
 	struct mono until;
 	uint64_t chunks;
 	unsigned stalls;
@@ -56,7 +56,7 @@ struct transfers {
 
 enum transfer_action_type {
 	TRANSFER_NONE,
-	TRANSFER_READ,	 /* ask catalogd for bytes_max bytes at offset; transfer_bytes with number */
+	TRANSFER_READ, /* ask catalogd for bytes_max bytes at offset; transfer_bytes with number */
 	TRANSFER_FINISH, /* tell the core: index, 0 where it failed; the place is free then */
 };
 
