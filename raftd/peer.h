@@ -24,7 +24,6 @@ enum {
 	PEER_SEEDS_MAX = 32,
 	PEER_ACCEPTED_MAX = 128, /* connections; beyond that new ones are closed */
 	PEER_CONNECT_MS = 2000,
-	PEER_GREETING_MS = 5000, /* from the connection to the end of the first hello */
 	PEER_AGAIN_FIRST_MS = 10,
 	PEER_AGAIN_MAX_MS = 1000,
 	PEER_AGAIN_REFUSED_MS = 5000, /* who does not want us */
@@ -61,6 +60,7 @@ struct peers_setup {
 	struct uuid id;
 	struct str address, datacenter;
 	int64_t again_max_ms;
+	int64_t greeting_ms;	   /* from the connection to the end of the first hello */
 	int64_t seed_failures_max; /* then a seed is given up; 0: never */
 	/* What this server says in a hello, except for servers; borrowed. */
 	void (*say)(void *arg, struct peer_hello *out);

@@ -89,18 +89,17 @@ static void dial(struct peers *p, struct peer *peer)
 	peer_hello_send(p, peer);
 }
 
-static bool greeting_over(const struct link *l, struct mono now)
+static struct mono greeting_end(const struct peers *p, const struct link *l)
 {
-	int64_t limit_ms = l->connecting ? PEER_CONNECT_MS : PEER_GREETING_MS;
-
-	return !l->greeted && mono_diff_ms(now, l->since) >= limit_ms;
+	if (l->greeted) {
+		return MONO_NEVER;
+	}
+	return mono_add_ms(l->since, l->connecting ? PEER_CONNECT_MS : p->setup.greeting_ms);
 }
 
-static struct mono greeting_end(const struct link *l)
+static bool greeting_over(const struct peers *p, const struct link *l, struct mono now)
 {
-	return l->greeted
-		       ? MONO_NEVER
-		       : mono_add_ms(l->since, l->connecting ? PEER_CONNECT_MS : PEER_GREETING_MS);
+	return !mono_before(now, greeting_end(p, l));
 }
 
 static void link_lost(struct peers *p, struct link *l)
@@ -147,7 +146,7 @@ static struct mono peer_turn(struct peers *p, struct peer *peer, struct mono now
 		return peer->again;
 	}
 	if (!peer->out->greeted) {
-		return greeting_end(peer->out);
+		return greeting_end(p, peer->out);
 	}
 	if (!mono_before(now, peer->hello_at)) {
 		peer_hello_send(p, peer);
@@ -161,7 +160,7 @@ static void broken_take_away(struct peers *p, struct mono now)
 	struct link *l, *next;
 
 	list_for_each_safe (l, next, &p->accepted, list) {
-		if (greeting_over(l, now)) {
+		if (greeting_over(p, l, now)) {
 			link_break(l, "no hello in time");
 		}
 		if (l->broken) {
@@ -169,7 +168,7 @@ static void broken_take_away(struct peers *p, struct mono now)
 		}
 	}
 	list_for_each_safe (peer, next_peer, &p->list, link) {
-		if (peer->out && greeting_over(peer->out, now)) {
+		if (peer->out && greeting_over(p, peer->out, now)) {
 			link_break(peer->out, "no answer in time");
 		}
 		if (peer->out && peer->out->broken) {
@@ -192,7 +191,7 @@ void peers_settle(struct peers *p)
 		deadline = mono_min(deadline, peer_turn(p, peer, now));
 	}
 	list_for_each (l, &p->accepted, list) {
-		deadline = mono_min(deadline, greeting_end(l));
+		deadline = mono_min(deadline, greeting_end(p, l));
 	}
 	peers_flush(p);
 	loop_timer_at(&p->timer, deadline);

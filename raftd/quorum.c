@@ -9,6 +9,8 @@
 #include "raftd/raftd.h"
 #include "version.h"
 
+enum { GREETING_MIN_MS = 100 };
+
 bool raftd_has_log(const struct raftd *r)
 {
 	return r->node.raft.trail.last > 0 || r->node.raft.persistent.snapshot_index > 0;
@@ -283,6 +285,8 @@ void raftd_quorum_turn(struct raftd *r)
 	changes_show(r);
 	if (r->configuration_changed) {
 		peers_configure(&r->peers, &r->node.raft.configuration);
+		metrics_set(
+			r->daemon->metrics, METRIC_PEERS, (double)r->node.raft.configuration.count);
 	}
 	if (r->told || r->leader_changed) {
 		r->told = false;
@@ -346,6 +350,8 @@ void raftd_quorum_open(struct raftd *r)
 		.again_max_ms = min_of(
 			max_of(c->retry_interval_ns / NS_PER_MS, (int64_t)PEER_AGAIN_FIRST_MS),
 			(int64_t)PEER_AGAIN_MAX_MS),
+		.greeting_ms = max_of(
+			c->limits.rpc_handshake_timeout_ns / NS_PER_MS, (int64_t)GREETING_MIN_MS),
 		.seed_failures_max = c->retry_max,
 		.say = say,
 		.on_hello = on_hello,

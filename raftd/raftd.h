@@ -179,6 +179,7 @@ void raftd_dump(struct daemon *d, struct jsonw *w);
 void raftd_handle_configuration(
 	struct raftd *r, struct ipc_call *call, const struct raft_configuration *m);
 void raftd_handle_health(struct raftd *r, struct ipc_call *call, const struct raft_health *m);
+void raftd_contact_measure(struct raftd *r); /* a metric, now and then */
 void raftd_publish(struct raftd *r); /* the page, when it differs from what is shown */
 
 #endif

@@ -252,6 +252,7 @@ static void on_wake(void *arg)
 {
 	struct raftd *r = arg;
 
+	raftd_contact_measure(r);
 	node_tick(&r->node, clock_mono());
 }
 

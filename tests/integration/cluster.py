@@ -82,6 +82,11 @@ class Cluster:
         wait_until(settled, limit_s, "all servers equal")
         return self.leader()
 
+    def wait_caught_up(self, server, limit_s=30):
+        """server has committed what the leader has now, whatever else is being written."""
+        index = self.wait_leader().raft()["commit_index"]
+        wait_until(lambda: server.raft().get("commit_index", 0) >= index, limit_s, server.name + " catches up")
+
     def followers(self):
         leader = self.wait_leader()
         return [s for s in self.up if s is not leader]
