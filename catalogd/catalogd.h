@@ -12,7 +12,9 @@
 
 #include <limits.h>
 
+#include "catalogd/core/autopilot.h"
 #include "catalogd/core/core.h"
+#include "catalogd/wheel.h"
 #include "common/base/list.h"
 #include "common/base/map.h"
 #include "common/msg/message.h"
@@ -25,12 +27,14 @@
 struct catalogd;
 
 enum {
-	PROPOSALS_MAX = 8192, /* waiting for their result at once */
+	PROPOSALS_MAX = 8192,		 /* waiting for their result at once */
+	PROPOSALS_BYTES_MAX = 256 << 20, /* of their commands */
+	PROPOSE_ATTEMPTS = 2, /* a silent raftd is asked so often in performance.rpc_hold_timeout */
 	WATCHERS_MAX = 64,
 	BARRIERS_MAX = 8192,
+	BARRIER_SILENCE_MS = 2000,  /* then raftd is asked again */
 	FEED_BYTES_MAX = 256 << 10, /* commands of one transaction of the environment */
 	FEED_WAIT_MS = 10000,
-	PROPOSE_TIMEOUT_MS = 30000,
 	CHANGES_BYTES_MAX = 512 << 10, /* of the newer half of what watchers can look back at */
 	SNAPSHOTS_KEPT = 2,
 	RESTORE_CHUNK_MAX = 512 << 10,
@@ -79,6 +83,8 @@ int stores_renew(struct stores *s);
 void stores_close(struct stores *s, bool clean); /* clean: synced and marked as whole */
 /* The newest snapshot's index, 0 for none. */
 uint64_t stores_snapshot_newest(const struct stores *s);
+/* The one at *index, or the newest for 0. */
+bool stores_snapshot_find(const struct stores *s, uint64_t *index, uint64_t *term_out);
 void stores_snapshots_prune(const struct stores *s, size_t keep);
 void stores_path(const struct stores *s, char out[PATH_MAX], const char *format, ...)
 	PRINTF_LIKE(3, 4);
@@ -109,11 +115,12 @@ bool worker_busy(struct worker *w); /* a job is running, waiting, or not yet don
 struct feed {
 	struct ipc_pending *pending;
 	struct loop_timer again;
-	struct loop_timer late;	  /* large services that wait for being derived */
+	struct loop_timer late;	 /* large services that wait for being derived */
 	struct mono large_after; /* until when they wait */
 	uint64_t applied, term;
 	uint64_t commit_index;	 /* as raftd last said */
 	uint64_t since_snapshot; /* commands applied since the newest one */
+	bool confirming;	 /* how far the log goes is being asked of the leader */
 };
 
 void feed_start(struct catalogd *c);
@@ -128,6 +135,9 @@ typedef void (*propose_fn)(void *arg, int status, const struct result *result);
 struct proposals {
 	struct map by_id;
 	struct list applied;
+	struct list waiting; /* for somebody who leads */
+	struct loop_timer again;
+	size_t bytes;
 	uint64_t refused;
 };
 
@@ -135,6 +145,17 @@ void handle_propose(struct catalogd *c, struct ipc_call *call, const struct cata
 /* A command of our own. on_done (may be NULL) runs once, unless the daemon ends before. id zero: a
  * fresh one. */
 void propose(struct catalogd *c, uint16_t type, struct str payload, propose_fn on_done, void *arg);
+/* The same for what only the leader does: void when it is applied in another term than that of
+ * leader_here. */
+void propose_as_leader(
+	struct catalogd *c, uint16_t type, struct str payload, propose_fn on_done, void *arg);
+#define PROPOSE_AS_LEADER(c, type, cmd_pointer, on_done, arg)                                 \
+	do {                                                                                  \
+		OWN_EMBEDDED(buf_fini) struct buf payload_ = { 0 };                           \
+                                                                                              \
+		type##_encode(&payload_, (cmd_pointer));                                      \
+		propose_as_leader((c), COMMAND_##type, buf_str(&payload_), (on_done), (arg)); \
+	} while (0)
 #define PROPOSE(c, type, cmd_pointer, on_done, arg)                                 \
 	do {                                                                        \
 		OWN_EMBEDDED(buf_fini) struct buf payload_ = { 0 };                 \
@@ -146,6 +167,8 @@ void propose(struct catalogd *c, uint16_t type, struct str payload, propose_fn o
  * commit. */
 void proposals_applied(struct catalogd *c, const struct catalog_outcome *outcome);
 void proposals_flush(struct catalogd *c);
+/* The state has moved on without the feed: what became of ours is looked up in it. */
+void proposals_state_opened(struct catalogd *c, struct kv_txn *t);
 void proposals_init(struct catalogd *c);
 void proposals_fini(struct catalogd *c);
 
@@ -172,37 +195,84 @@ void handle_watch(struct catalogd *c, struct ipc_call *call, const struct catalo
 
 /* ---- barrier.c ---- */
 
+enum barrier_kind {
+	BARRIER_INDEX, /* the leader asks its quorum whether it still leads */
+	BARRIER_LEASE, /* its lease is good enough */
+	BARRIER_KINDS_COUNT
+};
+
 struct barriers {
-	struct list waiting;
+	struct list rounds;
+	struct list fresh[BARRIER_KINDS_COUNT]; /* since the beginning of this turn */
+	struct list again[BARRIER_KINDS_COUNT]; /* nobody led when they asked */
+	struct loop_timer timer;
+	struct loop_flush flush;
 	size_t count;
 };
+
+/* on_done once: 0 when everything is applied that was committed when this was called;
+ * ST_NOT_LEADER after performance.rpc_hold_timeout without a leader; ST_CLOSED: the daemon ends. */
+typedef void (*barrier_fn)(void *arg, int status);
+void barrier_wait(struct catalogd *c, enum barrier_kind kind, barrier_fn on_done, void *arg);
 
 void barriers_init(struct catalogd *c);
 void barriers_fini(struct catalogd *c);
 void barriers_advance(struct catalogd *c);
 void handle_barrier(struct catalogd *c, struct ipc_call *call, const struct catalog_barrier *m);
+void handle_barrier_lease(
+	struct catalogd *c, struct ipc_call *call, const struct catalog_barrier_lease *m);
 
-/* ---- leader.c: what only the leader does by itself ---- */
+/* ---- leader.c: when the leader's duties run; ttl.c and delay.c: what has its time ---- */
 
-enum { TTL_SLOTS = 1024, TTL_TICK_MS = 100, REAP_SAMPLES = 32 };
+enum { REAP_SAMPLES = 32 };
 
 struct leader {
+	uint64_t term; /* of the leadership whose duties run; 0: none */
+	struct loop_timer look_timer, reap_timer;
 	struct map sessions; /* those with a TTL */
-	struct list slots[TTL_SLOTS];
-	struct loop_timer ttl_timer, reap_timer;
-	uint64_t tick;
+	struct wheel ttl_wheel;
+	struct map delays; /* by key */
+	struct wheel delay_wheel;
 	uint64_t samples[REAP_SAMPLES]; /* the applied index, every 30 s */
 	size_t samples_count;
-	uint64_t reaped;
 };
 
 void leader_init(struct catalogd *c);
 void leader_start(struct catalogd *c);
 void leader_fini(struct catalogd *c);
-void leader_session_changed(struct catalogd *c, struct kv_txn *t, struct str id);
-void leader_sessions_load(struct catalogd *c);
-bool leader_here(struct catalogd *c);
+void leader_look(struct catalogd *c); /* has a leadership begun or ended? */
+void leader_state_opened(struct catalogd *c);
+bool leader_here(struct catalogd *c); /* leads for certain, and its duties run */
+/* The same, and everything is applied that anybody can have been told of. */
+bool leader_knows_all(struct catalogd *c);
+
+void ttl_init(struct catalogd *c);
+void ttl_fini(struct catalogd *c);
+void ttl_load(struct catalogd *c); /* all of them, from now on */
+void ttl_session_changed(struct catalogd *c, struct kv_txn *t, struct str id);
 void handle_session_renew(struct catalogd *c, struct ipc_call *call, const struct session_renew *m);
+
+void delays_init(struct catalogd *c);
+void delays_fini(struct catalogd *c);
+void delays_load(struct catalogd *c);
+void delays_key_changed(struct catalogd *c, struct kv_txn *t, struct str key);
+
+/* ---- autopilot.c: the leader looks after the quorum ---- */
+
+struct autopilot_shell {
+	struct autopilot core;
+	struct loop_timer timer;
+	struct list looks; /* questions to raftd that are under way */
+	bool changing;	   /* a change of the quorum is under way */
+};
+
+void autopilot_init(struct catalogd *c);
+void autopilot_begin(struct catalogd *c); /* of a leadership */
+void autopilot_fini(struct catalogd *c);
+void handle_autopilot_health(
+	struct catalogd *c, struct ipc_call *call, const struct autopilot_health *m);
+void handle_autopilot_configuration(
+	struct catalogd *c, struct ipc_call *call, const struct autopilot_configuration *m);
 
 /* ---- member.c: members of the pool become nodes of the catalogue ---- */
 
@@ -229,8 +299,44 @@ struct snapshots {
 	struct mono last_done;
 };
 
+/* Begins one unless one is being taken. */
+void snapshot_now(struct catalogd *c);
+/* Whose state is in this directory? Opens it: for the worker. ST_CORRUPT, -errno */
+int snapshot_identify(const char *directory, uint64_t *index_out, uint64_t *term_out);
 void snapshots_start(struct catalogd *c);
 void snapshots_fini(struct catalogd *c);
+
+/* ---- transfer.c: snapshots from and for other servers ---- */
+
+enum { TRANSFER_CHUNK_MAX = 512 << 10, OUTGOING_IDLE_MS = 60000 };
+
+struct outgoing {
+	uint64_t index, term; /* index 0: none */
+	uint64_t data_size, sums_size;
+	int data_fd, sums_fd;
+	struct mono used;
+};
+
+struct incoming {
+	uint64_t index, term; /* index 0: none */
+	uint64_t size, have;
+	int fd;
+	bool checking; /* by the worker */
+};
+
+struct transfers {
+	struct outgoing out;
+	struct incoming in;
+	struct list readers, writers; /* calls that wait for the worker */
+};
+
+void transfers_init(struct catalogd *c);
+void transfers_fini(struct catalogd *c);
+void transfers_snapshot_done(struct catalogd *c); /* one was taken, or could not be */
+void transfers_tidy(struct catalogd *c);	  /* lets go of what nobody reads any more */
+void handle_snapshot_read(struct catalogd *c, struct ipc_call *call, const struct snapshot_read *m);
+void handle_snapshot_write(
+	struct catalogd *c, struct ipc_call *call, const struct snapshot_write *m);
 
 /* ---- archive.c, restore.c: for people ---- */
 
@@ -271,6 +377,8 @@ struct catalogd {
 	struct leader leader;
 	struct membership membership;
 	struct snapshots snapshots;
+	struct transfers transfers;
+	struct autopilot_shell autopilot;
 	struct list archives;
 	struct restore *restore; /* the one that is running, if any */
 };

@@ -40,7 +40,12 @@ void feed_state_opened(struct catalogd *c)
 	}
 	kv_abort(state);
 	watches_reset(c);
-	leader_sessions_load(c);
+	leader_state_opened(c);
+	state = db_read(c->stores.state);
+	if (state) {
+		proposals_state_opened(c, state);
+		kv_abort(state);
+	}
 }
 
 /* Sessions that came, changed or went; nodes that the leader may have to put right. */
@@ -50,7 +55,9 @@ static void follow_changes(struct catalogd *c, const struct catalog_change *chan
 
 	for (size_t i = 0; i < count && t; i++) {
 		if (changes[i].kind == THING_SESSION) {
-			leader_session_changed(c, t, changes[i].name);
+			ttl_session_changed(c, t, changes[i].name);
+		} else if (changes[i].kind == THING_KV) {
+			delays_key_changed(c, t, changes[i].name);
 		} else if (changes[i].kind == THING_NODE || changes[i].kind == THING_NODE_CHECKS) {
 			membership_changed(c, changes[i].name);
 		}
@@ -112,7 +119,8 @@ static void applied(struct catalogd *c)
 		c->shown.restore_count++;
 		catalogd_page(c);
 		watches_reset(c);
-		leader_sessions_load(c);
+		ttl_load(c);
+		delays_load(c);
 	} else {
 		watches_add(c, c->feed.applied, changes, count);
 		follow_changes(c, changes, count);
@@ -175,20 +183,29 @@ static void begin_from_snapshot(struct catalogd *c, uint64_t first_index)
 	feed_state_opened(c);
 }
 
-/* Only a server that knows of a leader can know how far the log goes. */
-static void ready_if_caught_up(struct catalogd *c)
+static void on_confirmed(void *arg, int status)
 {
-	struct raft_page page;
+	struct catalogd *c = arg;
 
-	if (c->shown.ready || !page_read(c->raft_page, &page) || !page.leader_known ||
-		c->feed.applied < max_of(page.commit_index, c->feed.commit_index)) {
-		return;
+	c->feed.confirming = false;
+	if (status || c->shown.ready) {
+		return; /* the next answer of the feed asks again */
 	}
 	c->shown.ready = 1;
 	catalogd_page(c);
-	membership_now(c);
+	leader_look(c);
 	log_notice("state-ready", "applied=%" PRIu64 " generation=%" PRIu64, c->feed.applied,
 		c->stores.generation);
+}
+
+/* How far the log goes only a leader knows: what was committed when it was asked after our start
+ * must be applied here. */
+static void ready_if_caught_up(struct catalogd *c)
+{
+	if (!c->shown.ready && !c->feed.confirming) {
+		c->feed.confirming = true;
+		barrier_wait(c, BARRIER_LEASE, on_confirmed, c);
+	}
 }
 
 static void on_feed(void *arg, int status, struct str payload)

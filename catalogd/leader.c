@@ -1,223 +1,77 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The leader's clock: session TTLs and the reaping of tombstones. Every server keeps the TTLs, so
- * that a new leader has them at once; only the leader acts. A session that was not renewed ends 1.0
- * to 1.2 TTL after its last renewal.
+ * The leader's duties and when they run: a leadership begins here when raftd's page says that this
+ * server leads in a new term and the state has caught up with what was committed before; then all
+ * duties begin anew. It ends the moment the page says so or the lease is over. What duties propose
+ * carries the term (propose_as_leader), so that nothing of it counts once another leads.
+ *
+ * Also the reaping of tombstones.
  */
 #include <inttypes.h>
 
 #include "catalogd/catalogd.h"
 
-enum { REAP_EVERY_MS = 30000, TOMBSTONE_TTL_MS = 15 * 60 * 1000, EXPIRE_AGAIN_MS = 2000 };
+enum { REAP_EVERY_MS = 30000, TOMBSTONE_TTL_MS = 15 * 60 * 1000, LOOK_EVERY_MS = 50 };
 
-struct ttl_session {
-	struct map_node node; /* by id */
-	struct uuid id;
-	struct list link; /* in its slot */
-	struct mono deadline;
-	int64_t ttl_ms;
-};
+static bool page_leads(struct catalogd *c, struct raft_page *page)
+{
+	return page_read(c->raft_page, page) && page->is_leader &&
+	       page->lease_until_ns > clock_mono().ns;
+}
 
 bool leader_here(struct catalogd *c)
 {
 	struct raft_page page;
 
-	return page_read(c->raft_page, &page) && page.is_leader &&
-	       page.lease_until_ns > clock_mono().ns;
+	return page_leads(c, &page) && page.term == c->leader.term;
 }
 
-static uint64_t tick_of(struct mono t)
+bool leader_knows_all(struct catalogd *c)
 {
-	return (uint64_t)(t.ns / NS_PER_MS / TTL_TICK_MS);
+	struct raft_page page;
+
+	/* Of a quorum of one nobody was told what is not applied here yet. */
+	return page_leads(c, &page) && page.term == c->leader.term &&
+	       (page.lease_until_ns == INT64_MAX || c->feed.applied >= page.commit_index);
 }
 
-static void session_arm(struct catalogd *c, struct ttl_session *s, int64_t ms)
+static void leadership_begin(struct catalogd *c, uint64_t term)
 {
-	s->deadline = mono_add_ms(loop_now(c->daemon->loop), ms);
-	list_del(&s->link);
-	list_add_tail(&c->leader.slots[(tick_of(s->deadline) + 1) % TTL_SLOTS], &s->link);
+	log_notice("leadership", "term=%" PRIu64 " applied=%" PRIu64, term, c->feed.applied);
+	c->leader.term = term;
+	ttl_load(c);
+	delays_load(c);
+	membership_now(c);
+	autopilot_begin(c);
 }
 
-/* A tenth over the TTL: a renewal at the last moment still counts. */
-static void session_renewed(struct catalogd *c, struct ttl_session *s)
+void leader_look(struct catalogd *c)
 {
-	session_arm(c, s, s->ttl_ms + s->ttl_ms / 10);
-}
+	struct raft_page page;
+	bool leads = page_leads(c, &page);
 
-static struct ttl_session *session_find(struct catalogd *c, const struct uuid *id)
-{
-	return map_find(&c->leader.sessions, str_n(id->b, sizeof(id->b)), struct ttl_session, node);
-}
-
-static void session_drop(struct catalogd *c, struct ttl_session *s)
-{
-	map_del(&c->leader.sessions, &s->node);
-	list_del(&s->link);
-	free(s);
-	metrics_set(c->daemon->metrics, METRIC_TTL_ACTIVE, (double)c->leader.sessions.count);
-	if (!c->leader.sessions.count) {
-		loop_timer_stop(&c->leader.ttl_timer);
+	if (leads && page.term != c->leader.term && c->shown.ready &&
+		c->feed.applied >= page.commit_index) {
+		leadership_begin(c, page.term);
+	} else if (!leads && c->leader.term) {
+		log_notice("leadership-over", "term=%" PRIu64, c->leader.term);
+		c->leader.term = 0;
 	}
 }
 
-static void session_add(struct catalogd *c, const struct session_def *def)
-{
-	struct ttl_session *s;
-	int64_t ns;
-
-	if (!def->ttl.n || duration_parse(def->ttl, &ns, NULL) || ns < NS_PER_MS ||
-		session_find(c, &def->id)) {
-		return;
-	}
-	s = xcalloc(1, sizeof(*s));
-	s->id = def->id;
-	s->ttl_ms = ns / NS_PER_MS;
-	map_add(&c->leader.sessions, &s->node, str_n(s->id.b, sizeof(s->id.b)));
-	session_renewed(c, s);
-	metrics_set(c->daemon->metrics, METRIC_TTL_ACTIVE, (double)c->leader.sessions.count);
-	if (!loop_timer_active(&c->leader.ttl_timer)) {
-		c->leader.tick = tick_of(loop_now(c->daemon->loop));
-		loop_timer_in(&c->leader.ttl_timer, TTL_TICK_MS);
-	}
-}
-
-void leader_session_changed(struct catalogd *c, struct kv_txn *t, struct str id)
-{
-	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
-	struct session_record r;
-	struct str value;
-	struct uuid uuid;
-
-	must(id.n == sizeof(uuid.b));
-	memcpy(uuid.b, id.p, sizeof(uuid.b));
-	if (!kv_get(t, STATE_SESSIONS, id, &value)) {
-		struct ttl_session *s = session_find(c, &uuid);
-
-		if (s) {
-			session_drop(c, s);
-		}
-	} else if (!session_record_decode(value, &arena, &r)) {
-		session_add(c, &r.def);
-	}
-}
-
-static void sessions_clear(struct catalogd *c)
-{
-	struct ttl_session *s, *following;
-
-	map_for_each(s, following, &c->leader.sessions, node)
-	{
-		session_drop(c, s);
-	}
-}
-
-void leader_sessions_load(struct catalogd *c)
-{
-	struct kv_txn *t = db_read(c->stores.state);
-	struct kv_walk w;
-
-	sessions_clear(c);
-	if (!t) {
-		return;
-	}
-	kv_walk_init(&w, t, STATE_SESSIONS, STR(""));
-	while (kv_walk_next(&w)) {
-		leader_session_changed(c, t, w.key);
-	}
-	kv_abort(t);
-}
-
-static void session_expire(struct catalogd *c, struct ttl_session *s)
-{
-	struct cmd_session_destroy cmd = { .id = s->id, .cause = STR("ttl") };
-	char id[UUID_TEXT_SIZE + 1];
-
-	if (leader_here(c)) {
-		uuid_text(&s->id, id);
-		log_debug("session-expired", "id=%s", id);
-		metrics_add(c->daemon->metrics, METRIC_TTL_INVALIDATE, 1);
-		PROPOSE(c, cmd_session_destroy, &cmd, NULL, NULL);
-	}
-	/* It goes when the command comes back; until then it is tried again. */
-	session_arm(c, s, EXPIRE_AGAIN_MS);
-}
-
-static void slot_run(struct catalogd *c, struct list *slot, struct mono now)
-{
-	struct ttl_session *s, *following;
-
-	list_for_each_safe (s, following, slot, link) {
-		if (!mono_before(now, s->deadline)) {
-			session_expire(c, s);
-		}
-	}
-}
-
-static void on_tick(void *arg)
+static void on_look(void *arg)
 {
 	struct catalogd *c = arg;
-	struct mono now = loop_now(c->daemon->loop);
-	uint64_t tick = tick_of(now), behind = min_of(tick - c->leader.tick, (uint64_t)TTL_SLOTS);
 
-	for (uint64_t i = tick - behind + 1; i <= tick; i++) {
-		slot_run(c, &c->leader.slots[i % TTL_SLOTS], now);
-	}
-	c->leader.tick = tick;
-	if (c->leader.sessions.count) {
-		loop_timer_in(&c->leader.ttl_timer, TTL_TICK_MS);
-	}
+	loop_timer_in(&c->leader.look_timer, LOOK_EVERY_MS);
+	leader_look(c);
 }
 
-static void renew_reply(
-	struct ipc_call *call, enum result_kind kind, struct str text, struct str payload)
+void leader_state_opened(struct catalogd *c)
 {
-	struct session_renew_reply reply = {
-		.result = { .kind = (uint8_t)kind, .text = text, .payload = payload }
-	};
-
-	IPC_REPLY(call, session_renew, &reply);
-}
-
-void handle_session_renew(struct catalogd *c, struct ipc_call *call, const struct session_renew *m)
-{
-	OWN_EMBEDDED(buf_fini) struct buf text = { 0 };
-	struct ttl_session *s = session_find(c, &m->id);
-	struct kv_txn *t;
-	struct rights rights;
-	struct str value;
-
-	rights_resolve(c, m->token, &rights);
-	if (rights_check(&rights, COMMAND_cmd_session_create, STR(""), &text)) {
-		renew_reply(call, RESULT_DENIED, buf_str(&text), STR_NONE);
-		return;
-	}
-	if (!leader_here(c)) {
-		ipc_refuse(call, ST_NOT_LEADER);
-		return;
-	}
-	t = c->shown.ready ? db_read(c->stores.state) : NULL;
-	if (!t) {
-		ipc_refuse(call, ST_NOT_READY);
-		return;
-	}
-	if (kv_get(t, STATE_SESSIONS, str_n(m->id.b, sizeof(m->id.b)), &value)) {
-		struct cursor cursor = cursor_of(value);
-
-		buf_put_char(&text, '[');
-		buf_put_str(&text, wire_get_STR(&cursor, NULL));
-		buf_put_char(&text, ']');
-		if (s) {
-			session_renewed(c, s);
-		}
-		renew_reply(call, RESULT_OK, STR_NONE, buf_str(&text));
-	} else {
-		buf_put_lit(&text, "Session id '");
-		uuid_render(&text, &m->id);
-		buf_put_lit(&text, "' not found");
-		renew_reply(call, RESULT_NOT_FOUND, buf_str(&text), STR_NONE);
-	}
-	kv_abort(t);
-	metrics_add(c->daemon->metrics, METRIC_SESSION_RENEW, 0);
+	c->leader.term = 0; /* should we lead, the leadership begins anew with this state */
+	ttl_load(c);
+	delays_load(c);
 }
 
 /* ---- reaping ---- */
@@ -239,7 +93,6 @@ static bool anything_to_reap(struct catalogd *c, uint64_t index)
 		}
 	}
 	if (t) {
-		found = found || kv_count(t, STATE_LOCK_DELAYS) > 0;
 		kv_abort(t);
 	}
 	return found;
@@ -268,7 +121,7 @@ static void on_reap(void *arg)
 	}
 	l->samples[l->samples_count++] = c->feed.applied;
 	if (leader_here(c) && anything_to_reap(c, cmd.index)) {
-		PROPOSE(c, cmd_reap, &cmd, on_reaped, c);
+		PROPOSE_AS_LEADER(c, cmd_reap, &cmd, on_reaped, c);
 	}
 }
 
@@ -277,23 +130,22 @@ _Static_assert(
 
 void leader_init(struct catalogd *c)
 {
-	map_init(&c->leader.sessions, random_u64());
-	for (size_t i = 0; i < TTL_SLOTS; i++) {
-		list_init(&c->leader.slots[i]);
-	}
-	loop_timer_init(&c->leader.ttl_timer, c->daemon->loop, on_tick, c);
+	ttl_init(c);
+	delays_init(c);
+	loop_timer_init(&c->leader.look_timer, c->daemon->loop, on_look, c);
 	loop_timer_init(&c->leader.reap_timer, c->daemon->loop, on_reap, c);
 }
 
 void leader_start(struct catalogd *c)
 {
+	loop_timer_in(&c->leader.look_timer, 0);
 	loop_timer_in(&c->leader.reap_timer, REAP_EVERY_MS);
 }
 
 void leader_fini(struct catalogd *c)
 {
-	sessions_clear(c);
-	loop_timer_stop(&c->leader.ttl_timer);
+	ttl_fini(c);
+	delays_fini(c);
+	loop_timer_stop(&c->leader.look_timer);
 	loop_timer_stop(&c->leader.reap_timer);
-	map_fini(&c->leader.sessions);
 }

@@ -171,7 +171,7 @@ static void register_member(struct catalogd *c, struct kv_txn *t, struct member_
 	cmd.checks.items = &check;
 	cmd.checks.count = 1;
 	c->membership.proposing++;
-	PROPOSE(c, cmd_register, &cmd, on_done, c);
+	PROPOSE_AS_LEADER(c, cmd_register, &cmd, on_done, c);
 }
 
 static void member_alive(
@@ -207,7 +207,7 @@ static void member_left(
 	if (!str_ieq(v->m->name, c->membership.members.self) &&
 		node_get(t, v->m->name, arena, &node)) {
 		c->membership.proposing++;
-		PROPOSE(c, cmd_deregister, &cmd, on_done, c);
+		PROPOSE_AS_LEADER(c, cmd_deregister, &cmd, on_done, c);
 	}
 }
 

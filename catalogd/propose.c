@@ -3,6 +3,9 @@
  * Requests become commands: rights, Consul's checks, time and ids; then raftd. Whoever asked is
  * answered when the command comes back through the feed and its transaction is committed. The same
  * id again (its caller was restarted, or an answer was lost) waits for the same result.
+ *
+ * While nobody leads, or when the leader was lost with the command on its way, it is proposed again
+ * under the same id, which is applied once, until performance.rpc_hold_timeout is over.
  */
 #include "catalogd/catalogd.h"
 
@@ -15,20 +18,37 @@ struct proposal {
 	propose_fn on_done;
 	void *arg;
 	struct ipc_pending *pending; /* raftd has not answered yet */
+	struct buf command;	     /* encoded; until it is committed */
 	uint16_t type;
-	struct mono began;
+	struct mono began, give_up;
+	uint64_t committed; /* its index, as raftd says; 0: not known to be */
 	bool applied;
 	struct buf result; /* encoded catalog_propose_reply */
 };
 
+enum { AGAIN_MIN_MS = 25, AGAIN_MAX_MS = 100 };
+
+static void on_again(void *arg);
+
 void proposals_init(struct catalogd *c)
 {
 	list_init(&c->proposals.applied);
+	list_init(&c->proposals.waiting);
+	loop_timer_init(&c->proposals.again, c->daemon->loop, on_again, c);
 	map_init(&c->proposals.by_id, random_u64());
+}
+
+/* It is committed, or over: its bytes are not needed any more. */
+static void command_drop(struct proposal *p)
+{
+	p->c->proposals.bytes -= p->command.n;
+	buf_fini(&p->command);
+	buf_init(&p->command);
 }
 
 static void proposal_free(struct proposal *p)
 {
+	command_drop(p);
 	map_del(&p->c->proposals.by_id, &p->node);
 	list_del(&p->link);
 	if (p->pending) {
@@ -49,6 +69,7 @@ void proposals_fini(struct catalogd *c)
 		}
 		proposal_free(p);
 	}
+	loop_timer_stop(&c->proposals.again);
 	map_fini(&c->proposals.by_id);
 }
 
@@ -77,32 +98,93 @@ static void proposal_fail(struct proposal *p, int status)
 	proposal_free(p);
 }
 
+/* Nothing is wrong with the command: there was nobody to take it, or nobody to say what became of
+ * it. */
+static bool is_passing(int status)
+{
+	return status == ST_NOT_LEADER || status == ST_CLOSED || status == ST_TIMEOUT;
+}
+
+static void proposal_wait(struct proposal *p)
+{
+	struct proposals *all = &p->c->proposals;
+
+	list_add_tail(&all->waiting, &p->link);
+	if (!loop_timer_active(&all->again)) {
+		loop_timer_in(&all->again,
+			AGAIN_MIN_MS + (int64_t)(random_u64() % (AGAIN_MAX_MS - AGAIN_MIN_MS)));
+	}
+}
+
 /* Committed is not enough: the answer is that of apply. */
 static void on_proposed(void *arg, int status, struct str payload)
 {
 	struct proposal *p = arg;
+	struct raft_propose_reply m;
 
 	p->pending = NULL;
-	if (status) {
-		proposal_fail(p, status);
+	if (!status && raft_propose_reply_decode(payload, NULL, &m)) {
+		status = ST_INVALID;
+	}
+	if (!status) {
+		p->committed = m.index;
+		command_drop(p);
+	} else if (p->applied) {
+		return; /* it came back through the feed meanwhile */
+	} else if (is_passing(status) && mono_before(clock_mono(), p->give_up)) {
+		proposal_wait(p);
+	} else {
+		proposal_fail(p, is_passing(status) ? ST_NOT_LEADER : status);
 	}
 }
 
-static void proposal_send(struct proposal *p, struct str payload)
+static int64_t hold_ms(const struct catalogd *c)
 {
-	OWN_EMBEDDED(buf_fini) struct buf bytes = { 0 };
-	struct command command = {
-		.id = p->id, .now_ms = wall_ms(clock_wall()), .type = p->type, .payload = payload
-	};
-	struct raft_propose m;
-	struct ipc_pending *pending;
+	return c->daemon->conf->performance.rpc_hold_timeout_ns / NS_PER_MS;
+}
 
-	command_encode(&bytes, &command);
-	m.command = buf_str(&bytes);
-	pending = IPC_CALL(p->c->raft, raft_propose, &m, PROPOSE_TIMEOUT_MS, on_proposed, p);
+static void proposal_send(struct proposal *p)
+{
+	struct raft_propose m = { .command = buf_str(&p->command) };
+	int64_t timeout_ms = max_of(hold_ms(p->c) / PROPOSE_ATTEMPTS, (int64_t)AGAIN_MAX_MS);
+	struct ipc_pending *pending =
+		IPC_CALL(p->c->raft, raft_propose, &m, timeout_ms, on_proposed, p);
+
 	if (pending) {
-		p->pending = pending; /* NULL: refused already, and p is gone */
+		p->pending = pending; /* NULL: refused already, and p is gone or waits */
 	}
+}
+
+static void on_again(void *arg)
+{
+	struct catalogd *c = arg;
+	struct proposal *p;
+	struct list now;
+
+	list_init(&now);
+	while ((p = list_first(&c->proposals.waiting, struct proposal, link))) {
+		list_del(&p->link);
+		list_add_tail(&now, &p->link);
+	}
+	while ((p = list_first(&now, struct proposal, link))) {
+		list_del(&p->link);
+		if (mono_before(clock_mono(), p->give_up)) {
+			proposal_send(p);
+		} else {
+			proposal_fail(p, ST_NOT_LEADER);
+		}
+	}
+}
+
+static void proposal_begin(struct proposal *p, uint16_t type, struct str payload)
+{
+	struct command command = {
+		.id = p->id, .now_ms = wall_ms(clock_wall()), .type = type, .payload = payload
+	};
+
+	command_encode(&p->command, &command);
+	p->c->proposals.bytes += p->command.n;
+	proposal_send(p);
 }
 
 static struct proposal *proposal_new(struct catalogd *c, const struct uuid *id, uint16_t type)
@@ -113,6 +195,7 @@ static struct proposal *proposal_new(struct catalogd *c, const struct uuid *id, 
 	p->id = uuid_is_zero(id) ? random_uuid() : *id;
 	p->type = type;
 	p->began = clock_mono();
+	p->give_up = mono_add_ms(p->began, hold_ms(c));
 	map_add(&c->proposals.by_id, &p->node, str_n(p->id.b, sizeof(p->id.b)));
 	return p;
 }
@@ -124,10 +207,26 @@ void propose(struct catalogd *c, uint16_t type, struct str payload, propose_fn o
 
 	p->on_done = on_done;
 	p->arg = arg;
-	proposal_send(p, payload);
+	proposal_begin(p, type, payload);
 }
 
-/* What only reads needs no log: the leader has applied all that anyone knows of. */
+/* Duties come again by themselves: they do not wait for another leader. */
+void propose_as_leader(
+	struct catalogd *c, uint16_t type, struct str payload, propose_fn on_done, void *arg)
+{
+	OWN_EMBEDDED(buf_fini) struct buf guarded = { 0 };
+	struct cmd_as_leader cmd = { .term = c->leader.term, .type = type, .payload = payload };
+	struct uuid fresh = { { 0 } };
+	struct proposal *p = proposal_new(c, &fresh, type);
+
+	cmd_as_leader_encode(&guarded, &cmd);
+	p->on_done = on_done;
+	p->arg = arg;
+	p->give_up = p->began;
+	proposal_begin(p, COMMAND_cmd_as_leader, buf_str(&guarded));
+}
+
+/* What only reads needs no log where everything is applied that anyone can know of. */
 static bool answer_read(struct catalogd *c, struct ipc_call *call, const struct catalog_propose *m)
 {
 	struct cmd_txn cmd;
@@ -135,7 +234,7 @@ static bool answer_read(struct catalogd *c, struct ipc_call *call, const struct 
 	struct kv_txn *t;
 
 	if (m->type != COMMAND_cmd_txn || cmd_txn_decode(m->payload, ipc_call_arena(call), &cmd) ||
-		!catalog_txn_reads_only(&cmd) || !leader_here(c)) {
+		!catalog_txn_reads_only(&cmd) || !leader_knows_all(c)) {
 		return false;
 	}
 	t = c->shown.ready ? db_read(c->stores.state) : NULL;
@@ -143,7 +242,7 @@ static bool answer_read(struct catalogd *c, struct ipc_call *call, const struct 
 		ipc_refuse(call, ST_NOT_READY);
 		return true;
 	}
-	catalog_txn_read(c->core, t, &cmd, wall_ms(clock_wall()), &result);
+	catalog_txn_read(c->core, t, &cmd, &result);
 	kv_abort(t);
 	answer(call, &result);
 	return true;
@@ -178,7 +277,8 @@ void handle_propose(struct catalogd *c, struct ipc_call *call, const struct cata
 	if (c->daemon->draining) {
 		return; /* unanswered, it is asked again of the process after us */
 	}
-	if (c->proposals.by_id.count >= PROPOSALS_MAX) {
+	if (c->proposals.by_id.count >= PROPOSALS_MAX ||
+		c->proposals.bytes >= PROPOSALS_BYTES_MAX) {
 		c->proposals.refused++;
 		ipc_refuse(call, ST_FULL);
 		return;
@@ -200,19 +300,45 @@ void handle_propose(struct catalogd *c, struct ipc_call *call, const struct cata
 	}
 	p = proposal_new(c, &m->id, m->type);
 	p->call = call;
-	proposal_send(p, buf_str(&payload));
+	proposal_begin(p, m->type, buf_str(&payload));
+}
+
+static void applied(struct proposal *p, const struct result *result)
+{
+	struct catalog_propose_reply reply = { .result = *result };
+
+	catalog_propose_reply_encode(&p->result, &reply);
+	p->applied = true;
+	list_del(&p->link); /* it may wait to be proposed again */
+	list_add_tail(&p->c->proposals.applied, &p->link);
+}
+
+void proposals_state_opened(struct catalogd *c, struct kv_txn *t)
+{
+	struct proposal *p, *following;
+	struct result result;
+
+	map_for_each(p, following, &c->proposals.by_id, node)
+	{
+		if (p->applied) {
+			continue;
+		}
+		if (catalog_request_find(c->core, t, &p->id, &result)) {
+			applied(p, &result);
+		} else if (p->committed && p->committed <= c->feed.applied) {
+			proposal_fail(p, ST_NOT_LEADER); /* done, but how it ended is forgotten */
+		}
+	}
+	proposals_flush(c);
 }
 
 void proposals_applied(struct catalogd *c, const struct catalog_outcome *outcome)
 {
 	struct proposal *p = map_find(&c->proposals.by_id,
 		str_n(outcome->id.b, sizeof(outcome->id.b)), struct proposal, node);
-	struct catalog_propose_reply reply = { .result = outcome->result };
 
 	if (p && !p->applied) {
-		catalog_propose_reply_encode(&p->result, &reply);
-		p->applied = true;
-		list_add_tail(&c->proposals.applied, &p->link);
+		applied(p, &outcome->result);
 	}
 }
 

@@ -7,24 +7,43 @@
 
 #include "catalogd/catalogd.h"
 
+/* The page is published every second: one that is older was left by a server that has been away. */
+enum { ALIVE_MAX_S = 5 };
+
 IPC_DECODER(struct catalogd, catalog_propose, handle_propose)
 IPC_DECODER(struct catalogd, catalog_watch, handle_watch)
 IPC_DECODER(struct catalogd, catalog_barrier, handle_barrier)
+IPC_DECODER(struct catalogd, catalog_barrier_lease, handle_barrier_lease)
 IPC_DECODER(struct catalogd, session_renew, handle_session_renew)
 IPC_DECODER(struct catalogd, snapshot_save, handle_snapshot_save)
 IPC_DECODER(struct catalogd, snapshot_restore, handle_snapshot_restore)
+IPC_DECODER(struct catalogd, snapshot_read, handle_snapshot_read)
+IPC_DECODER(struct catalogd, snapshot_write, handle_snapshot_write)
+IPC_DECODER(struct catalogd, autopilot_health, handle_autopilot_health)
+IPC_DECODER(struct catalogd, autopilot_configuration, handle_autopilot_configuration)
 
 static const struct ipc_handler handlers[] = {
 	IPC_HANDLER(catalog_propose, ROLE_WRITE, handle_propose),
 	IPC_HANDLER(catalog_watch, ROLE_READ, handle_watch),
 	IPC_HANDLER(catalog_barrier, ROLE_READ, handle_barrier),
+	IPC_HANDLER(catalog_barrier_lease, ROLE_READ, handle_barrier_lease),
 	IPC_HANDLER(session_renew, ROLE_WRITE, handle_session_renew),
 	IPC_HANDLER(snapshot_save, ROLE_WRITE, handle_snapshot_save),
 	IPC_HANDLER(snapshot_restore, ROLE_WRITE, handle_snapshot_restore),
+	IPC_HANDLER(snapshot_read, ROLE_WRITE, handle_snapshot_read),
+	IPC_HANDLER(snapshot_write, ROLE_WRITE, handle_snapshot_write),
+	IPC_HANDLER(autopilot_health, ROLE_READ, handle_autopilot_health),
+	IPC_HANDLER(autopilot_configuration, ROLE_READ, handle_autopilot_configuration),
 };
+
+static uint32_t now_s(void)
+{
+	return (uint32_t)(clock_mono().ns / NS_PER_S);
+}
 
 void catalogd_page(struct catalogd *c)
 {
+	c->shown.alive_s = now_s();
 	page_publish(c->page, &c->shown);
 }
 
@@ -35,9 +54,9 @@ void catalogd_give_up(const char *what)
 }
 
 /*
- * The page of a process before us stays valid when we go on with the same generation: whatever it
- * acknowledged is in there, so that readers need not notice our restart. Otherwise nothing is ready
- * until the log has been followed to where it was.
+ * The page of a process before us stays valid when we go on with the same generation and it was at
+ * work until just now: whatever it acknowledged is in there, so that readers need not notice our
+ * restart. Otherwise nothing is ready until the log has been followed to where the leader is.
  */
 static int page_open(struct catalogd *c)
 {
@@ -49,7 +68,8 @@ static int page_open(struct catalogd *c)
 	page_reader_free(before);
 	c->shown = (struct catalog_page) { .generation = c->stores.generation };
 	if (known) {
-		c->shown.ready = page.ready && page.generation == c->stores.generation;
+		c->shown.ready = page.ready && page.generation == c->stores.generation &&
+				 now_s() - page.alive_s <= ALIVE_MAX_S;
 		c->shown.restore_count = page.restore_count + (c->shown.ready ? 0 : 1);
 	}
 	r = page_writer_open("catalogd/page", sizeof(c->shown), &c->page);
@@ -68,6 +88,8 @@ static void on_second(void *arg)
 	struct kv_txn *t;
 
 	loop_timer_in(&c->second, 1000);
+	catalogd_page(c);
+	transfers_tidy(c);
 	db_reap_readers(c->stores.state);
 	db_reap_readers(c->stores.naming);
 	t = db_read(c->stores.state);
@@ -93,6 +115,8 @@ int catalogd_open(struct daemon *d)
 	watches_init(c);
 	barriers_init(c);
 	leader_init(c);
+	transfers_init(c);
+	autopilot_init(c);
 	list_init(&c->archives);
 	buf_put_str(&data_dir, d->conf->data_dir);
 	r = stores_open(&c->stores, buf_cstr(&data_dir));
@@ -190,6 +214,8 @@ void catalogd_stop(struct daemon *d)
 		page_reader_free(take(c->raft_page));
 	}
 	archives_fini(c);
+	transfers_fini(c);
+	autopilot_fini(c);
 	leader_fini(c);
 	barriers_fini(c);
 	watches_fini(c);

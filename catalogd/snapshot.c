@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "catalogd/catalogd.h"
+#include "catalogd/sums.h"
 
 enum { TAKEN_TIMEOUT_MS = 30000, CHECK_EVERY_MIN_MS = 1000 };
 
@@ -23,9 +24,7 @@ struct snapshot_job {
 	struct mono began;
 };
 
-/* The copy is of the newest commit, which may be later than when the job was made: what it holds is
- * read from itself. */
-static int copy_identify(struct snapshot_job *j, const char *directory)
+int snapshot_identify(const char *directory, uint64_t *index_out, uint64_t *term_out)
 {
 	struct db_options options = { .directory = directory,
 		.tables = STATE_TABLES_COUNT,
@@ -43,7 +42,7 @@ static int copy_identify(struct snapshot_job *j, const char *directory)
 	if (!t) {
 		return ST_CORRUPT;
 	}
-	j->index = catalog_applied(t, &j->term);
+	*index_out = catalog_applied(t, term_out);
 	kv_abort(t);
 	db_free(take(copy));
 	if (snprintf(lock, sizeof(lock), "%s/lock.mdb", directory) < PATH_MAX) {
@@ -64,8 +63,11 @@ static int copy_make(struct snapshot_job *j)
 		return err_errno("mkdir %s", fresh);
 	}
 	r = db_copy(j->state, fresh);
+	if (!r) { /* of the newest commit, which may be later than when the job was made */
+		r = snapshot_identify(fresh, &j->index, &j->term);
+	}
 	if (!r) {
-		r = copy_identify(j, fresh);
+		r = sums_write(fresh, j->index, j->term);
 	}
 	if (!r) {
 		r = stores_sync_directory(fresh);
@@ -111,6 +113,7 @@ static void snapshot_done(struct catalogd *c, struct worker_job *job)
 	c->snapshots.running = false;
 	if (j->error) {
 		log_error("snapshot-failed", "error=%d", j->error);
+		transfers_snapshot_done(c);
 		snapshot_drop(job);
 		return;
 	}
@@ -119,6 +122,7 @@ static void snapshot_done(struct catalogd *c, struct worker_job *job)
 	metrics_add(c->daemon->metrics, METRIC_SNAPSHOT, ms);
 	log_info("snapshot-taken", "index=%" PRIu64 " ms=%.0f", j->index, ms);
 	IPC_CALL(c->raft, raft_snapshot_taken, &m, TAKEN_TIMEOUT_MS, on_taken, NULL);
+	transfers_snapshot_done(c);
 	snapshot_drop(job);
 }
 
@@ -136,6 +140,13 @@ static void snapshot_begin(struct catalogd *c)
 	worker_add(c->worker, &j->job);
 }
 
+void snapshot_now(struct catalogd *c)
+{
+	if (!c->snapshots.running) {
+		snapshot_begin(c);
+	}
+}
+
 static int64_t interval_ms(const struct catalogd *c)
 {
 	return max_of(c->daemon->conf->raft_snapshot_interval_ns / NS_PER_MS,
@@ -147,9 +158,8 @@ static void on_timer(void *arg)
 	struct catalogd *c = arg;
 
 	loop_timer_in(&c->snapshots.timer, interval_ms(c));
-	if (!c->snapshots.running &&
-		c->feed.since_snapshot >= (uint64_t)c->daemon->conf->raft_snapshot_threshold) {
-		snapshot_begin(c);
+	if (c->feed.since_snapshot >= (uint64_t)c->daemon->conf->raft_snapshot_threshold) {
+		snapshot_now(c);
 	}
 }
 

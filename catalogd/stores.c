@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "catalogd/catalogd.h"
+#include "catalogd/sums.h"
 
 enum { MARK_MAX = 256 };
 
@@ -209,6 +210,21 @@ uint64_t stores_snapshot_newest(const struct stores *s)
 	return snapshots_list(s, names, ARRAY_SIZE(names)) ? names[0].index : 0;
 }
 
+bool stores_snapshot_find(const struct stores *s, uint64_t *index, uint64_t *term_out)
+{
+	struct snapshot_name names[SNAPSHOTS_LISTED_MAX];
+	size_t count = snapshots_list(s, names, ARRAY_SIZE(names));
+
+	for (size_t i = 0; i < count; i++) {
+		if (!*index || names[i].index == *index) {
+			*index = names[i].index;
+			*term_out = names[i].term;
+			return true;
+		}
+	}
+	return false;
+}
+
 void stores_snapshots_prune(const struct stores *s, size_t keep)
 {
 	struct snapshot_name names[SNAPSHOTS_LISTED_MAX];
@@ -254,10 +270,16 @@ static int snapshot_place(const struct stores *s, const struct snapshot_name *na
 
 static bool snapshot_open(struct stores *s, const struct snapshot_name *name)
 {
+	char path[PATH_MAX];
 	struct kv_txn *t;
 	uint64_t index;
-	int r = snapshot_place(s, name);
+	int r;
 
+	stores_path(s, path, "snapshots/%" PRIu64 "-%" PRIu64, name->index, name->term);
+	r = sums_check(path, name->index, name->term);
+	if (!r || r == ST_NOT_FOUND) { /* of an earlier version: without sums */
+		r = snapshot_place(s, name);
+	}
 	if (!r) {
 		r = environments_open(s);
 	}

@@ -286,6 +286,36 @@ static enum result_kind run_cmd_coordinates(
 	return RESULT_OK;
 }
 
+static enum result_kind run(struct catalog *c, const struct command *command, struct str *payload);
+
+/* An entry's term is that of the leader that appended it: a command of an earlier leader's, however
+ * it got here, is void. */
+static enum result_kind run_cmd_as_leader(
+	struct catalog *c, struct cmd_as_leader *cmd, struct str *payload)
+{
+	struct command inner = { .type = cmd->type, .payload = cmd->payload };
+
+	if (cmd->term != c->applied_term || cmd->type == COMMAND_cmd_as_leader) {
+		fail(c, "leadership lost");
+		return RESULT_ERROR;
+	}
+	return run(c, &inner, payload);
+}
+
+static enum result_kind run_cmd_lock_delays_end(
+	struct catalog *c, struct cmd_lock_delays_end *cmd, struct str *payload)
+{
+	lock_delays_end(c, cmd);
+	return RESULT_OK;
+}
+
+static enum result_kind run_cmd_autopilot(
+	struct catalog *c, struct cmd_autopilot *cmd, struct str *payload)
+{
+	*payload = autopilot_apply(c, cmd) ? STR("true") : STR("false");
+	return RESULT_OK;
+}
+
 static enum result_kind run_cmd_noop(struct catalog *c, struct cmd_noop *cmd, struct str *payload)
 {
 	return RESULT_OK;
@@ -397,7 +427,6 @@ void catalog_apply(struct catalog *c, uint64_t index, uint64_t term, struct str 
 		};
 		return;
 	}
-	c->now_ms = command.now_ms;
 	out->id = command.id;
 	out->type = command.type;
 	if (uuid_is_zero(&command.id)) {

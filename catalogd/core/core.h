@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The pure core of catalogd: applies replicated commands to the state environment. A function of
- * state and command alone: no clock, no chance, no I/O; the same commands give the same bytes on
+ * state and command alone: no clock (not even that of the proposer: what must last for a time is
+ * ended by a command of the leader's), no chance, no I/O; the same commands give the same bytes on
  * every backend of kv.h (compared by catalog_digest).
  *
  *     catalog_open(c, t)              the state was opened or replaced: loads what is cached of it
@@ -21,8 +22,10 @@
 #include "common/msg/state.h"
 
 enum {
-	REQUESTS_MAX = 8192,	      /* results remembered for repeats */
-	REQUESTS_BYTES_MAX = 4 << 20, /* and their bytes together */
+	/* Results remembered for repeats, which come for performance.rpc_hold_timeout (7 s): enough
+	 * for 18,000 commands a second. */
+	REQUESTS_MAX = 1 << 17,
+	REQUESTS_BYTES_MAX = 32 << 20, /* and their bytes together */
 	INSTANCE_NAMES_MAX =
 		440,	 /* service name, node name and service ID (or check ID) together */
 	STATUS_MAX = 64, /* a check's status word */
@@ -82,13 +85,21 @@ void catalog_naming(
 	struct catalog *c, struct kv_txn *state, struct kv_txn *naming, enum naming_scope scope);
 bool catalog_naming_late(const struct catalog *c); /* something is put off */
 
+/* The result of the command with this id, when it is among those remembered. Between batches; *out
+ * is borrowed from t. */
+bool catalog_request_find(
+	struct catalog *c, struct kv_txn *t, const struct uuid *id, struct result *out);
+
+/* The stored configuration of the autopilot; ST_NOT_FOUND: none was ever set. */
+int catalog_autopilot(struct kv_txn *t, struct arena *arena, struct autopilot_record *out);
+
 /* The index of the last applied command, 0 for an empty state. */
 uint64_t catalog_applied(struct kv_txn *t, uint64_t *term_out);
 
 /* Evaluates a transaction that only reads, outside of batches. *out is borrowed until the next
  * apply. */
-void catalog_txn_read(struct catalog *c, struct kv_txn *t, const struct cmd_txn *cmd,
-	int64_t now_ms, struct result *out);
+void catalog_txn_read(
+	struct catalog *c, struct kv_txn *t, const struct cmd_txn *cmd, struct result *out);
 bool catalog_txn_reads_only(const struct cmd_txn *cmd);
 
 /* What the proposer knows and a command must not depend on later. */
@@ -115,7 +126,7 @@ uint64_t catalog_digest(struct kv_txn *t);
 struct catalog_snapshot {
 	struct kv_txn *t;
 	unsigned table;
-	bool walking;
+	bool stamped, walking;
 	struct kv_walk walk;
 	char stamp[8];
 };

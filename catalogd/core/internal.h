@@ -100,7 +100,6 @@ struct catalog {
 	/* the command */
 	struct arena arena;
 	uint64_t index;
-	int64_t now_ms;
 	struct buf why, json, def, record, answer;
 	struct marks marks;
 	struct name_set dirty; /* instances: lower(node) 0 lower(id) */
@@ -212,6 +211,9 @@ void kv_delete(struct catalog *c, struct str key);
 /* Executes a write; *done_out: Consul's true or false. */
 int kv_apply(struct catalog *c, const struct cmd_kv *cmd, bool *done_out);
 void kv_reap(struct catalog *c, uint64_t index);
+bool lock_delayed(struct catalog *c, struct str key);
+void lock_delay_put(struct catalog *c, struct str key, int64_t ms);
+void lock_delays_end(struct catalog *c, const struct cmd_lock_delays_end *cmd);
 
 /* ---- validate.c ---- */
 int validate_node(const struct node_def *node, struct buf *why);
@@ -238,6 +240,9 @@ void requests_load(struct catalog *c);
 bool requests_find(struct catalog *c, const struct uuid *id,
 	struct result *out); /* borrowed until the next write */
 void requests_add(struct catalog *c, const struct uuid *id, const struct result *result);
+
+/* ---- settings.c ---- */
+bool autopilot_apply(struct catalog *c, const struct cmd_autopilot *cmd); /* false: cas failed */
 
 /* ---- coordinates.c ---- */
 void coordinates_apply(struct catalog *c, const struct cmd_coordinates *cmd);

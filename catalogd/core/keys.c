@@ -150,11 +150,36 @@ static void kv_delete_tree(struct catalog *c, struct str prefix)
 	}
 }
 
-static bool lock_delayed(struct catalog *c, struct str key)
+bool lock_delayed(struct catalog *c, struct str key)
 {
-	uint64_t until;
+	struct str ignored;
 
-	return table_get_u64(c, STATE_LOCK_DELAYS, key, &until) && c->now_ms < (int64_t)until;
+	return table_get(c, STATE_LOCK_DELAYS, key, &ignored);
+}
+
+void lock_delay_put(struct catalog *c, struct str key, int64_t ms)
+{
+	OWN_EMBEDDED(buf_fini) struct buf bytes = { 0 };
+	struct lock_delay_record record = { .delay_ms = ms, .index = c->index };
+
+	lock_delay_record_encode(&bytes, &record);
+	table_put(c, STATE_LOCK_DELAYS, key, buf_str(&bytes));
+}
+
+/* A delay that began anew meanwhile has another index, and stays. */
+void lock_delays_end(struct catalog *c, const struct cmd_lock_delays_end *cmd)
+{
+	for (uint32_t i = 0; i < cmd->items.count; i++) {
+		const struct lock_delay *d = &cmd->items.items[i];
+		struct lock_delay_record record;
+		struct str value;
+
+		if (d->key.n && d->key.n <= KV_NAME_MAX &&
+			table_get(c, STATE_LOCK_DELAYS, d->key, &value) &&
+			lock_delay_get(value, &record) && record.index == d->index) {
+			table_del(c, STATE_LOCK_DELAYS, d->key);
+		}
+	}
 }
 
 static int kv_lock(struct catalog *c, const struct cmd_kv *cmd, bool *done_out)
@@ -321,16 +346,6 @@ static void reap_things(struct catalog *c, uint64_t index)
 
 void kv_reap(struct catalog *c, uint64_t index)
 {
-	struct kv_walk w;
-	uint64_t until;
-
 	reap_tombstones(c, index);
 	reap_things(c, index);
-	kv_walk_init(&w, c->t, STATE_LOCK_DELAYS, STR(""));
-	while (kv_walk_next(&w)) {
-		memcpy(&until, w.value.p, min_of(w.value.n, sizeof(until)));
-		if ((int64_t)until <= c->now_ms) {
-			table_del(c, STATE_LOCK_DELAYS, str_n(w.at, w.key_size));
-		}
-	}
 }

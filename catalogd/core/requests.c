@@ -108,6 +108,18 @@ bool requests_find(struct catalog *c, const struct uuid *id, struct result *out)
 	return false;
 }
 
+bool catalog_request_find(
+	struct catalog *c, struct kv_txn *t, const struct uuid *id, struct result *out)
+{
+	struct kv_txn *batch = c->t;
+	bool found;
+
+	c->t = t;
+	found = requests_find(c, id, out);
+	c->t = batch;
+	return found;
+}
+
 void requests_add(struct catalog *c, const struct uuid *id, const struct result *result)
 {
 	struct request_record record = { .id = *id, .result = *result };

@@ -5,7 +5,7 @@
  */
 #include "catalogd/core/internal.h"
 
-static const struct str stamp_key = { "stamp", 5 };
+static const struct str stamp_key = { "stamp", 5 }, autopilot_key = { "autopilot", 9 };
 
 /* Rows of these are part of snapshots. Remembered requests belong to a log, not to a state. */
 static bool table_in_snapshot(unsigned table)
@@ -26,14 +26,29 @@ void catalog_snapshot_init(struct catalog_snapshot *s, struct kv_txn *t)
 	memcpy(s->stamp, &stamp, sizeof(stamp));
 }
 
-bool catalog_snapshot_next(struct catalog_snapshot *s, struct snapshot_record *out)
+/* Not all of META: the newest index in the state, over which those of a restored one must go on,
+ * and the autopilot's configuration. */
+static bool meta_next(struct catalog_snapshot *s, struct snapshot_record *out)
 {
-	if (s->table == STATE_META) {
-		/* Not a row: the newest index in the state, over which those of a restored one must
-		 * go on. */
-		s->table++;
+	struct str value;
+
+	if (!s->stamped) {
+		s->stamped = true;
 		*out = (struct snapshot_record) { STR("META"), stamp_key,
 			str_n(s->stamp, sizeof(s->stamp)) };
+		return true;
+	}
+	s->table++;
+	if (!kv_get(s->t, STATE_META, autopilot_key, &value)) {
+		return false;
+	}
+	*out = (struct snapshot_record) { STR("META"), autopilot_key, value };
+	return true;
+}
+
+bool catalog_snapshot_next(struct catalog_snapshot *s, struct snapshot_record *out)
+{
+	if (s->table == STATE_META && meta_next(s, out)) {
 		return true;
 	}
 	for (; s->table < STATE_TABLES_COUNT; s->table++) {
@@ -146,6 +161,8 @@ static bool record_valid(const struct snapshot_record *r, struct arena *arena)
 		struct kv_record kv;
 		struct session_record session;
 		struct coordinate_record coordinate;
+		struct lock_delay_record delay;
+		struct autopilot_record autopilot;
 	} v;
 
 	if (!r->key.n || r->key.n > KV_KEY_MAX) {
@@ -173,10 +190,16 @@ static bool record_valid(const struct snapshot_record *r, struct arena *arena)
 	case STATE_TOMBSTONES:
 		return r->key.n <= KV_NAME_MAX && r->value.n == sizeof(uint64_t);
 	case STATE_LOCK_DELAYS:
+		return r->key.n <= KV_NAME_MAX && lock_delay_get(r->value, &v.delay);
 	case STATE_THINGS:
 		return r->value.n == sizeof(uint64_t);
 	default:
-		return !str_eq(r->table, STR("META")) || r->value.n == sizeof(uint64_t);
+		if (!str_eq(r->table, STR("META"))) {
+			return true;
+		}
+		return str_eq(r->key, autopilot_key)
+			       ? !autopilot_record_decode(r->value, arena, &v.autopilot)
+			       : r->value.n == sizeof(uint64_t);
 	}
 }
 
@@ -251,6 +274,8 @@ static void load_chunk(struct catalog *c, uint32_t number, uint64_t *stamp)
 			kv_put(c->t, table, r.key, r.value);
 		} else if (str_eq(r.table, STR("META")) && str_eq(r.key, stamp_key)) {
 			memcpy(stamp, r.value.p, sizeof(*stamp));
+		} else if (str_eq(r.table, STR("META")) && str_eq(r.key, autopilot_key)) {
+			kv_put(c->t, STATE_META, r.key, r.value);
 		}
 	}
 }

@@ -6,7 +6,7 @@
  */
 #include "catalogd/core/internal.h"
 
-enum { LOCK_DELAY_MAX_MS = 60000, SESSION_CHECKS_MAX = 256, SESSION_NAME_MAX = 4096 };
+enum { SESSION_CHECKS_MAX = 256, SESSION_NAME_MAX = 4096 };
 
 static struct str session_key(const struct uuid *id)
 {
@@ -109,7 +109,6 @@ int session_create(struct catalog *c, struct session_def *s)
 	return 0;
 }
 
-/* "The maximum lock delay is 60 seconds." */
 static int64_t delay_ms(const struct session_def *s)
 {
 	int64_t ms = s->lock_delay_ns / NS_PER_MS;
@@ -120,7 +119,6 @@ static int64_t delay_ms(const struct session_def *s)
 static void release_keys(struct catalog *c, const struct session_def *s)
 {
 	bool delete = str_eq(s->behavior, STR("delete"));
-	uint64_t until = (uint64_t)(c->now_ms + delay_ms(s));
 	struct kv_walk w;
 
 	kv_walk_init(&w, c->t, STATE_SESSION_KEYS, session_key(&s->id));
@@ -133,7 +131,7 @@ static void release_keys(struct catalog *c, const struct session_def *s)
 			kv_release(c, key);
 		}
 		if (delay_ms(s) > 0) {
-			table_put_u64(c, STATE_LOCK_DELAYS, key, until);
+			lock_delay_put(c, key, delay_ms(s));
 		}
 	}
 }

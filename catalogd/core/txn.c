@@ -336,16 +336,12 @@ static int object_operation(struct catalog *c, struct operation *o)
 /* What is refused before anything is tried. */
 static int operation_check(struct catalog *c, struct operation *o)
 {
-	uint64_t until;
-
 	switch (o->op->kind) {
 	case TXN_KV:
 		if (!o->kv.key.n && !str_eq(o->op->verb, STR("delete-tree"))) {
 			return fail(c, "Must provide key");
 		}
-		if (str_eq(o->op->verb, STR("lock")) &&
-			table_get_u64(c, STATE_LOCK_DELAYS, o->kv.key, &until) &&
-			c->now_ms < (int64_t)until) {
+		if (str_eq(o->op->verb, STR("lock")) && lock_delayed(c, o->kv.key)) {
 			return fail(
 				c, "failed to lock key %s due to lock delay", quoted(c, o->kv.key));
 		}
@@ -453,14 +449,13 @@ bool catalog_txn_reads_only(const struct cmd_txn *cmd)
 	return true;
 }
 
-void catalog_txn_read(struct catalog *c, struct kv_txn *t, const struct cmd_txn *cmd,
-	int64_t now_ms, struct result *out)
+void catalog_txn_read(
+	struct catalog *c, struct kv_txn *t, const struct cmd_txn *cmd, struct result *out)
 {
 	struct kv_txn *batch = c->t;
 
 	must(catalog_txn_reads_only(cmd));
 	c->t = t;
-	c->now_ms = now_ms;
 	buf_clear(&c->why);
 	*out = (struct result) { .kind = (uint8_t)txn_apply(c, cmd) };
 	out->text = out->kind == RESULT_ERROR ? buf_str(&c->why) : STR_NONE;

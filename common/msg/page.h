@@ -27,7 +27,8 @@ struct raft_page {
 struct catalog_page {
 	uint64_t generation;	/* grows whenever readers must open a new environment */
 	uint64_t restore_count; /* grows with each restored snapshot: every waiter looks again */
-	uint8_t ready; /* 0: the state is known to be behind: answer errors, never old data */
+	uint8_t ready;	  /* 0: the state is known to be behind: answer errors, never old data */
+	uint32_t alive_s; /* when catalogd was last at work, in seconds of the boot-time clock */
 };
 
 #endif

@@ -78,6 +78,19 @@ uint64_t thing_kv_index(struct kv_txn *t, struct str key)
 	return index ? index : floor_get(t, THING_KV);
 }
 
+bool lock_delay_get(struct str value, struct lock_delay_record *out)
+{
+	if (value.n == sizeof(uint64_t)) {
+		*out = (struct lock_delay_record) { .delay_ms = LOCK_DELAY_MAX_MS };
+		return true;
+	}
+	if (lock_delay_record_decode(value, NULL, out)) {
+		return false;
+	}
+	out->delay_ms = max_of(min_of(out->delay_ms, (int64_t)LOCK_DELAY_MAX_MS), (int64_t)0);
+	return true;
+}
+
 struct str state_key2(struct state_key *room, struct str a, struct str b)
 {
 	return state_key3(room, a, b, STR_NONE);

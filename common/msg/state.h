@@ -17,8 +17,8 @@
 /* Tables of the state environment. TABLE(name, primary): primary tables are what a snapshot holds;
  * the others are derived from them. */
 #define STATE_TABLES(TABLE)                                                                        \
-	TABLE(META, false)	/* "applied" -> u64 index, u64 term; "format" -> u32 */            \
-	TABLE(NODES, true)	/* lower(node) -> node_record */                                   \
+	TABLE(META, false) /* "applied" -> u64 index, u64 term; "format" -> u32; "autopilot" */    \
+	TABLE(NODES, true) /* lower(node) -> node_record */                                        \
 	TABLE(NODE_IDS, false)	/* uuid16 -> lower(node) */                                        \
 	TABLE(SERVICES, true)	/* lower(node) 0 lower(id) -> service_record */                    \
 	TABLE(CHECKS, true)	/* lower(node) 0 lower(check id) -> check_record */                \
@@ -35,13 +35,14 @@
 	TABLE(SESSION_NODES, false)   /* lower(node) 0 uuid16 -> "" */                             \
 	TABLE(SESSION_CHECKS, false)  /* lower(node) 0 lower(check id) 0 uuid16 -> "" */           \
 	TABLE(SESSION_KEYS, false)    /* uuid16 + key -> "" : the keys a session holds */          \
-	TABLE(LOCK_DELAYS, true)      /* key -> i64 Unix ms until which it cannot be locked */     \
+	TABLE(LOCK_DELAYS, true)      /* key -> lock_delay_record: it cannot be locked */          \
 	TABLE(THINGS, true)	      /* thing kind byte + name -> u64 index of its last change */ \
 	TABLE(COORDINATES, true)      /* lower(node) 0 segment -> coordinate_record */             \
 	TABLE(REQUESTS, true)	      /* be64 index -> request_record: the newest ones */          \
 	TABLE(RESTORE, false)	      /* be32 chunk number -> records; key "id" -> uuid16 */       \
 	TABLE(THING_GRAVES, true) /* be64 index + key in THINGS -> "": things that have gone */    \
-	TABLE(INSTANCE_CHECKS, false) /* lower(node) 0 lower(service id, "" of the node) 0         \
+	TABLE(INSTANCE_CHECKS,                                                                     \
+		false) /* lower(node) 0 lower(service id, "" of the node) 0         \
 					 lower(check id) -> "" */
 
 enum state_table {
@@ -99,6 +100,12 @@ enum thing {
 uint64_t thing_index(struct kv_txn *t, enum thing kind, struct str name);
 /* The same for a key: its ModifyIndex, else that of its tombstone, else the floor, at least 1. */
 uint64_t thing_kv_index(struct kv_txn *t, struct str key);
+
+enum { LOCK_DELAY_MAX_MS = 60000 }; /* "The maximum lock delay is 60 seconds." */
+
+/* The value of a row of LOCK_DELAYS. Older rows are a Unix time in ms: the longest delay, index
+ * 0. */
+bool lock_delay_get(struct str value, struct lock_delay_record *out);
 
 /* Composite keys: a 0 b, a 0 b 0 c; lower-cased where said so by the caller beforehand. Returned
  * text borrows *room. */

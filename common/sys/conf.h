@@ -12,6 +12,7 @@
 #define MUSTER_COMMON_SYS_CONF_H
 
 #include "common/base/bind.h"
+#include "common/msg/types.h"
 
 struct conf_ports {
 	int64_t dns, http, https, grpc, serf_lan, serf_wan, server, peer_http; /* <= 0: off */
@@ -96,6 +97,7 @@ struct conf {
 	int64_t raft_protocol, raft_snapshot_threshold, raft_snapshot_interval_ns,
 		raft_trailing_logs;
 	struct conf_performance performance;
+	struct autopilot_config autopilot; /* until another one is stored */
 	/* http, dns, limits */
 	struct conf_http http;
 	struct conf_dns dns;

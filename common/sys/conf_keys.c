@@ -171,14 +171,17 @@ static const struct conf_key gossip_keys[] = {
 static const struct conf_schema gossip_schema = CONF_SCHEMA(gossip_keys);
 
 static const struct conf_key autopilot_keys[] = {
-	UNUSED_KEY("cleanup_dead_servers", KEY_BOOL),
-	UNUSED_KEY("disable_upgrade_migration", KEY_BOOL),
-	UNUSED_KEY("last_contact_threshold", KEY_DURATION),
-	UNUSED_KEY("max_trailing_logs", KEY_INT),
-	UNUSED_KEY("min_quorum", KEY_INT),
-	UNUSED_KEY("redundancy_zone_tag", KEY_TEXT),
-	UNUSED_KEY("server_stabilization_time", KEY_DURATION),
-	UNUSED_KEY("upgrade_version_tag", KEY_TEXT),
+	{ "cleanup_dead_servers", KEY_BOOL, F(autopilot.cleanup_dead_servers), NULL, false },
+	{ "disable_upgrade_migration", KEY_BOOL, F(autopilot.disable_upgrade_migration), NULL,
+		false },
+	{ "last_contact_threshold", KEY_DURATION, F(autopilot.last_contact_threshold_ns), NULL,
+		false },
+	{ "max_trailing_logs", KEY_INT, F(autopilot.max_trailing_logs), NULL, false },
+	{ "min_quorum", KEY_INT, F(autopilot.min_quorum), NULL, false },
+	{ "redundancy_zone_tag", KEY_TEXT, F(autopilot.redundancy_zone_tag), NULL, false },
+	{ "server_stabilization_time", KEY_DURATION, F(autopilot.server_stabilization_ns), NULL,
+		false },
+	{ "upgrade_version_tag", KEY_TEXT, F(autopilot.upgrade_version_tag), NULL, false },
 };
 static const struct conf_schema autopilot_schema = CONF_SCHEMA(autopilot_keys);
 

@@ -237,9 +237,18 @@ static struct uuid session_make(
 	return cmd.session.id;
 }
 
+static void delay_end(struct world *w, const char *key, uint64_t index)
+{
+	struct lock_delay d = { .key = str_of(key), .index = index };
+	struct cmd_lock_delays_end cmd = { .items = { &d, 1 } };
+
+	APPLY(w, cmd_lock_delays_end, &cmd);
+}
+
 TEST(test_locks_and_sessions)
 {
 	OWN_EMBEDDED(buf_fini) struct buf row = { 0 };
+	uint64_t released;
 	struct world w;
 	struct cmd_register cmd = node_register("n", "", "10.0.0.1");
 	struct health_check check = { .check_id = STR("alive"), .status = STR("passing") };
@@ -276,13 +285,73 @@ TEST(test_locks_and_sessions)
 	APPLY(&w, cmd_register, &cmd);
 	holder = kv_row(&w, &row, "l").session;
 	ck_assert(uuid_is_zero(&holder));
-	ck_assert_uint_eq(kv_row(&w, &row, "l").modify_index, w.index);
+	released = w.index;
+	ck_assert_uint_eq(kv_row(&w, &row, "l").modify_index, released);
 	kv(&w, KV_LOCK, "l", "v", 0, uuid_2);
 	ck_result(&w, RESULT_OK, "false");
-	w.now_ms += 15000;
+	delay_end(&w, "l", released + 1); /* of another delay */
+	kv(&w, KV_LOCK, "l", "v", 0, uuid_2);
+	ck_result(&w, RESULT_OK, "false");
+	delay_end(&w, "l", released);
 	kv(&w, KV_LOCK, "l", "v", 0, uuid_2);
 	ck_result(&w, RESULT_OK, "true");
 	ck_assert_uint_eq(kv_row(&w, &row, "l").lock_index, 2);
+	world_fini(&w);
+}
+END_TEST
+
+TEST(test_commands_of_a_lost_leadership_are_void)
+{
+	OWN_EMBEDDED(buf_fini) struct buf payload = { 0 };
+	struct world w;
+	struct cmd_kv kv_cmd = { .op = KV_SET, .key = STR("k"), .value = STR("v") };
+	struct cmd_as_leader cmd = { .term = 2, .type = COMMAND_cmd_kv };
+
+	world_init(&w, NULL);
+	cmd_kv_encode(&payload, &kv_cmd);
+	cmd.payload = buf_str(&payload);
+	APPLY(&w, cmd_as_leader, &cmd); /* the entry's term is 1 */
+	ck_result(&w, RESULT_ERROR, "leadership lost");
+	cmd.term = 1;
+	cmd.type = COMMAND_cmd_as_leader;
+	APPLY(&w, cmd_as_leader, &cmd);
+	ck_result(&w, RESULT_ERROR, "leadership lost");
+	ck_assert_uint_eq(world_row(&w, &payload, STATE_KVS, "k", NULL, NULL).n, 0);
+	cmd_kv_encode(&payload, &kv_cmd);
+	cmd.type = COMMAND_cmd_kv;
+	cmd.payload = buf_str(&payload);
+	APPLY(&w, cmd_as_leader, &cmd);
+	ck_result(&w, RESULT_OK, "true");
+	world_fini(&w);
+}
+END_TEST
+
+TEST(test_autopilot_configuration)
+{
+	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
+	struct world w;
+	struct cmd_autopilot cmd = { .config = { .max_trailing_logs = 1 }, .cas = true };
+	struct autopilot_record r;
+	struct kv_txn *t;
+
+	world_init(&w, NULL);
+	APPLY(&w, cmd_autopilot, &cmd);
+	ck_result(&w, RESULT_OK, "true");
+	cmd.config.max_trailing_logs = 2;
+	APPLY(&w, cmd_autopilot, &cmd);
+	ck_result(&w, RESULT_OK, "false");
+	cmd.index = 1;
+	APPLY(&w, cmd_autopilot, &cmd);
+	ck_result(&w, RESULT_OK, "true");
+	cmd.cas = false;
+	cmd.config.max_trailing_logs = 3;
+	APPLY(&w, cmd_autopilot, &cmd);
+	t = world_begin(&w);
+	ck_assert_int_eq(catalog_autopilot(t, &arena, &r), 0);
+	kv_abort(t);
+	ck_assert_uint_eq(r.config.max_trailing_logs, 3);
+	ck_assert_uint_eq(r.create_index, 1);
+	ck_assert_uint_eq(r.modify_index, w.index);
 	world_fini(&w);
 }
 END_TEST
@@ -300,7 +369,7 @@ TEST(test_node_removal_ends_sessions)
 	kv(&w, KV_LOCK, "l", "v", 0, uuid_1);
 	APPLY(&w, cmd_deregister, &gone);
 	ck_assert_uint_eq(world_row(&w, &row, STATE_KVS, "l", NULL, NULL).n, 0);
-	ck_assert_uint_eq(world_row(&w, &row, STATE_LOCK_DELAYS, "l", NULL, NULL).n, 8);
+	ck_assert_uint_eq(world_row(&w, &row, STATE_LOCK_DELAYS, "l", NULL, NULL).n, 16);
 	ck_assert_uint_eq(world_thing(&w, THING_SESSIONS, ""), w.index);
 	world_fini(&w);
 }
@@ -311,17 +380,18 @@ TEST(test_repeats_are_applied_once)
 	OWN_EMBEDDED(buf_fini) struct buf payload = { 0 };
 	struct world w;
 	struct cmd_kv cmd = { .op = KV_CAS, .key = STR("k"), .value = STR("v") };
+	struct uuid newest = { { 9, 0, 1, REQUESTS_MAX >> 16 } };
 	struct kv_txn *t;
 
 	world_init(&w, NULL);
 	cmd_kv_encode(&payload, &cmd);
 	for (uint32_t i = 0; i < REQUESTS_MAX + 10; i++) {
-		struct uuid id = { { (uint8_t)i, (uint8_t)(i >> 8), 1 } };
+		struct uuid id = { { (uint8_t)i, (uint8_t)(i >> 8), 1, (uint8_t)(i >> 16) } };
 
 		apply_one(&w, &id, COMMAND_cmd_kv, buf_str(&payload));
 		ck_str_is(w.out.result.payload, i ? "false" : "true");
 		ck_assert(!w.out.repeated);
-		if (i < REQUESTS_MAX) {
+		if (i < REQUESTS_MAX && i % 64 == 0) {
 			struct uuid first = { { 0, 0, 1 } };
 
 			apply_one(&w, &first, COMMAND_cmd_kv, buf_str(&payload));
@@ -333,6 +403,10 @@ TEST(test_repeats_are_applied_once)
 	ck_assert_uint_eq(kv_count(t, STATE_REQUESTS), REQUESTS_MAX);
 	/* What is kept in memory of them can be loaded again. */
 	catalog_open(w.c, t);
+	ck_assert(catalog_request_find(w.c, t, &newest, &w.out.result));
+	ck_str_is(w.out.result.payload, "false");
+	newest.b[15] = 1;
+	ck_assert(!catalog_request_find(w.c, t, &newest, &w.out.result));
 	ck_assert_uint_eq(kv_count(t, STATE_REQUESTS), REQUESTS_MAX);
 	kv_abort(t);
 	world_fini(&w);
@@ -482,5 +556,6 @@ END_TEST
 
 UNIT_MAIN("catalog_core", test_register_renders, test_register_errors,
 	test_node_keeps_its_id_under_a_new_name, test_kv_conditions, test_locks_and_sessions,
+	test_commands_of_a_lost_leadership_are_void, test_autopilot_configuration,
 	test_node_removal_ends_sessions, test_repeats_are_applied_once, test_tombstones_are_reaped,
 	test_transactions, test_requests_are_checked)
