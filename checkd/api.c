@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "checkd/core/response.h"
+#include "common/base/response.h"
 #include "common/base/err.h"
 #include "common/sys/clock.h"
 #include "common/sys/net.h"

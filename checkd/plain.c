@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "checkd/connect.h"
-#include "checkd/core/response.h"
+#include "common/base/response.h"
 #include "checkd/dial.h"
 #include "common/base/err.h"
 #include "common/base/tail.h"

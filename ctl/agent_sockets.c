@@ -127,6 +127,7 @@ int agent_sockets_open(const struct conf *c, struct agent_sockets *out, struct b
 		{ "http", c->addresses.http, c->ports.http },
 		{ "https", c->addresses.https, c->ports.https },
 		{ "raft", c->bind_addr, c->server ? c->ports.server : 0 },
+		{ "http-peer", c->bind_addr, c->server ? c->ports.peer_http : 0 },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {

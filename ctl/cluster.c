@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The agent and its cluster: members, info, reload, leave, join, force-leave, operator raft
- * list-peers.
+ * The agent and its cluster: members, info, reload, leave, join, force-leave.
  */
 #include <stdio.h>
 
@@ -314,37 +313,5 @@ int force_leave_run(struct ctl *c, int argc, char **argv)
 	if (put_simple(&api, "/v1/agent/force-leave/", argv[at], prune ? "prune" : NULL)) {
 		return ctl_fail("Error force leaving: %s", api_error(&api));
 	}
-	return 0;
-}
-
-int raft_list_peers_run(struct ctl *c, int argc, char **argv)
-{
-	OWN_EMBEDDED(buf_fini) struct buf path = { 0 }, out = { 0 };
-	OWN_EMBEDDED(api_fini) struct api api = { 0 };
-	OWN_EMBEDDED(table_fini) struct table t = { 0 };
-	const struct json *answer, *servers, *s;
-	struct flagset f = { 0 };
-	int at = api_begin(c, &api, &f, true, "operator raft list-peers [options]",
-		"Lists the servers of the quorum.", argc, argv);
-
-	if (at < 0) {
-		return -1 - at;
-	}
-	buf_put_lit(&path, "/v1/operator/raft/configuration");
-	if (api_get(&api, &path, &answer)) {
-		return ctl_fail("Error getting peers: Failed to retrieve raft configuration: %s",
-			api_error(&api));
-	}
-	table_init(&t, 6);
-	TABLE_ROW(&t, "Node", "ID", "Address", "State", "Voter", "RaftProtocol");
-	servers = json_find(answer, "Servers");
-	for (s = servers ? servers->first : NULL; s; s = s->next) {
-		TABLE_ROW(&t, field_text(s, "Node"), field_text(s, "ID"), field_text(s, "Address"),
-			field_bool(s, "Leader") ? "leader" : "follower",
-			field_bool(s, "Voter") ? "true" : "false",
-			field_text(s, "ProtocolVersion"));
-	}
-	table_render(&t, &out);
-	fwrite(out.p, 1, out.n, stdout);
 	return 0;
 }

@@ -40,8 +40,16 @@ int info_run(struct ctl *c, int argc, char **argv);
 int join_run(struct ctl *c, int argc, char **argv);
 int leave_run(struct ctl *c, int argc, char **argv);
 int members_run(struct ctl *c, int argc, char **argv);
-int raft_list_peers_run(struct ctl *c, int argc, char **argv);
 int reload_run(struct ctl *c, int argc, char **argv);
+
+/* operator.c */
+int autopilot_get_config_run(struct ctl *c, int argc, char **argv);
+int autopilot_set_config_run(struct ctl *c, int argc, char **argv);
+int autopilot_state_run(struct ctl *c, int argc, char **argv);
+int raft_list_peers_run(struct ctl *c, int argc, char **argv);
+int raft_recover_run(struct ctl *c, int argc, char **argv);
+int raft_remove_peer_run(struct ctl *c, int argc, char **argv);
+int raft_transfer_leader_run(struct ctl *c, int argc, char **argv);
 
 /* event.c */
 int event_run(struct ctl *c, int argc, char **argv);

@@ -26,9 +26,24 @@ static const struct command kv_commands[] = {
 static const struct command raft_commands[] = {
 	{ "list-peers", "Display the current Raft peer configuration", raft_list_peers_run, NULL, 0,
 		NULL },
+	{ "recover", "Makes a quorum of the servers that remain", raft_recover_run, NULL, 0, NULL },
+	{ "remove-peer", "Remove a server from the Raft configuration", raft_remove_peer_run, NULL,
+		0, NULL },
+	{ "transfer-leader", "Transfer leadership to another server", raft_transfer_leader_run,
+		NULL, 0, NULL },
+};
+
+static const struct command autopilot_commands[] = {
+	{ "get-config", "Display the current Autopilot configuration", autopilot_get_config_run,
+		NULL, 0, NULL },
+	{ "set-config", "Modify the current Autopilot configuration", autopilot_set_config_run,
+		NULL, 0, NULL },
+	{ "state", "Display the current Autopilot state", autopilot_state_run, NULL, 0, NULL },
 };
 
 static const struct command operator_commands[] = {
+	{ "autopilot", "Provides tools for modifying Autopilot configuration", NULL,
+		COMMANDS(autopilot_commands), "How the leader looks after the quorum." },
 	{ "raft", "Provides cluster-level tools for Raft", NULL, COMMANDS(raft_commands),
 		"Looks at the quorum of servers." },
 };

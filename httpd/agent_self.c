@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/base/err.h"
+#include "common/sys/clock.h"
 #include "httpd/agent.h"
 #include "httpd/list.h"
 #include "httpd/routes.h"
@@ -144,6 +145,23 @@ static struct str servers_text(struct exchange *x, const struct self *s)
 	return arena_str(&x->arena, buf_str(&text));
 }
 
+/* Since when the leader was not heard of, as Go prints it: "0" for itself, "never". */
+static void contact_put(
+	struct exchange *x, const struct raft_configuration_reply *r, struct jsonw *w)
+{
+	OWN_EMBEDDED(buf_fini) struct buf text = { 0 };
+	struct raft_page page;
+
+	if (str_is(r->state, "Leader") || !state_raft_page(x->httpd->reader, &page)) {
+		text_put(w, "last_contact", STR("0"));
+	} else if (!page.last_contact_ns) {
+		text_put(w, "last_contact", STR("never"));
+	} else {
+		duration_render(&text, max_of(clock_mono().ns - page.last_contact_ns, (int64_t)0));
+		text_put(w, "last_contact", buf_str(&text));
+	}
+}
+
 static void raft_put(struct exchange *x, const struct self *s, struct jsonw *w)
 {
 	const struct raft_configuration_reply *r = &s->raft;
@@ -155,7 +173,7 @@ static void raft_put(struct exchange *x, const struct self *s, struct jsonw *w)
 	count_put(w, "applied_index", r->applied_index);
 	count_put(w, "commit_index", r->commit_index);
 	count_put(w, "fsm_pending", r->commit_index - min_of(r->commit_index, r->applied_index));
-	count_put(w, "last_contact", 0);
+	contact_put(x, r, w);
 	count_put(w, "last_log_index", r->last_log_index);
 	count_put(w, "last_log_term", r->last_log_term);
 	count_put(w, "last_snapshot_index", r->last_snapshot_index);

@@ -15,7 +15,7 @@
 static void on_io(void *arg, int events);
 static void on_timer(void *arg);
 
-void conn_new(struct engine *e, int fd, struct client *client, struct tls_session *tls)
+void conn_new(struct engine *e, int fd, struct client *client, struct tls_session *tls, bool peer)
 {
 	struct conn *c = xcalloc(1, sizeof(*c));
 
@@ -23,6 +23,7 @@ void conn_new(struct engine *e, int fd, struct client *client, struct tls_sessio
 	c->fd = fd;
 	c->client = client;
 	c->tls = tls;
+	c->peer = peer;
 	list_add_tail(&e->conns, &c->link);
 	e->conns_count++;
 	loop_io_init(&c->io, e->loop, fd, on_io, c);

@@ -133,7 +133,9 @@ static void check_request(struct exchange *x)
 		answer_text(x, 403, STR("Endpoint is blocked by agent configuration"));
 	} else if (!x->route) {
 		answer_methods(x);
-	} else if (writes && !client_may_write(x->httpd->engine, x->conn)) {
+	} else if (x->conn->peer && !(x->route->flags & ROUTE_LEADER)) {
+		answer_text(x, 403, STR("This port is for other servers"));
+	} else if (writes && !x->conn->peer && !client_may_write(x->httpd->engine, x->conn)) {
 		answer_text(x, 403, STR("Access is restricted"));
 	}
 }

@@ -11,6 +11,7 @@
  *     exchange.c  the life of an exchange; calls of other daemons
  *     answer.c    what handlers use to answer
  *     output.c    answer -> bytes out; streams
+ *     peer.c      requests that only the leader's httpd can answer
  *
  * A connection handles one exchange at a time; what is pipelined behind waits in conn.in. Nothing
  * frees a connection in the middle: it is marked CONN_DEAD, and conn_settle, with which every entry
@@ -70,6 +71,7 @@ struct hold {
 	uint64_t hash;	      /* of the filtered answer that the client has */
 	uint64_t restore_count;
 	bool has_hash, has_restore_count, expired;
+	bool confirmed; /* the state here was new enough when the query came */
 	uint32_t head_size;
 	char head[]; /* the request, parsed again each time */
 };
@@ -85,6 +87,7 @@ struct conn {
 	int events;
 	enum conn_state state;
 	bool eof, close_after, handling;
+	bool peer;	/* of another server */
 	size_t scanned; /* of conn.in: how far the end of the head was looked for */
 	struct loop_io io;
 	struct loop_timer timer;
@@ -149,7 +152,7 @@ void client_leave(struct engine *e, struct client *client);
 bool client_may_write(const struct engine *e, const struct conn *c);
 
 /* conn.c */
-void conn_new(struct engine *e, int fd, struct client *client, struct tls_session *tls);
+void conn_new(struct engine *e, int fd, struct client *client, struct tls_session *tls, bool peer);
 void conn_settle(struct conn *c);
 void conn_fail(struct conn *c);
 void conn_timer_in(struct conn *c, int64_t ms);
@@ -181,7 +184,8 @@ void dispatch(struct exchange *x);
 /* read.c */
 struct exchange_read {
 	enum read_mode mode;
-	bool blocking, held, compare, barrier_passed, park;
+	bool blocking, held, compare, park;
+	bool confirmed; /* the state here is new enough for the mode */
 	uint64_t wanted, applied, hash;
 	uint64_t index; /* of what the answer shows */
 	uint64_t shown; /* X-Consul-Index */

@@ -171,6 +171,15 @@ void exchange_on_result(struct exchange *x, int status, struct str payload)
 	answer_result(x, status, &result);
 }
 
+void exchange_on_leader_result(struct exchange *x, int status, struct str payload)
+{
+	if (status == ST_NOT_LEADER) {
+		exchange_to_leader(x);
+	} else {
+		exchange_on_result(x, status, payload);
+	}
+}
+
 void exchange_on_done(struct exchange *x, int status, struct str payload)
 {
 	struct result result;

@@ -80,7 +80,8 @@ struct exchange {
 	void *wait_arg;
 	const struct stream *stream;
 	struct mono started;
-	bool is_too_large; /* the body: it is not kept */
+	struct mono give_up; /* looking for the leader; 0: not begun */
+	bool is_too_large;   /* the body: it is not kept */
 	bool answered, is_json, is_replying, is_waiting;
 	struct list link; /* in the engine's pool */
 };
@@ -179,12 +180,20 @@ void exchange_suspend(struct exchange *x, void (*on_gone)(void *arg), void *arg)
 void exchange_continue(struct exchange *x, void (*run)(struct exchange *x, void *arg), void *arg);
 void exchange_ready(struct exchange *x);
 /* In an on_reply: the status it was given, or that of decoding the reply into *reply_pointer. */
-#define EXCHANGE_DECODE(x, type, status, payload, reply_pointer)                                   \
+#define EXCHANGE_DECODE(x, type, status, payload, reply_pointer) \
 	((status) ? (status) : type##_reply_decode((payload), &(x)->arena, (reply_pointer)))
 /* The on_reply of messages whose reply is just a result: answer_result. */
 void exchange_on_result(struct exchange *x, int status, struct str payload);
 /* The same, but success is 200 with an empty body whatever the payload (agent operations). */
 void exchange_on_done(struct exchange *x, int status, struct str payload);
+/*
+ * ROUTE_LEADER: what was asked of this server's daemons (and refused with ST_NOT_LEADER) is done by
+ * the leader's httpd, whose answer is passed on; the handler may also be run again, should this
+ * server lead by then. The request must be complete in its target: a body is not handed on.
+ */
+void exchange_to_leader(struct exchange *x);
+/* The on_reply of such messages whose reply is just a result. */
+void exchange_on_leader_result(struct exchange *x, int status, struct str payload);
 /* Sends a command to catalogd and answers with its result. */
 void exchange_propose(struct exchange *x, enum command_type type, struct str payload);
 void exchange_propose_then(

@@ -104,6 +104,7 @@ void hold_park(struct exchange *x)
 	if (!c->hold) {
 		c->hold = hold_new(x);
 	}
+	c->hold->confirmed = x->read->confirmed;
 	c->state = CONN_HELD;
 	conn_timer_at(c, c->hold->deadline);
 	if (x->read->park) {

@@ -16,11 +16,16 @@ struct httpd {
 	struct uuid node_id;
 	struct state_reader *reader;
 	struct ipc_client *catalog_read, *catalog_write, *check_read, *check_write, *gossip_read,
-		*gossip_write, *raft_read;
+		*gossip_write, *raft_read, *raft_write;
 	struct local *local; /* local.h */
+	struct peers *peers; /* peer.c */
 	/* ---- the engine's ---- */
 	struct engine *engine;
 };
+
+/* peer.c */
+void peers_open(struct httpd *h);
+void peers_free(struct peers *p);
 
 /* service.c */
 int httpd_open(struct httpd *h);

@@ -33,12 +33,14 @@ enum {
 	KEEPALIVE_S = 15,
 };
 
+enum listener_kind { LISTEN_PLAIN, LISTEN_TLS, LISTEN_PEER /* for other servers */ };
+
 struct listener {
 	struct list link;
 	struct engine *engine;
 	struct loop_io io;
 	int fd;
-	bool tls;
+	bool tls, peer;
 };
 
 static void on_accept(void *arg, int events);
@@ -145,7 +147,9 @@ static void tune(int fd, const struct sockaddr_storage *sa)
 static void admit(struct listener *l, int fd, const struct sockaddr_storage *sa)
 {
 	struct engine *e = l->engine;
-	int64_t limit = e->httpd->conf->limits.http_max_conns_per_client;
+	const struct conf_limits *limits = &e->httpd->conf->limits;
+	int64_t limit =
+		l->peer ? limits->rpc_max_conns_per_client : limits->http_max_conns_per_client;
 	struct client *client;
 
 	if (e->conns_count >= e->conns_max) {
@@ -165,7 +169,7 @@ static void admit(struct listener *l, int fd, const struct sockaddr_storage *sa)
 	}
 	tune(fd, sa);
 	e->counts.accepted++;
-	conn_new(e, fd, client, l->tls ? tls_session_new(e->tls, fd) : NULL);
+	conn_new(e, fd, client, l->tls ? tls_session_new(e->tls, fd) : NULL, l->peer);
 }
 
 static void on_accept(void *arg, int events)
@@ -189,13 +193,14 @@ static void on_accept(void *arg, int events)
 	}
 }
 
-static void listener_add(struct engine *e, int fd, bool tls)
+static void listener_add(struct engine *e, int fd, enum listener_kind kind)
 {
 	struct listener *l = xcalloc(1, sizeof(*l));
 
 	l->engine = e;
 	l->fd = fd;
-	l->tls = tls;
+	l->tls = kind == LISTEN_TLS;
+	l->peer = kind == LISTEN_PEER;
 	loop_io_init(&l->io, e->loop, fd, on_accept, l);
 	list_add_tail(&e->listeners, &l->link);
 }
@@ -229,7 +234,7 @@ static int set_owner(const char *path, const struct conf_unix_sockets *unix_sock
 	return 0;
 }
 
-static int open_address(struct engine *e, struct str text, int port, bool tls)
+static int open_address(struct engine *e, struct str text, int port, enum listener_kind kind)
 {
 	struct net_address address;
 	const char *path = ((struct sockaddr_un *)&address.sa)->sun_path;
@@ -247,20 +252,20 @@ static int open_address(struct engine *e, struct str text, int port, bool tls)
 	if (fd < 0) {
 		return err_pass(fd);
 	}
-	listener_add(e, fd, tls);
+	listener_add(e, fd, kind);
 	return is_unix ? set_owner(path, &e->httpd->conf->unix_sockets) : 0;
 }
 
 /* What the supervisor passed under this name, else what the configuration says. */
-static int open_service(
-	struct engine *e, const char *name, struct str addresses, int64_t port, bool tls)
+static int open_service(struct engine *e, const char *name, struct str addresses, int64_t port,
+	enum listener_kind kind)
 {
 	struct str rest = addresses.n ? addresses : e->httpd->conf->client_addr;
 	int fd, rc = 0;
 
 	for (int i = 0; (fd = daemon_socket(e->httpd->daemon, name, i)) >= 0; i++) {
 		net_nonblock(fd);
-		listener_add(e, fd, tls);
+		listener_add(e, fd, kind);
 	}
 	if (daemon_socket(e->httpd->daemon, name, 0) >= 0 || port <= 0) {
 		return 0;
@@ -269,7 +274,7 @@ static int open_service(
 		struct str address = str_split(rest, ' ', &rest);
 
 		if (address.n) {
-			rc = open_address(e, address, (int)port, tls);
+			rc = open_address(e, address, (int)port, kind);
 		}
 	}
 	return rc;
@@ -293,11 +298,15 @@ int listen_open(struct engine *e)
 	int rc;
 
 	raise_limit(e);
-	rc = open_service(e, "http", conf->addresses.http, conf->ports.http, false);
+	rc = open_service(e, "http", conf->addresses.http, conf->ports.http, LISTEN_PLAIN);
 	if (!rc && e->tls) {
-		rc = open_service(e, "https", conf->addresses.https, conf->ports.https, true);
+		rc = open_service(e, "https", conf->addresses.https, conf->ports.https, LISTEN_TLS);
 	}
-	return rc ? rc : open_address(e, STR("unix://httpd/api.sock"), 0, false);
+	if (!rc && conf->server) {
+		rc = open_service(
+			e, "http-peer", conf->bind_addr, conf->ports.peer_http, LISTEN_PEER);
+	}
+	return rc ? rc : open_address(e, STR("unix://httpd/api.sock"), 0, LISTEN_PLAIN);
 }
 
 void listen_start(struct engine *e)

@@ -4,12 +4,20 @@
  * say. The handler is run again from the start after each change; a query waits in hold.c
  * meanwhile.
  *
- * A read without a leader, or before the state is there, is parked for a while
- * (performance.rpc_hold_timeout), as Consul retries, and then refused. It is never answered with an
- * empty state.
+ * Any server answers any read from its own state. Before a read that is not stale catalogd makes
+ * sure, once per request, that everything is applied here that was committed when it came: by the
+ * leader's lease (default), by a round over the quorum (consistent). At the leader a look at
+ * raftd's page does for the former.
+ *
+ * A read without a leader, or before the state is there, waits for a while
+ * (performance.rpc_hold_timeout), as Consul retries, and is then refused. It is never answered with
+ * an empty state.
  */
 #include "common/base/hash.h"
+#include "common/sys/clock.h"
 #include "httpd/engine.h"
+
+enum { BARRIER_GRACE_MS = 500 };
 
 bool exchange_consistency(struct exchange *x, enum read_mode *mode_out)
 {
@@ -105,26 +113,58 @@ bool exchange_wait(struct exchange *x, uint64_t *index_out, uint32_t *wait_ms_ou
 	return true;
 }
 
-/* Who leads, and whether a read in this mode may be answered from the state here. */
-static bool may_answer(struct exchange *x)
+/* What a stale answer says about itself: since when the leader was not heard of. As Consul, all
+ * the time there is when that was never. */
+static void show_contact(struct exchange *x)
 {
-	struct exchange_read *read = x->read;
-	struct mono now = loop_now(x->httpd->loop);
+	struct mono now = clock_mono();
 	struct raft_page page;
 	bool known = state_raft_page(x->httpd->reader, &page);
-	bool leads = known && page.is_leader && page.lease_until_ns > now.ns;
 
 	x->answer.has_leader = true;
 	x->answer.known_leader = known && (page.is_leader || page.leader_known);
-	if (known && !page.is_leader && page.last_contact_ns) {
+	x->answer.last_contact_ms = INT64_MAX / NS_PER_MS;
+	if (known && page.is_leader) {
+		x->answer.last_contact_ms = 0;
+	} else if (known && page.last_contact_ns) {
 		x->answer.last_contact_ms =
 			(uint64_t)max_of((now.ns - page.last_contact_ns) / NS_PER_MS, 0);
 	}
-	/* In a quorum of one nobody else can have been elected: a lease without end needs no
-	 * confirmation. */
-	read->barrier_passed |= leads && page.lease_until_ns == INT64_MAX;
-	return leads || read->mode == READ_STALE ||
-	       (read->mode == READ_CONSISTENT && read->barrier_passed);
+}
+
+/* "If it is behind by more than max_stale, the leader is asked": then it is a read in default
+ * mode. */
+static void limit_staleness(struct exchange *x)
+{
+	const struct conf *conf = x->httpd->conf;
+	struct str text = request_param(&x->request, "max_stale");
+	int64_t max_ns = 0;
+
+	if (x->read->mode != READ_STALE) {
+		return;
+	}
+	if (text.n) {
+		duration_parse(text, &max_ns, NULL);
+	} else if (!request_has(&x->request, "stale")) {
+		max_ns = conf->discovery_max_stale_ns;
+	}
+	show_contact(x);
+	if (max_ns > 0 && x->answer.last_contact_ms > (uint64_t)(max_ns / NS_PER_MS)) {
+		x->read->mode = READ_DEFAULT;
+	}
+}
+
+/* Is the state here, of this index, what the leader would answer from? */
+static bool leads_with(struct exchange *x, uint64_t applied)
+{
+	struct raft_page page;
+
+	/* In a quorum of one nobody was told of what is not applied here yet. In others a write
+	 * may have been answered elsewhere already. */
+	return state_raft_page(x->httpd->reader, &page) && page.is_leader &&
+	       page.lease_until_ns > clock_mono().ns &&
+	       (page.lease_until_ns == INT64_MAX ||
+		       (x->read->mode == READ_DEFAULT && applied >= page.commit_index));
 }
 
 /* No leader or no state: later, or an error. */
@@ -155,12 +195,25 @@ static void compare(struct exchange *x)
 	x->answered = false;
 }
 
+static void confirm(struct exchange *x);
+
 static void run(struct exchange *x)
 {
 	struct exchange_read *read = x->read;
 
-	if (!may_answer(x) || state_read(x->httpd->reader, &x->txn, &read->applied)) {
+	if (state_read(x->httpd->reader, &x->txn, &read->applied)) {
 		not_now(x);
+		return;
+	}
+	read->confirmed = read->confirmed || leads_with(x, read->applied);
+	if (read->mode == READ_STALE) {
+		show_contact(x);
+	} else if (read->confirmed) { /* as the leader would say it */
+		x->answer.has_leader = x->answer.known_leader = true;
+		x->answer.last_contact_ms = 0;
+	} else {
+		kv_abort(take(x->txn));
+		confirm(x);
 		return;
 	}
 	if (x->route->flags & ROUTE_SHOWS_CONSISTENCY) {
@@ -175,21 +228,42 @@ static void run(struct exchange *x)
 	}
 }
 
+/* Everything is applied here that was committed when this was asked. */
 static void on_barrier(struct exchange *x, int status, struct str payload)
 {
+	if (status == ST_NOT_LEADER || status == ST_TIMEOUT) {
+		read_failed(x, 500, STR("No cluster leader"));
+		return;
+	}
 	if (status) {
 		answer_result(x, status, NULL);
 		return;
 	}
-	x->read->barrier_passed = true;
+	x->read->confirmed = true;
 	run(x);
+}
+
+static void confirm(struct exchange *x)
+{
+	int64_t hold_ms = x->httpd->conf->performance.rpc_hold_timeout_ns / NS_PER_MS;
+	struct catalog_barrier index = {};
+	struct catalog_barrier_lease lease = {};
+
+	if (x->httpd->engine->draining && x->conn->hold) {
+		read_failed(x, 500, STR("No cluster leader"));
+	} else if (x->read->mode == READ_CONSISTENT) {
+		EXCHANGE_CALL(x, x->httpd->catalog_read, catalog_barrier, &index,
+			hold_ms + BARRIER_GRACE_MS, on_barrier);
+	} else {
+		EXCHANGE_CALL(x, x->httpd->catalog_read, catalog_barrier_lease, &lease,
+			hold_ms + BARRIER_GRACE_MS, on_barrier);
+	}
 }
 
 void read_run(struct exchange *x)
 {
 	struct exchange_read *read = arena_new(&x->arena, struct exchange_read);
 	struct str dc = request_param(&x->request, "dc");
-	struct catalog_barrier m = {};
 
 	x->read = read;
 	if (!exchange_consistency(x, &read->mode) || !check_cache_control(x) ||
@@ -202,12 +276,8 @@ void read_run(struct exchange *x)
 		read_failed(x, 500, STR("No path to datacenter"));
 		return;
 	}
-	may_answer(x);
-	if (read->mode == READ_CONSISTENT && !read->barrier_passed) {
-		EXCHANGE_CALL(x, x->httpd->catalog_read, catalog_barrier, &m,
-			x->httpd->conf->performance.rpc_hold_timeout_ns / NS_PER_MS, on_barrier);
-		return;
-	}
+	read->confirmed = x->conn->hold && x->conn->hold->confirmed;
+	limit_staleness(x);
 	run(x);
 }
 

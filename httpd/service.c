@@ -19,6 +19,7 @@ int httpd_open(struct httpd *h)
 		{ "gossipd/read", &h->gossip_read },
 		{ "gossipd/write", &h->gossip_write },
 		{ "raftd/read", &h->raft_read },
+		{ "raftd/write", &h->raft_write },
 	};
 	OWN(free) char *data_dir = NULL;
 	int rc = conf_node_id(h->conf, &h->node_id);
@@ -30,6 +31,7 @@ int httpd_open(struct httpd *h)
 		return err_pass(rc);
 	}
 	data_dir = str_dup(h->conf->data_dir);
+	peers_open(h);
 	h->reader = state_reader_new(data_dir, STATE_KIND_STATE);
 	rc = local_open(h);
 	return rc ? err_pass(rc) : engine_open(h);
@@ -38,7 +40,7 @@ int httpd_open(struct httpd *h)
 void httpd_free(struct httpd *h)
 {
 	struct ipc_client *clients[] = { h->catalog_read, h->catalog_write, h->check_read,
-		h->check_write, h->gossip_read, h->gossip_write, h->raft_read };
+		h->check_write, h->gossip_read, h->gossip_write, h->raft_read, h->raft_write };
 
 	if (h->engine) {
 		engine_free(h->engine);
@@ -47,6 +49,9 @@ void httpd_free(struct httpd *h)
 		if (clients[i]) {
 			ipc_client_free(clients[i]);
 		}
+	}
+	if (h->peers) {
+		peers_free(h->peers);
 	}
 	if (h->local) {
 		local_free(h->local);

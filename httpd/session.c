@@ -216,7 +216,8 @@ void handle_session_renew(struct exchange *x)
 	struct session_renew m = { .token = exchange_token(x) };
 
 	if (session_id(x, &m.id)) {
-		EXCHANGE_CALL(x, x->httpd->catalog_write, session_renew, &m, 0, exchange_on_result);
+		EXCHANGE_CALL(x, x->httpd->catalog_write, session_renew, &m, 0,
+			exchange_on_leader_result);
 	}
 }
 

@@ -7,7 +7,7 @@
  *   add       a server that has said hello, as a non-voter; a member that has another address now
  *   promote   a non-voter (not a read replica) that has been healthy for server_stabilization
  *   remove    a member that has left the pool; a dead non-voter; a dead voter, once a new server
- *             has come: only while those that remain are a healthy majority, and min_quorum at least
+ *             has come: only while those that remain are a healthy majority, at least min_quorum
  *
  * What an operator removed is not added again while its connection stays.
  */

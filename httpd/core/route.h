@@ -38,6 +38,10 @@ enum route_flag {
 	ROUTE_ANY_METHOD = 1 << 8,
 	/* A read that fails carries no meta headers at all, not even empty ones: kv. */
 	ROUTE_FAILS_BARE = 1 << 9,
+	/* Served to other servers too (ports.peer_http): only the leader can do it. */
+	ROUTE_LEADER = 1 << 10,
+	/* Done twice is done once. */
+	ROUTE_REPEATABLE = 1 << 11,
 };
 
 struct route {

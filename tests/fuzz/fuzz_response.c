@@ -4,7 +4,7 @@
  */
 #include "tests/fuzz/fuzz.h"
 
-#include "checkd/core/response.h"
+#include "common/base/response.h"
 #include "common/base/err.h"
 
 static void on_body(void *arg, struct str piece)

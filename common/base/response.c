@@ -2,7 +2,7 @@
 /*
  * See RFC 9112, sections 4 (status line), 5 (fields), 6.3 (length of a body) and 7.1 (chunks).
  */
-#include "checkd/core/response.h"
+#include "common/base/response.h"
 
 #include "common/base/err.h"
 
@@ -14,6 +14,7 @@ void response_init(struct response *p, void (*on_body)(void *arg, struct str pie
 void response_fini(struct response *p)
 {
 	buf_fini(&p->status_line);
+	buf_fini(&p->content_type);
 	buf_fini(&p->line);
 }
 
@@ -39,6 +40,9 @@ static int field_read(struct response *p, struct str line)
 		p->close = p->close || str_ieq(value, STR("close"));
 	} else if (str_ieq(name, STR("Location"))) {
 		p->redirected = true;
+	} else if (str_ieq(name, STR("Content-Type"))) {
+		buf_clear(&p->content_type);
+		buf_put_str(&p->content_type, value);
 	} else if (str_ieq(name, STR("X-Consul-Index")) && str_to_u64(value, &p->index)) {
 		return ST_INVALID;
 	}

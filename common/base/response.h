@@ -8,8 +8,8 @@
  *         own; ST_INVALID: not HTTP; ST_TOO_LARGE: over a limit
  *     response_end(&p): the connection ended: 0 when that is a proper end, else ST_TRUNCATED
  */
-#ifndef MUSTER_CHECKD_CORE_RESPONSE_H
-#define MUSTER_CHECKD_CORE_RESPONSE_H
+#ifndef MUSTER_COMMON_BASE_RESPONSE_H
+#define MUSTER_COMMON_BASE_RESPONSE_H
 
 #include "common/base/buf.h"
 
@@ -33,6 +33,7 @@ struct response {
 	bool redirected; /* it has a Location */
 	bool bodyless;
 	struct buf status_line; /* "200 OK" */
+	struct buf content_type;
 	/* the parser's own */
 	enum response_state state;
 	bool chunked, has_length;
