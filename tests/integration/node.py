@@ -17,7 +17,7 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("MUSTER_BUILD", TOP / "build"))
 MUSTER = BUILD / "ctl" / "muster"
 DAEMONS = ("gossipd", "raftd", "catalogd", "checkd", "dnsd", "httpd")
-PORTS = {"http": 8500, "dns": 8600, "server": 8300, "serf_lan": 8301, "serf_wan": 8302}
+PORTS = {"http": 8500, "dns": 8600, "server": 8300, "peer_http": 8310, "serf_lan": 8301, "serf_wan": 8302}
 START_LIMIT_S = 20
 
 
@@ -69,12 +69,13 @@ class Answer:
 class Node:
     """start() and stop() as often as one likes; the data directory stays the same."""
 
-    def __init__(self, directory, name="n1", config=None, args=(), address=None):
+    def __init__(self, directory, name="n1", config=None, args=(), address=None, form=("-bootstrap",)):
         self.directory = pathlib.Path(directory)
         self.name = name
         self.address = address or free_address()
         self.config = dict(config or {})
         self.args = list(args)
+        self.form = list(form)  # how it becomes part of a quorum
         self.data_dir = self.directory / "data"
         self.run_dir = self.data_dir / "run"
         self.config_dir = self.directory / "config"
@@ -91,9 +92,9 @@ class Node:
         return path
 
     def command(self):
-        return [str(MUSTER), "agent", "-server", "-bootstrap", "-node=" + self.name, "-bind=" + self.address,
+        return [str(MUSTER), "agent", "-server", "-node=" + self.name, "-bind=" + self.address,
                 "-client=" + self.address, "-data-dir=" + str(self.data_dir), "-config-dir=" + str(self.config_dir)
-                ] + self.args
+                ] + self.form + self.args
 
     def start(self, wait=True):
         base = {"session_ttl_min": "1s", "log_level": "DEBUG", "performance": {"raft_multiplier": 1}}
@@ -117,6 +118,16 @@ class Node:
             return found and "consul" in found["Services"]
         try:
             wait_until(ready, limit_s, "node ready")
+        except AssertionError as error:
+            raise AssertionError("%s\n%s" % (error, self.log_tail())) from None
+
+    def wait_member(self, size, limit_s=START_LIMIT_S):
+        """It answers default reads and sees a quorum of this size."""
+        def ready():
+            assert self.process.poll() is None, "the agent ended: %s\n%s" % (self.process.returncode, self.log_tail())
+            return len(self.json("/v1/status/peers")) == size and self.get("/v1/kv/?keys").status in (200, 404)
+        try:
+            wait_until(ready, limit_s, "member of a quorum of %d" % size)
         except AssertionError as error:
             raise AssertionError("%s\n%s" % (error, self.log_tail())) from None
 
@@ -233,6 +244,62 @@ class Node:
         out = subprocess.run(["nanocat", "--req", "-x", daemon + "/control", "--recv-timeout", "5", "-D", question,
                               "--raw"], capture_output=True, check=False, cwd=self.run_dir, timeout=20)
         return json.loads(out.stdout)
+
+
+class Cluster:
+    """Several servers that form one quorum, each on an address of its own."""
+
+    def __init__(self, directory, size, config=None):
+        self.directory = pathlib.Path(directory)
+        self.config = dict(config or {})
+        self.nodes = []
+        self.addresses = [free_address() for _ in range(size)]
+        for number, address in enumerate(self.addresses):
+            self.add("s%d" % (number + 1), address, "-bootstrap-expect=%d" % size)
+
+    def add(self, name, address=None, *form):
+        """One more server, not yet started; without a form it joins the others."""
+        address = address or free_address()
+        joins = ["-retry-join=" + a for a in self.addresses if a != address]
+        node = Node(self.directory / name, name=name, config=self.config, address=address, form=list(form) + joins)
+        self.nodes.append(node)
+        return node
+
+    def start(self, wait=True):
+        for node in self.nodes:
+            node.start(wait=False)
+        if wait:
+            for node in self.nodes:
+                node.wait_member(len(self.nodes))
+        return self
+
+    def alive(self):
+        return [n for n in self.nodes if n.process is not None and n.process.poll() is None]
+
+    def leader(self, among=None, limit_s=10):
+        """The node that leads, as it says itself."""
+        nodes = among or self.alive()
+
+        def find():
+            for node in nodes:
+                try:
+                    if node.control("catalogd", "status")["detail"]["leader"]:
+                        return node
+                except (OSError, ValueError, KeyError, subprocess.TimeoutExpired):
+                    continue
+            return None
+        return wait_until(find, limit_s, "a leader")
+
+    def followers(self):
+        leader = self.leader()
+        return [n for n in self.alive() if n is not leader]
+
+    def cleanup(self):
+        for node in self.nodes:
+            node.cleanup()
+
+    def logs(self):
+        return "\n".join("==== %s %s\n%s" % (n.name, n.address, n.log_tail(40)) for n in self.nodes)
 
 
 def die_with_parent():
