@@ -100,12 +100,15 @@ static void take_entry(struct raft *r, struct raft_update *u, const struct raft_
  * terms), delete the existing entry and all that follow it. Append any new entries not already in
  * the log".
  */
-static void take_entries(struct raft *r, const struct raft_message *m, struct raft_update *u)
+static bool take_entries(struct raft *r, const struct raft_message *m, struct raft_update *u)
 {
 	uint32_t from = first_news(r, m);
 
 	if (from == m->entries.count) {
-		return;
+		return true;
+	}
+	if (m->entries.items[from].term < trail_term(&r->trail, m->index + from)) {
+		return false; /* terms never go down: not from a server of ours */
 	}
 	if (m->index + from < r->trail.last) {
 		cut(r, u, m->index + from);
@@ -115,6 +118,7 @@ static void take_entries(struct raft *r, const struct raft_message *m, struct ra
 	for (uint32_t i = from; i < m->entries.count; i++) {
 		take_entry(r, u, &m->entries.items[i]);
 	}
+	return true;
 }
 
 /* Is the log the leader's up to the entry in question? What is committed always is. */
@@ -141,7 +145,9 @@ void raft_on_append(struct raft *r, const struct raft_message *m, struct raft_up
 		refuse(r, m);
 		return;
 	}
-	take_entries(r, m, u);
+	if (!take_entries(r, m, u)) {
+		return;
+	}
 	r->match = max_of(r->match, min_of(m->index + m->entries.count, r->trail.last));
 	r->leader_commit = max_of(r->leader_commit, m->commit);
 	commit(r, u);
@@ -247,6 +253,7 @@ void raft_snapshot_installed(struct raft *r, const struct raft_snapshot *s, stru
 		     trail_term(&r->trail, s->index) == s->term && s->index <= r->durable_index;
 
 	if (s->index <= r->commit_index || s->term > p->term || r->role == RAFT_LEADER ||
+		s->configuration_index > s->index || s->index > UINT64_MAX / 2 ||
 		configuration_decode(s->configuration, &c)) {
 		u->status = s->index <= r->commit_index ? 0 : ST_INVALID;
 		return;

@@ -112,7 +112,7 @@ def verdict(args, number, mutant):
             lines = result.stdout.decode(errors="replace").split("\n")
             why = [line for line in lines if "sim_quorum:" in line or "invariant" in line or "ERROR" in line]
             where = [line.split("--trace ")[1] for line in lines if "--trace " in line]
-            return True, "%s: %s [%s]" % (name, (why or ["?"])[0], (where or ["?"])[0])
+            return bool(where), "%s: %s [%s]" % (name, (why or lines)[0], (where or ["no run is named"])[0])
     return False, "%s: not found in %d runs of each of %s" % (name, RUNS, ", ".join(profiles))
 
 
