@@ -74,7 +74,8 @@ static void simple(struct fixture *f, enum raft_event_type type)
 /* 0..199: near to `base`; the rest: far away. */
 static uint64_t number(struct fixture *f, uint64_t base)
 {
-	static const uint64_t far[] = { 0, 1, UINT64_MAX, UINT64_MAX - 1, UINT64_MAX / 2, 1ULL << 32 };
+	static const uint64_t far[] = { 0, 1, UINT64_MAX, UINT64_MAX - 1, UINT64_MAX / 2,
+		1ULL << 32 };
 	uint8_t b = cursor_u8(&f->in);
 
 	if (b >= 200) {
@@ -83,8 +84,8 @@ static uint64_t number(struct fixture *f, uint64_t base)
 	return base + b < 100 ? b : base + b - 100;
 }
 
-static void entries(struct fixture *f, struct raft_message *m, struct raft_log_entry *items,
-	struct buf *body)
+static void entries(
+	struct fixture *f, struct raft_message *m, struct raft_log_entry *items, struct buf *body)
 {
 	struct configuration c = members(1 + cursor_u8(&f->in) % 5, 5);
 
@@ -181,9 +182,11 @@ static void local(struct fixture *f)
 
 static void vote_for_it(struct fixture *f, enum raft_message_type type, uint64_t term)
 {
-	struct raft_message m = {
-		.type = type, .from = server_id(1), .to = server_id(0), .term = term, .granted = true
-	};
+	struct raft_message m = { .type = type,
+		.from = server_id(1),
+		.to = server_id(0),
+		.term = term,
+		.granted = true };
 	struct raft_event e = { .type = RAFT_EVENT_MESSAGE, .message = &m };
 
 	step(f, &e);
@@ -201,8 +204,9 @@ static void begin(struct fixture *f, uint8_t role)
 		.heartbeat_ms = 40,
 		.election_ms = 200,
 		.drift_percent = 5 };
-	struct raft_persistent p = { .term = 3, .configuration_index = 1,
-		.configuration = members(3, PEERS) };
+	struct raft_persistent p = {
+		.term = 3, .configuration_index = 1, .configuration = members(3, PEERS)
+	};
 	struct trail trail;
 	struct raft_event start = { .type = RAFT_EVENT_START };
 
@@ -232,8 +236,8 @@ static void begin(struct fixture *f, uint8_t role)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static void (*const operations[])(struct fixture *) = { message, message, message, raw_message,
-		snapshot, read_index, wait, local };
+	static void (*const operations[])(struct fixture *) = { message, message, message,
+		raw_message, snapshot, read_index, wait, local };
 	struct fixture f = { .in = cursor_of(str_n(data, size)), .now = { NS_PER_S } };
 
 	begin(&f, cursor_u8(&f.in) % 6);

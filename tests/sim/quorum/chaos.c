@@ -59,6 +59,28 @@ static void cut(struct world *w, unsigned from, unsigned to)
 	}
 }
 
+/* Commands without an effect, more than clients send: entries that wait, or that get lost. */
+static void burst(struct world *w)
+{
+	OWN_EMBEDDED(buf_fini) struct buf body = { 0 };
+	struct command c = { .kind = 1 };
+	struct server *leader = world_leader(w);
+	uint64_t count = 1 + rng_below(&w->rng, 40), index;
+
+	if (!enter(leader)) {
+		return;
+	}
+	for (uint64_t i = 0; i < count; i++) {
+		buf_clear(&body);
+		c.value = rng_u64(&w->rng);
+		c.padding = (uint32_t)rng_below(&w->rng, 40);
+		command_encode(&body, &c);
+		(void)node_propose(&leader->node, server_clock(leader), buf_str(&body), &index);
+	}
+	note(w, leader, "has %llu commands more", (unsigned long long)count);
+	leave(leader);
+}
+
 static void partition(struct world *w)
 {
 	uint64_t side = rng_u64(&w->rng);
@@ -87,6 +109,9 @@ static void isolate(struct world *w)
 		}
 	}
 	note(w, s, "is cut off%s%s", in ? " in" : "", out ? " out" : "");
+	if (world_chance(w, 30)) {
+		burst(w);
+	}
 }
 
 static void one_way(struct world *w)
@@ -283,8 +308,8 @@ static void prepare(struct world *w)
 
 /* -------- members -------- */
 
-static void change(struct world *w, struct server *leader, struct server *s,
-	enum raft_change_type type)
+static void change(
+	struct world *w, struct server *leader, struct server *s, enum raft_change_type type)
 {
 	static const char *const names[] = { "", "added", "promoted", "demoted", "removed" };
 	struct raft_server_change c = { .type = type, .id = s->id, .address = s->address };
@@ -440,6 +465,7 @@ static void (*const actions[CHAOS_ACTIONS])(struct world *w) = {
 	[CHAOS_TRANSFER] = transfer,
 	[CHAOS_SNAPSHOT] = snapshot,
 	[CHAOS_PREPARE] = prepare,
+	[CHAOS_BURST] = burst,
 	[CHAOS_TELL] = tell_one,
 	[CHAOS_CALM] = all_well,
 };
@@ -493,7 +519,8 @@ static void put_first(struct world *w, struct configuration *c, unsigned from, u
 void chaos_begin(struct world *w)
 {
 	const struct profile *p = w->profile;
-	bool alone = p->founding == FOUND_ALONE || (p->founding == FOUND_ANY && world_chance(w, 20));
+	bool alone =
+		p->founding == FOUND_ALONE || (p->founding == FOUND_ANY && world_chance(w, 20));
 
 	for (unsigned i = 0; i < w->servers_count; i++) {
 		server_init(w, i);

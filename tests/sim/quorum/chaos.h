@@ -34,8 +34,9 @@ enum chaos_action {
 	CHAOS_TRANSFER,
 	CHAOS_SNAPSHOT,
 	CHAOS_PREPARE,
-	CHAOS_TELL, /* a server learns who may form the cluster */
-	CHAOS_CALM, /* everything is well for a while */
+	CHAOS_BURST, /* many commands at once, for the leader */
+	CHAOS_TELL,  /* a server learns who may form the cluster */
+	CHAOS_CALM,  /* everything is well for a while */
 	CHAOS_ACTIONS,
 };
 
@@ -56,8 +57,8 @@ struct profile {
 	uint32_t slow_percent;	/* of packets take much longer */
 	uint32_t stall_percent; /* of turns have a slow sync */
 	uint32_t loss_pm_max, duplicate_pm_max;
-	bool disorder; /* packets overtake each other */
-	bool alike;    /* clocks do not drift */
+	bool disorder;	     /* packets overtake each other */
+	bool alike;	     /* clocks do not drift */
 	uint64_t save_every; /* entries between snapshots */
 	uint64_t trailing;
 	unsigned weights[CHAOS_ACTIONS];

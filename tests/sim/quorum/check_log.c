@@ -59,7 +59,8 @@ static void check_variant(struct server *s, uint64_t index, const struct variant
 			continue;
 		}
 		if (other->hash != v->hash || other->before != v->before) {
-			failed(s->world, s, "log matching: entry %llu of term %llu is another one elsewhere",
+			failed(s->world, s,
+				"log matching: entry %llu of term %llu is another one elsewhere",
 				(unsigned long long)index, (unsigned long long)v->term);
 		}
 		return;
@@ -80,14 +81,15 @@ static void check_committed(struct server *s, uint64_t index, const struct varia
 		s->world->counters.commits++;
 	} else if (k->term != v->term || k->hash != v->hash) {
 		failed(s->world, s,
-			"state machine safety: entry %llu of term %llu is committed, elsewhere that of term %llu",
+			"state machine safety: entry %llu of term %llu is committed, elsewhere "
+			"that of term %llu",
 			(unsigned long long)index, (unsigned long long)v->term,
 			(unsigned long long)k->term);
 	}
 }
 
-static void check_records(struct server *s, const struct record *records, size_t count,
-	uint64_t before)
+static void check_records(
+	struct server *s, const struct record *records, size_t count, uint64_t before)
 {
 	uint64_t commit = s->node.raft.commit_index;
 
@@ -119,8 +121,8 @@ static void check_new(struct server *s)
 	while (from <= trail->last) {
 		struct record *records;
 		size_t count;
-		int r = log_read(s->node.log, from, trail->last, BYTES_MAX, &arena, &records,
-			&count);
+		int r = log_read(
+			s->node.log, from, trail->last, BYTES_MAX, &arena, &records, &count);
 
 		if (r || count == 0 || records[0].index != from) {
 			failed(s->world, s, "entry %llu cannot be read", (unsigned long long)from);
@@ -185,9 +187,9 @@ void check_complete(struct server *s)
 	while (index && truth_of(s->world, index)->commit_term >= term) {
 		index--;
 	}
-	if (index > trail->last || (trail_knows(trail, index) && index &&
-					  trail_term(trail, index) !=
-						  truth_of(s->world, index)->term)) {
+	if (index > trail->last ||
+		(trail_knows(trail, index) && index &&
+			trail_term(trail, index) != truth_of(s->world, index)->term)) {
 		failed(s->world, s, "leader completeness: it does not have entry %llu",
 			(unsigned long long)index);
 	}

@@ -173,8 +173,7 @@ void check_started(struct server *s)
 		failed(s->world, s, "it forgot its vote or term: %llu",
 			(unsigned long long)p->term);
 	}
-	if (p->snapshot_index > s->saved[0].applied ||
-		log->first_index > s->saved[0].applied + 1) {
+	if (p->snapshot_index > s->saved[0].applied || log->first_index > s->saved[0].applied + 1) {
 		failed(s->world, s, "the snapshot that the log begins behind is not there");
 	}
 	if (max_of(log->last_index, p->snapshot_index) < s->log_durable ||

@@ -124,8 +124,9 @@ void client_answer(struct world *w, unsigned number, uint64_t operation, bool go
 		return;
 	}
 	note(w, NULL, "client %u: %s register %u value %llu (index %llu)", number,
-		c->kind == OPERATION_WRITE ? "has written"
-		: c->kind == OPERATION_STALE ? "has read stale" : "has read",
+		c->kind == OPERATION_WRITE   ? "has written"
+		: c->kind == OPERATION_STALE ? "has read stale"
+					     : "has read",
 		c->reg, (unsigned long long)value, (unsigned long long)index);
 	record(w, c, value, w->now);
 	if (c->kind == OPERATION_WRITE) {

@@ -40,11 +40,11 @@ struct client {
 	bool waits;
 	enum operation_kind kind;
 	unsigned reg, server, attempts;
-	uint64_t operation; /* number of this one */
-	uint64_t id, value; /* of the newest write */
+	uint64_t operation;	       /* number of this one */
+	uint64_t id, value;	       /* of the newest write */
 	int64_t begin, give_up, again; /* again: when it tries elsewhere */
-	uint64_t floor; /* a read must show at least this index */
-	uint64_t acknowledged; /* writes */
+	uint64_t floor;		       /* a read must show at least this index */
+	uint64_t acknowledged;	       /* writes */
 	uint32_t padding;
 };
 

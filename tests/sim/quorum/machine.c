@@ -23,8 +23,8 @@ bool command_decode(struct str bytes, struct command *out)
 	       bytes.n == sizeof(*out) + out->padding;
 }
 
-bool machine_apply(struct machine *m, uint64_t index, uint64_t term, struct str body,
-	const struct command *c)
+bool machine_apply(
+	struct machine *m, uint64_t index, uint64_t term, struct str body, const struct command *c)
 {
 	bool fresh;
 

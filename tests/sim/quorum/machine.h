@@ -31,7 +31,7 @@ void command_encode(struct buf *out, const struct command *c);
 bool command_decode(struct str bytes, struct command *out);
 
 /* The next entry. c: NULL where it is no command. false: the command had been applied before. */
-bool machine_apply(struct machine *m, uint64_t index, uint64_t term, struct str body,
-	const struct command *c);
+bool machine_apply(
+	struct machine *m, uint64_t index, uint64_t term, struct str body, const struct command *c);
 
 #endif

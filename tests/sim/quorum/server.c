@@ -99,8 +99,9 @@ void server_init(struct world *w, unsigned number)
 {
 	struct server *s = &w->servers[number];
 
-	*s = (struct server) { .world = w, .number = number, .turn_at = INT64_MAX,
-		.apply_at = INT64_MAX };
+	*s = (struct server) {
+		.world = w, .number = number, .turn_at = INT64_MAX, .apply_at = INT64_MAX
+	};
 	memset(&s->id, 0x11, sizeof(s->id));
 	s->id.b[0] = (uint8_t)(number + 1);
 	snprintf(s->address, sizeof(s->address), "10.0.0.%u:8300", number + 1);

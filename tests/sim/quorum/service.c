@@ -139,8 +139,7 @@ static bool read_by_lease(struct server *s, struct server_read *r)
 
 static void begin_read(struct server *s, struct server_read r)
 {
-	enum raft_read_kind kind =
-		r.kind == OPERATION_DEFAULT ? RAFT_READ_LEASE : RAFT_READ_ROUND;
+	enum raft_read_kind kind = r.kind == OPERATION_DEFAULT ? RAFT_READ_LEASE : RAFT_READ_ROUND;
 
 	if (s->reads_count == SERVER_READS_MAX) {
 		refuse(s, &r);
@@ -161,9 +160,8 @@ static void begin_read(struct server *s, struct server_read r)
 
 static bool ends(struct server_read *r, const struct raft_update *u)
 {
-	const struct raft_reads_end *end = &u->reads[r->kind == OPERATION_DEFAULT
-							     ? RAFT_READ_LEASE
-							     : RAFT_READ_ROUND];
+	const struct raft_reads_end *end =
+		&u->reads[r->kind == OPERATION_DEFAULT ? RAFT_READ_LEASE : RAFT_READ_ROUND];
 
 	if (r->known || r->tag > end->through) {
 		return false;

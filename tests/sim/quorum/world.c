@@ -129,7 +129,8 @@ _Noreturn void failed(struct world *w, const struct server *s, const char *forma
 		fprintf(stderr, "(it did not happen again with a trace)\n");
 	}
 	print_last(w);
-	fprintf(stderr, "sim_quorum: at %lld ms: %s%u: %s\n  repeat with: sim_quorum --trace %s:%llu\n",
+	fprintf(stderr,
+		"sim_quorum: at %lld ms: %s%u: %s\n  repeat with: sim_quorum --trace %s:%llu\n",
 		(long long)(w->now / NS_PER_MS), s ? "server " : "cluster ",
 		s ? s->number + 1 : w->servers_count, buf_cstr(&text), w->profile->name,
 		(unsigned long long)w->seed);
@@ -146,8 +147,8 @@ struct server *world_leader(struct world *w)
 		struct server *s = &w->servers[i];
 
 		if (s->live && s->node.raft.role == RAFT_LEADER &&
-			(!leader || s->node.raft.persistent.term >
-					    leader->node.raft.persistent.term)) {
+			(!leader ||
+				s->node.raft.persistent.term > leader->node.raft.persistent.term)) {
 			leader = s;
 		}
 	}
@@ -170,7 +171,9 @@ static void world_init(struct world *w, const struct run *run)
 {
 	const struct profile *p = run->profile;
 
-	*w = (struct world) { .seed = run->seed, .profile = p, .trace = run->trace, .faults = true };
+	*w = (struct world) {
+		.seed = run->seed, .profile = p, .trace = run->trace, .faults = true
+	};
 	rng_init(&w->rng, run->seed * 2654435761U + hash64(str_of(p->name), 7));
 	w->now = NS_PER_S;
 	w->servers_count = SERVERS_MAX;

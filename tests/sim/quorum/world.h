@@ -115,8 +115,8 @@ struct server {
 	int64_t busy_until; /* paused, or waits for its disk */
 	int64_t stall;	    /* what a sync of this turn takes */
 	uint64_t turn_syncs;
-	int64_t turn_at, apply_at; /* of the queued events; INT64_MAX: none */
-	struct list inbox;	   /* struct packet */
+	int64_t turn_at, apply_at;	  /* of the queued events; INT64_MAX: none */
+	struct list inbox;		  /* struct packet */
 	const struct configuration *told; /* of node_bootstrap; NULL: not yet */
 	bool bootstrap;
 
@@ -149,10 +149,10 @@ struct server {
 	uint64_t term_durable;
 	struct uuid vote_durable;
 	uint64_t log_durable, log_durable_term; /* of its newest durable entry */
-	uint64_t voted_term; /* newest vote that it told anybody of */
+	uint64_t voted_term;			/* newest vote that it told anybody of */
 	unsigned voted_for;
 	uint64_t stale_seen; /* index of its newest stale read in this life */
-	uint64_t promised; /* newest term in which it acknowledged entries */
+	uint64_t promised;   /* newest term in which it acknowledged entries */
 };
 
 struct variant {
@@ -161,7 +161,7 @@ struct variant {
 
 /* What was ever known of an index. */
 struct known {
-	uint64_t term, hash; /* committed; term 0: not known to be */
+	uint64_t term, hash;  /* committed; term 0: not known to be */
 	uint64_t commit_term; /* of the server that first knew it */
 	uint64_t digest;      /* of the state behind it; 0: nobody applied it */
 	struct variant variants[VARIANTS_MAX];
@@ -171,18 +171,19 @@ struct known {
 struct truth {
 	struct known *known;
 	size_t room;
-	uint64_t last; /* the highest committed index */
+	uint64_t last;	   /* the highest committed index */
 	unsigned *leaders; /* by term: number of the server + 1 */
 	size_t leaders_room;
-	uint64_t commit_term; /* the highest term in which a leader committed */
+	uint64_t commit_term;	     /* the highest term in which a leader committed */
 	uint64_t *commands[CLIENTS]; /* by id: the entry that did it */
 	size_t commands_room[CLIENTS];
-	uint64_t seen;	      /* index that an answered write or linearizable read has shown */
+	uint64_t seen; /* index that an answered write or linearizable read has shown */
 };
 
 struct counters {
-	uint64_t events, messages, lost, elections, commits, writes, reads, lease_reads, stale_reads,
-		restarts, power_cuts, installs, changes, transfers, disk_failures, breaks, unknown;
+	uint64_t events, messages, lost, elections, commits, writes, reads, lease_reads,
+		stale_reads, restarts, power_cuts, installs, changes, transfers, disk_failures,
+		breaks, unknown;
 };
 
 struct world {
@@ -208,7 +209,7 @@ struct world {
 	int64_t calm_at;
 	uint64_t marker; /* writes acknowledged when the faults ended */
 	uint64_t target; /* what everybody has to apply then; 0: not known yet */
-	bool torn; /* not all were told of the same cluster: perhaps there never is one */
+	bool torn;	 /* not all were told of the same cluster: perhaps there never is one */
 	bool done, trace;
 	struct buf lines; /* of the trace, when it is not printed at once */
 };
@@ -225,18 +226,19 @@ struct run {
 
 void world_run(struct run *run); /* does not return from a failure */
 void world_at(struct world *w, int64_t at, enum event_type type, unsigned who, struct packet *p);
-int64_t world_within(struct world *w, int64_t least_us, int64_t most_us); /* a chance duration, ns */
+int64_t world_within(
+	struct world *w, int64_t least_us, int64_t most_us); /* a chance duration, ns */
 bool world_chance(struct world *w, uint32_t percent);
 void world_note(struct world *w, const struct server *s, const char *format, ...) PRINTF_LIKE(3, 4);
-#define note(w, s, ...)                              \
-	do {                                         \
-		if ((w)->trace) {                    \
+#define note(w, s, ...)                                \
+	do {                                           \
+		if ((w)->trace) {                      \
 			world_note(w, s, __VA_ARGS__); \
-		}                                    \
+		}                                      \
 	} while (0)
 _Noreturn void failed(struct world *w, const struct server *s, const char *format, ...)
 	PRINTF_LIKE(3, 4);
-struct server *world_leader(struct world *w); /* of the newest term; NULL */
+struct server *world_leader(struct world *w);			     /* of the newest term; NULL */
 struct server *world_server(struct world *w, const struct uuid *id); /* NULL */
 
 /* -------- network.c -------- */
@@ -264,7 +266,7 @@ bool server_send(struct server *s, unsigned to, struct packet *p);
 
 void service_write(struct server *s, unsigned client, const struct command *c);
 void service_read(struct server *s, unsigned client, enum operation_kind kind, unsigned reg);
-void service_requests(struct server *s); /* those that came in: within a turn */
+void service_requests(struct server *s);		     /* those that came in: within a turn */
 void service_proposed(struct server *s, struct str command); /* by another server */
 void service_reads(struct server *s, const struct raft_update *u);
 void service_apply(struct server *s);
