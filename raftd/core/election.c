@@ -52,17 +52,22 @@ static void ask(struct raft *r, enum raft_message_type type, uint64_t term)
 /*
  * Thesis 4.2.2: "a server that is not part of its own latest configuration should still start new
  * elections, as it might still be needed until the Cnew entry is committed". Its own vote does not
- * count then.
+ * count then. Any configuration from the one that is known to be committed on may be in force.
  */
 static bool may_campaign(const struct raft *r)
 {
-	uint64_t index;
-	const struct configuration *committed =
-		raft_configuration_at(r, r->commit_index, &index);
-	const struct configuration_server *self =
-		configuration_find((struct configuration *)committed, &r->id);
+	bool votes = raft_self_votes(r);
+	uint64_t index = r->configuration_index;
 
-	return raft_self_votes(r) || (self && self->voter);
+	for (size_t i = r->older_count; i > 0 && !votes && index > r->commit_index; i--) {
+		const struct raft_older *o = &r->older[i - 1];
+		const struct configuration_server *self = configuration_find(
+			(struct configuration *)&o->configuration, &r->id);
+
+		votes = self && self->voter;
+		index = o->index;
+	}
+	return votes;
 }
 
 void raft_election_begin(struct raft *r, struct raft_update *u)
