@@ -8,9 +8,20 @@
 
 #include "common/base/err.h"
 
-static struct server *any(struct world *w)
+static struct server *any_at_all(struct world *w)
 {
 	return &w->servers[rng_below(&w->rng, w->servers_count)];
+}
+
+/* One that is part of all this already. */
+static struct server *any(struct world *w)
+{
+	struct server *s = any_at_all(w);
+
+	while (!s->wanted) {
+		s = any_at_all(w);
+	}
+	return s;
 }
 
 static struct server *any_live(struct world *w)
@@ -327,7 +338,7 @@ static void members(struct world *w)
 {
 	static const enum raft_change_type types[] = { RAFT_ADD, RAFT_ADD, RAFT_ADD, RAFT_PROMOTE,
 		RAFT_PROMOTE, RAFT_PROMOTE, RAFT_DEMOTE, RAFT_REMOVE };
-	struct server *leader = world_leader(w), *s = any(w);
+	struct server *leader = world_leader(w), *s = any_at_all(w);
 	enum raft_change_type type = types[rng_below(&w->rng, ARRAY_SIZE(types))];
 	size_t at;
 

@@ -58,7 +58,7 @@ struct profile {
 	uint32_t stall_percent; /* of turns have a slow sync */
 	uint32_t loss_pm_max, duplicate_pm_max;
 	bool disorder;	     /* packets overtake each other */
-	bool alike;	     /* clocks do not drift */
+	bool idle;	     /* clients take their time: also who was away has the newest entry */
 	uint64_t save_every; /* entries between snapshots */
 	uint64_t trailing;
 	unsigned weights[CHAOS_ACTIONS];

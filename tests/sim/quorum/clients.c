@@ -3,6 +3,7 @@
  * Clients, one operation at a time each: a write keeps its id when it is tried again elsewhere, a
  * read begins anew. What comes back goes into the history.
  */
+#include "tests/sim/quorum/chaos.h"
 #include "tests/sim/quorum/world.h"
 
 enum { GIVE_UP_MS = 4000 };
@@ -26,7 +27,7 @@ static struct server *choose(struct world *w)
 {
 	struct server *s = NULL;
 
-	for (int i = 0; i < 6 && !(s && s->live); i++) {
+	for (int i = 0; i < 12 && !(s && s->live); i++) {
 		s = &w->servers[rng_below(&w->rng, w->servers_count)];
 	}
 	return s;
@@ -79,7 +80,7 @@ static void end(struct world *w, unsigned number)
 {
 	w->clients[number].waits = false;
 	w->clients[number].operation++;
-	again(w, number, w->now + world_within(w, 500, 30000));
+	again(w, number, w->now + world_within(w, 500, w->profile->idle ? 700000 : 30000));
 }
 
 void client_event(struct world *w, unsigned number)

@@ -132,6 +132,7 @@ const struct profile profiles[] = {
 		.most_ms = 7000,
 		.every_ms = 180,
 		.latency_us = 300,
+		.idle = true,
 		.save_every = 200,
 		.trailing = 50,
 		.weights = { [CHAOS_ISOLATE] = 8,

@@ -34,7 +34,7 @@ static void clock_set(struct server *s)
 	struct world *w = s->world;
 
 	s->clock_offset = world_within(w, 1000000, 100000000);
-	if (!s->wanted && !w->profile->alike) {
+	if (!s->wanted) {
 		const int64_t fastest = PPM / 100 * DRIFT_PERCENT;
 		int64_t speeds[] = { 0, fastest, (int64_t)rng_below(&w->rng, (uint64_t)fastest) };
 
