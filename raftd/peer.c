@@ -46,11 +46,15 @@ void peer_link_detach(struct peers *p, struct link *l)
 
 void peer_del(struct peers *p, struct peer *peer)
 {
+	struct link *l, *next;
+
 	if (peer->out) {
 		peer_link_detach(p, peer->out);
 	}
-	if (peer->in) {
-		peer_link_detach(p, peer->in);
+	list_for_each_safe (l, next, &p->accepted, list) {
+		if (l->peer == peer) { /* in, and what it has called on before */
+			peer_link_detach(p, l);
+		}
 	}
 	list_del(&peer->link);
 	p->count--;
@@ -284,7 +288,6 @@ static void caller_is(struct peers *p, struct link *l, struct peer *peer)
 	}
 	if (peer->in) {
 		link_break(peer->in, "it has called again");
-		peer->in->peer = NULL;
 	}
 	peer->in = l;
 	l->peer = peer;

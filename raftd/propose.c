@@ -122,7 +122,7 @@ static void forward(struct raftd *r, struct ipc_call *call, struct str command)
 	struct buf *out = peers_out(&r->peers, leader, FORWARD_WAITING_MAX);
 	struct peer_propose m = { r->forward_tag + 1, command };
 
-	if (!p || !peer_connected(p)) {
+	if (!p || !peer_connected(p) || r->stopping) {
 		ipc_refuse(call, ST_NOT_LEADER);
 	} else if (command.n > LOG_BODY_MAX) {
 		ipc_refuse(call, ST_TOO_LARGE);

@@ -282,15 +282,15 @@ void raftd_quorum_turn(struct raftd *r)
 {
 	bool settled;
 
+	if (r->told || r->leader_changed) {
+		r->told = false;
+		found(r);
+	}
 	changes_show(r);
 	if (r->configuration_changed) {
 		peers_configure(&r->peers, &r->node.raft.configuration);
 		metrics_set(
 			r->daemon->metrics, METRIC_PEERS, (double)r->node.raft.configuration.count);
-	}
-	if (r->told || r->leader_changed) {
-		r->told = false;
-		found(r);
 	}
 	settled = leader_known(r) && is_member(r);
 	if (settled != r->peers.settled || r->leader_changed || r->configuration_changed) {
