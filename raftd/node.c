@@ -411,13 +411,6 @@ int node_bootstrap(struct node *n, struct mono now, const struct configuration *
 	return step(n, &event);
 }
 
-void node_disk_slow(struct node *n, struct mono now)
-{
-	struct raft_event event = { .type = RAFT_EVENT_DISK_SLOW, .now = now };
-
-	step(n, &event);
-}
-
 int node_change(
 	struct node *n, struct mono now, const struct raft_server_change *c, uint64_t *index_out)
 {

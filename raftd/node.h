@@ -76,12 +76,11 @@ void node_receive(struct node *n, struct mono now, const struct raft_message *m)
 void node_unreachable(struct node *n, struct mono now, const struct uuid *peer);
 /* 0; ST_INVALID: there is a log already, or a vote was given. */
 int node_bootstrap(struct node *n, struct mono now, const struct configuration *c);
-void node_disk_slow(struct node *n, struct mono now); /* somebody else should lead */
 /* Statuses as raft_update has them, and ST_STORAGE; 0: committed when commit_index reaches
  * *index_out, unless leadership is lost before (on_update: role_changed). */
 int node_change(
 	struct node *n, struct mono now, const struct raft_server_change *c, uint64_t *index_out);
-/* 0: under way; on_update tells of a role that changed. */
+/* peer: zero for whoever is best. 0: under way; on_update tells of a role that changed. */
 int node_transfer(struct node *n, struct mono now, const struct uuid *peer);
 
 void node_advance(struct node *n, struct mono now);

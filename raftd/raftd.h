@@ -8,6 +8,7 @@
  *     propose.c     commands: appended here, or by the leader's raftd for us
  *     quorum.c      node <-> peers; forming a new cluster, joining one
  *     snapshot.c    snapshots from and to other servers, through catalogd
+ *     fitness.c     whether somebody else should lead
  *     recovery.c    peers.json
  *
  * The order of one turn of the loop: requests and messages are taken in (proposals go into the
@@ -35,7 +36,8 @@ enum {
 	FORWARD_WAITING_MAX = 8 << 20, /* the same for commands on their way to the leader */
 	PREPARE_EVERY_MS = 20,
 	PREPARE_RETRY_MS = 5000,
-	SLOW_SYNCS_MAX = 3, /* in a row, each over half an election timeout */
+	SLOW_SYNCS_MAX = 3,	  /* in a row, each over half an election timeout */
+	STATE_AWAY_MAX_MS = 3000, /* a leader whose catalogd applies nothing gives way */
 	DRAIN_HELD_MS = 500,
 };
 
@@ -121,6 +123,7 @@ struct raftd {
 	struct snapshot_read_call snapshot_reads[RAFT_SERVERS_MAX];
 	struct snapshot_in incoming;
 	unsigned slow_syncs;
+	struct mono state_away_since;
 	bool stopping; /* hands over, then ends */
 
 	struct list feeds; /* struct feed, held */
@@ -132,6 +135,10 @@ struct raftd {
 };
 
 extern const struct metric_row raftd_metrics[METRICS_COUNT];
+
+/* fitness.c */
+void raftd_sync_judge(struct raftd *r, int64_t took_ns);
+void raftd_state_judge(struct raftd *r);
 
 /* service.c */
 int raftd_open(struct daemon *d);
@@ -180,6 +187,6 @@ void raftd_handle_configuration(
 	struct raftd *r, struct ipc_call *call, const struct raft_configuration *m);
 void raftd_handle_health(struct raftd *r, struct ipc_call *call, const struct raft_health *m);
 void raftd_contact_measure(struct raftd *r); /* a metric, now and then */
-void raftd_publish(struct raftd *r); /* the page, when it differs from what is shown */
+void raftd_publish(struct raftd *r);	     /* the page, when it differs from what is shown */
 
 #endif

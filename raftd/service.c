@@ -161,22 +161,6 @@ static void failures_log(struct raftd *r)
 	}
 }
 
-/* The disk is slower than an election: where others can lead, one of them should. */
-static void sync_judge(struct raftd *r, int64_t took_ns)
-{
-	bool slow = took_ns > r->node.options.raft.election_ms * NS_PER_MS / 2;
-
-	r->slow_syncs = slow ? r->slow_syncs + 1 : 0;
-	if (r->slow_syncs < SLOW_SYNCS_MAX || r->node.raft.role != RAFT_LEADER ||
-		raft_is_alone(&r->node.raft)) {
-		return;
-	}
-	r->slow_syncs = 0;
-	log_warning("disk-slow", "sync_ms=%lld reason=\"somebody else should lead\"",
-		(long long)(took_ns / NS_PER_MS));
-	node_disk_slow(&r->node, clock_mono());
-}
-
 static void sync_measured(struct raftd *r)
 {
 	struct metrics *m = r->daemon->metrics;
@@ -194,7 +178,7 @@ static void sync_measured(struct raftd *r)
 	metrics_set(m, METRIC_DISPATCH_NUM_LOGS, (double)entries);
 	metrics_set(m, METRIC_COMMIT_NUM_LOGS, (double)entries);
 	metrics_set(m, METRIC_LAST_INDEX, (double)raft_last_index(&r->node.raft));
-	sync_judge(r, mono_diff_ns(after, before));
+	raftd_sync_judge(r, mono_diff_ns(after, before));
 }
 
 /* When this has to be looked at again. */
@@ -253,6 +237,7 @@ static void on_wake(void *arg)
 	struct raftd *r = arg;
 
 	raftd_contact_measure(r);
+	raftd_state_judge(r);
 	node_tick(&r->node, clock_mono());
 }
 

@@ -284,15 +284,6 @@ static void on_disk_failed(struct raft *r, const struct raft_event *e, struct ra
 	r->retry_ms = min_of(r->retry_ms * 2, RETRY_MAX_MS);
 }
 
-static void on_disk_slow(struct raft *r, const struct raft_event *e, struct raft_update *u)
-{
-	struct uuid best = raft_no_one();
-
-	if (r->role == RAFT_LEADER) {
-		raft_transfer(r, &best, u);
-	}
-}
-
 static void on_propose(struct raft *r, const struct raft_event *e, struct raft_update *u)
 {
 	if (r->role != RAFT_LEADER || !uuid_is_zero(&r->transfer_to)) {
@@ -503,7 +494,6 @@ void raft_step(struct raft *r, const struct raft_event *event, struct raft_updat
 		[RAFT_EVENT_PROPOSE] = on_propose,
 		[RAFT_EVENT_DURABLE] = on_durable,
 		[RAFT_EVENT_DISK_FAILED] = on_disk_failed,
-		[RAFT_EVENT_DISK_SLOW] = on_disk_slow,
 		[RAFT_EVENT_READ_INDEX] = on_read_index,
 		[RAFT_EVENT_SNAPSHOT_TAKEN] = on_snapshot_taken,
 		[RAFT_EVENT_DISCARDED] = on_discarded,

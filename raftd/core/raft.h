@@ -69,7 +69,6 @@ enum raft_event_type {
 	RAFT_EVENT_PROPOSE,	   /* append a command; update.status tells */
 	RAFT_EVENT_DURABLE,	   /* index: the log is synced up to it */
 	RAFT_EVENT_DISK_FAILED,	   /* a write or sync of the log or of the persistent part failed */
-	RAFT_EVENT_DISK_SLOW,	   /* somebody with a better disk should lead */
 	RAFT_EVENT_READ_INDEX,	   /* tag, read: of a linearizable read; tags grow, kind by kind */
 	RAFT_EVENT_SNAPSHOT_TAKEN, /* index, term: of the state that was saved durably elsewhere */
 	RAFT_EVENT_DISCARDED,	   /* index: the log begins there now, further on than was asked */

@@ -291,9 +291,11 @@ static void disk_slow(struct world *w)
 {
 	struct server *s = world_leader(w);
 
+	struct uuid whoever = { { 0 } };
+
 	if (enter(s)) {
 		note(w, s, "has a slow disk");
-		node_disk_slow(&s->node, server_clock(s));
+		(void)node_transfer(&s->node, server_clock(s), &whoever);
 		leave(s);
 	}
 }
