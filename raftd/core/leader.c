@@ -32,7 +32,7 @@ void raft_lead(struct raft *r, struct raft_update *u)
 {
 	raft_become(r, u, RAFT_LEADER, "elected");
 	raft_leader_set(r, u, &r->id);
-	r->transfer_sent = false;
+	r->transfer_sent = r->transfer_told = false;
 	r->transfer_to = raft_no_one();
 	r->deadline = r->peers_count ? r->now : MONO_NEVER;
 	for (size_t i = 0; i < r->peers_count; i++) {
@@ -326,8 +326,8 @@ void raft_leader_commit(struct raft *r, struct raft_update *u)
 
 static void transfer_go(struct raft *r, const struct raft_peer *p)
 {
-	if (uuid_eq(&p->id, &r->transfer_to) && p->match == r->trail.last && !r->transfer_sent) {
-		r->transfer_sent = true;
+	if (uuid_eq(&p->id, &r->transfer_to) && p->match == r->trail.last && !r->transfer_told) {
+		r->transfer_sent = r->transfer_told = true;
 		raft_message_new(r, RAFT_TIMEOUT_NOW, &p->id);
 	}
 }
@@ -344,7 +344,7 @@ void raft_transfer(struct raft *r, const struct uuid *to, struct raft_update *u)
 		u->status = ST_NOT_FOUND;
 	} else {
 		r->transfer_to = p->id;
-		r->transfer_sent = false;
+		r->transfer_told = false;
 		r->transfer_until = mono_add_ms(r->now, r->options.election_ms);
 		p->beat = true;
 		transfer_go(r, p);

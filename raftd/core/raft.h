@@ -282,7 +282,9 @@ struct raft {
 	size_t reads_count;
 	struct uuid transfer_to; /* zero: no transfer */
 	struct mono transfer_until;
-	/* The word was given in this term: it may arrive late, so the lease counts no more. */
+	bool transfer_told; /* it was given the word */
+	/* The word was given to anybody in this term: it may arrive late, so the lease counts no
+	 * more. */
 	bool transfer_sent;
 
 	struct buf configuration_body; /* memory of the update */
