@@ -23,8 +23,8 @@ struct server {
 	unsigned number;
 	bool live;
 	struct raft raft;
-	struct raft_persistent disk; /* what was stored */
-	struct entry log[LOG_MAX + 1]; /* by index */
+	struct raft_persistent disk;	   /* what was stored */
+	struct entry log[LOG_MAX + 1];	   /* by index */
 	uint64_t first, last, before_term; /* before_term: of first - 1 */
 	uint64_t synced;
 };

@@ -88,8 +88,11 @@ void shell_show(const struct server *s)
 	struct buf *out = s->table->trace;
 	const struct raft *r = &s->raft;
 
-	buf_printf(out, "s%u = %s term=%llu vote=%s leader=%s log=%llu..%llu/%llu durable=%llu commit=%llu of ",
-		s->number + 1, r->role == RAFT_PRE_CANDIDATE ? "PreCandidate" : raft_role_name(r->role),
+	buf_printf(out,
+		"s%u = %s term=%llu vote=%s leader=%s log=%llu..%llu/%llu durable=%llu commit=%llu "
+		"of ",
+		s->number + 1,
+		r->role == RAFT_PRE_CANDIDATE ? "PreCandidate" : raft_role_name(r->role),
 		N(r->persistent.term), server_name(&r->persistent.vote), server_name(&r->leader),
 		N(r->trail.first), N(r->trail.last), N(raft_last_term(r)), N(r->durable_index),
 		N(r->commit_index));
@@ -193,9 +196,8 @@ static void fill(struct server *s, struct raft_message *m, uint64_t through, str
 		if (e->type == RAFT_CONFIGURATION) {
 			configuration_encode(&body, &e->configuration);
 		}
-		m->entries.items[i] = (struct raft_log_entry) {
-			e->term, e->type, arena_str(arena, buf_str(&body))
-		};
+		m->entries.items[i] = (struct raft_log_entry) { e->term, e->type,
+			arena_str(arena, buf_str(&body)) };
 	}
 }
 
@@ -277,7 +279,8 @@ void letter_free(struct letter *l)
 void shell_start(struct server *s, bool bootstrap)
 {
 	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
-	char address[] = { '1', '0', '.', '0', '.', '0', '.', (char)('1' + s->number), ':', '1', 0 };
+	char address[] = { '1', '0', '.', '0', '.', '0', '.', (char)('1' + s->number), ':', '1',
+		0 };
 	struct raft_options options = { .id = server_id(s->number),
 		.address = address,
 		.trailing_logs = s->table->trailing,
@@ -298,9 +301,8 @@ void shell_start(struct server *s, bool bootstrap)
 		trail_append(&trail, s->log[i].term);
 		if (s->log[i].type == RAFT_CONFIGURATION) {
 			configuration_encode(&body, &s->log[i].configuration);
-			configured[e.start.configured_count++] = (struct raft_configured) {
-				i, arena_str(&arena, buf_str(&body))
-			};
+			configured[e.start.configured_count++] =
+				(struct raft_configured) { i, arena_str(&arena, buf_str(&body)) };
 		}
 	}
 	e.start.persistent = &persistent;
