@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Does the simulator of the cluster (quorum/) find faults? Each row breaks one rule of the core on purpose, in a copy of one file;
-the simulator, linked against that copy, has to fail within so many runs. A row whose text is not in the file (any more) fails too.
+the simulator, linked against that copy, has to fail within so many runs, or a scenario has to (tests/scenario). A row whose text is not in
+the file (any more) fails too.
 
     mutants.py --root SOURCE --build BUILD [--only NAME]     BUILD: where meson has built the simulator
 """
@@ -15,7 +16,7 @@ CORE = "raftd/core/"
 RUNS = 1500
 CORES = 2
 
-# name, file, text, what stands there instead, profiles in which it shows
+# name, file, text, what stands there instead, profiles or scenarios in which it shows
 MUTANTS = [
     ("followers store no votes and terms", "raftd/node.c", "u->persist ? meta_write", "u->persist && n->raft.role != RAFT_FOLLOWER ? meta_write",
      ["crash"]),
@@ -30,6 +31,8 @@ MUTANTS = [
     ("a lease is not shortened by the drift", CORE + "leader.c", "(100 - r->options.drift_percent) / 100", "100 / 100", ["lease"]),
     ("a lease is kept while the leadership is handed over", CORE + "leader.c", "!raft_leads(r) || r->transfer_sent", "!raft_leads(r)",
      ["transfer"]),
+    ("a second transfer brings the lease back", CORE + "leader.c", "\t\tr->transfer_told = false;", "\t\tr->transfer_told = r->transfer_sent = false;",
+     ["quorum/transfer.txt"]),
     ("leaders are forgotten over a restart", CORE + "raft.c", "if (r->persistent.term > 0) {\n\t\tr->faithful_until",
      "if (false) {\n\t\tr->faithful_until", ["lease", "crash"]),
     ("votes are given although a leader is there", CORE + "raft.c", "\treturn (m->type == RAFT_VOTE || m->type == RAFT_PRE_VOTE) && !m->force",
@@ -61,6 +64,12 @@ MUTANTS = [
      "false", ["torn"]),
     ("a failed write of the term goes unnoticed", "raftd/node.c", "int r = u->persist ? meta_write(n->meta, &n->raft.persistent) : 0;",
      "int r = 0;\n\n\tif (u->persist) {\n\t\t(void)meta_write(n->meta, &n->raft.persistent);\n\t}", ["disk"]),
+    ("a term goes up without a pre-vote", CORE + "election.c", "raft_become(r, u, RAFT_PRE_CANDIDATE, \"no leader heard\");",
+     "raft_campaign(r, u, false);\n\treturn;", ["quorum/pre_vote.txt"]),
+    ("a leader without followers goes on", CORE + "leader.c", "return r->now.ns - (int64_t)heard >= ", "return false && (int64_t)heard >= ",
+     ["quorum/check_quorum.txt"]),
+    ("what broke off is not asked again", CORE + "leader.c", "\t\tp->state = RAFT_PROBE;\n\t\tp->next = p->match + 1;", "\t\tp->asked = true;",
+     ["quorum/pipeline.txt"]),
     ("a command is applied twice", "tests/sim/quorum/machine.c", "fresh = c->id > m->done[c->client];", "fresh = true;", ["orderly", "crash"]),
 ]
 
@@ -73,7 +82,12 @@ def run(command, timeout):
     return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout, check=False)
 
 
-def make(args, number, path, old, new):
+def sources(args, scenario):
+    names = ["tests/scenario/" + n for n in ("quorum.c", "quorum_shell.c", "scenario.c")] if scenario else ["tests/sim/quorum/main.c"]
+    return [os.path.join(args.root, name) for name in names]
+
+
+def make(args, number, path, old, new, scenario):
     """The simulator with one changed file; a changed object stands before the libraries, so it is taken instead of theirs."""
     with open(os.path.join(args.root, path), encoding="utf-8") as f:
         text = f.read()
@@ -90,7 +104,7 @@ def make(args, number, path, old, new):
         "tests/sim/libsim_quorum.a", "raftd/libraftd_node.a", "raftd/libraftd_core.a", "tests/fake/libfake_disk.a",
         "common/msg/libmsg.a", "common/base/libbase.a")]
     result = run([args.cc, "-std=gnu17", "-O1", "-g", "-w", "-D_GNU_SOURCE", "-fno-strict-aliasing", "-I", args.root, "-I", args.build,
-                  source, os.path.join(args.root, "tests/sim/quorum/main.c"), "-Wl,--start-group", *libraries, "-Wl,--end-group",
+                  source, *sources(args, scenario), "-Wl,--start-group", *libraries, "-Wl,--end-group",
                   "-lyajl", "-lpcre2-8", "-lz", "-lm", "-o", program], 120)
     if result.returncode:
         raise Trouble("does not compile: " + result.stdout.decode(errors="replace"))
@@ -98,12 +112,16 @@ def make(args, number, path, old, new):
 
 
 def verdict(args, number, mutant):
-    name, path, old, new, profiles = mutant
+    name, path, old, new, where_it_shows = mutant
+    scenario = where_it_shows[0].endswith(".txt")
     try:
-        program = make(args, number, path, old, new)
+        program = make(args, number, path, old, new, scenario)
     except Trouble as trouble:
         return False, "%s: %s" % (name, trouble)
-    for profile in profiles:
+    if scenario:
+        result = run([program, os.path.join(args.root, "tests/scenario", where_it_shows[0])], 60)
+        return result.returncode != 0, "%s: %s" % (name, where_it_shows[0])
+    for profile in where_it_shows:
         try:
             result = run([program, "--seeds", "1", str(RUNS), profile], 60)
         except subprocess.TimeoutExpired:
@@ -113,7 +131,7 @@ def verdict(args, number, mutant):
             why = [line for line in lines if "sim_quorum:" in line or "invariant" in line or "ERROR" in line]
             where = [line.split("--trace ")[1] for line in lines if "--trace " in line]
             return bool(where), "%s: %s [%s]" % (name, (why or lines)[0], (where or ["no run is named"])[0])
-    return False, "%s: not found in %d runs of each of %s" % (name, RUNS, ", ".join(profiles))
+    return False, "%s: not found in %d runs of each of %s" % (name, RUNS, ", ".join(where_it_shows))
 
 
 def main():
