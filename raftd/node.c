@@ -383,8 +383,9 @@ struct raft_snapshot node_snapshot(const struct node *n, struct buf *configurati
 
 	buf_clear(configuration);
 	configuration_encode(configuration, &p->configuration);
-	return (struct raft_snapshot) { p->snapshot_index, p->snapshot_term, p->configuration_index,
-		buf_str(configuration) };
+	/* A recovered configuration may be of further on; elsewhere it begins with the snapshot. */
+	return (struct raft_snapshot) { p->snapshot_index, p->snapshot_term,
+		min_of(p->configuration_index, p->snapshot_index), buf_str(configuration) };
 }
 
 void node_receive(struct node *n, struct mono now, const struct raft_message *m)

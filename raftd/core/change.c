@@ -88,6 +88,12 @@ void raft_configuration_cut(struct raft *r, struct raft_update *u, uint64_t afte
 		r->configuration = o->configuration;
 		r->configuration_index = o->index;
 	}
+	/* An operator put it at the end of a log that is shorter now: it stays in force. */
+	r->configuration_index = min_of(r->configuration_index, after);
+	if (r->persistent.configuration_index > after) {
+		r->persistent.configuration_index = after;
+		raft_persist(r, u);
+	}
 	u->configuration_changed = true;
 	raft_peers_update(r);
 }

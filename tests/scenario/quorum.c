@@ -10,7 +10,8 @@
  *                                     each) and such a configuration, in the persistent part; the
  *                                     log begins behind the snapshot
  *     s1 start bootstrap=1            alone, new
- *     s1 restart                      as after a power cut: with what was stored and synced
+ *     s1 restart [recover=s1,s2]      as after a power cut: with what was stored and synced; told
+ *                                     that only these are left
  *     s1 told servers=s1,s2           of the first servers of a new cluster
  *     s1 tick | flush | propose | sync | turn | failed | slow | show
  *                                     turn: flush, sync, flush
@@ -111,15 +112,18 @@ static void do_start(struct server *s, struct str command)
 		s->before_term = s->disk.snapshot_term;
 	}
 	s->synced = s->last;
-	shell_start(s, scenario_number(command, "bootstrap"));
+	shell_start(s, scenario_number(command, "bootstrap"), NULL);
 	shell_show(s);
 }
 
 static void do_restart(struct server *s, struct str command)
 {
+	struct configuration recover = { 0 };
+
+	put_servers(&recover, scenario_word(command, "recover"), true);
 	raft_fini(&s->raft);
 	s->last = s->synced;
-	shell_start(s, false);
+	shell_start(s, false, recover.count ? &recover : NULL);
 	shell_show(s);
 }
 

@@ -51,7 +51,8 @@ const char *server_name(const struct uuid *id);
 
 /* Steps the core and carries out what it wants; the trace tells. */
 void shell_step(struct server *s, struct raft_event *e);
-void shell_start(struct server *s, bool bootstrap);
+/* recover: NULL, or an operator's decision who is left */
+void shell_start(struct server *s, bool bootstrap, const struct configuration *recover);
 void shell_show(const struct server *s); /* one line of state */
 void shell_deliver(struct table *t, struct letter *l);
 void letter_free(struct letter *l);

@@ -276,7 +276,7 @@ void letter_free(struct letter *l)
 
 /* -------- starting -------- */
 
-void shell_start(struct server *s, bool bootstrap)
+void shell_start(struct server *s, bool bootstrap, const struct configuration *recover)
 {
 	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
 	char address[] = { '1', '0', '.', '0', '.', '0', '.', (char)('1' + s->number), ':', '1',
@@ -309,6 +309,7 @@ void shell_start(struct server *s, bool bootstrap)
 	e.start.trail = &trail;
 	e.start.configured = configured;
 	e.start.bootstrap = bootstrap;
+	e.start.recover = recover;
 	raft_init(&s->raft, &options);
 	s->live = true;
 	shell_step(s, &e);
