@@ -110,7 +110,8 @@ int meta_open(struct disk *disk, struct meta **out, struct raft_persistent *load
 		take_slot(m, str_n(slots, META_SLOT_SIZE), loaded);
 		take_slot(m, str_n(slots + META_SLOT_SIZE, META_SLOT_SIZE), loaded);
 	}
-	/* What was read may be in the cache only: the life before this one could not sync it, and was
+	/* What was read may be in the cache only: the life before this one could not sync it,
+	 * and was
 	 * killed. Nobody may be told of it before it is durable. */
 	r = m->sequence ? meta_write(m, loaded) : 0;
 	if (r) {

@@ -73,7 +73,8 @@ static int carry_out(struct node *n, const struct raft_event *event, const struc
 {
 	int r = u->persist ? meta_write(n->meta, &n->raft.persistent) : 0;
 
-	/* In memory, so it cannot fail and is done in any case: nothing is appended behind it before
+	/* In memory, so it cannot fail and is done in any case: nothing is appended behind it
+	 * before
 	 * the persistent part is written. */
 	if (u->reset) {
 		log_reset(n->log, u->reset_index, u->reset_term);

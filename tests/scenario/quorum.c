@@ -13,7 +13,7 @@
  *     s1 restart [recover=s1,s2]      as after a power cut: with what was stored and synced; told
  *                                     that only these are left
  *     s1 told servers=s1,s2           of the first servers of a new cluster
- *     s1 tick | flush | propose | sync | turn | failed | slow | show
+ *     s1 tick | flush | propose | sync | turn | failed | show
  *                                     turn: flush, sync, flush
  *     s1 read round=TAG | read lease=TAG
  *     s1 add|promote|demote|remove server=s4
@@ -25,7 +25,7 @@
  *     s1 lease                        until when it has one
  *     deliver|drop [type=T] [from=s1] [to=s2]   what is on its way now, not what that makes
  *     settle                          deliver and sync, until nothing is on its way
- *     send from=s2 to=s1 type=T [term=] [index=] [log_term=] [commit=] [entries=1*2,3*1] [granted=1]
+ *     send from=s2 to=s1 type=T [term=] [index=] [log_term=] [commit=] [entries=1*2,3*1] [granted=]
  *                                     a message that nobody has sent
  */
 #include "tests/scenario/quorum.h"
@@ -152,11 +152,6 @@ static void do_propose(struct server *s, struct str command)
 static void do_failed(struct server *s, struct str command)
 {
 	simple(s, RAFT_EVENT_DISK_FAILED);
-}
-
-static void do_slow(struct server *s, struct str command)
-{
-	simple(s, RAFT_EVENT_DISK_SLOW);
 }
 
 static void do_sync(struct server *s, struct str command)
@@ -430,7 +425,6 @@ static void server_command(struct table *t, struct str command)
 		{ "sync", do_sync },
 		{ "turn", do_turn },
 		{ "failed", do_failed },
-		{ "slow", do_slow },
 		{ "read", do_read },
 		{ "add", do_add },
 		{ "promote", do_promote },

@@ -8,7 +8,8 @@
  *     sim_raftd --seeds FROM COUNT
  *     sim_raftd --trace SEED       with every action
  *
- * Checked after every step (check_*): no acknowledged or delivered entry is lost or changed, indexes
+ * Checked after every step (check_*): no acknowledged or delivered entry is lost or changed,
+ * indexes
  * have no gaps, terms never go down, the commit index never goes back, a read index covers what was
  * acknowledged before it was asked for; and once the faults stop, it leads and commits again.
  */

@@ -386,7 +386,7 @@ static void transfer(struct world *w)
 	}
 }
 
-/* One that was not told yet who may form the cluster; or one that the first server has to take in. */
+/* One that was not told yet who may form the cluster; or one that the first has to take in. */
 static void tell(struct world *w, struct server *s)
 {
 	struct server *leader = world_leader(w);

@@ -31,7 +31,7 @@ struct history {
 
 void history_add(struct history *h, const struct operation *o);
 void history_fini(struct history *h);
-/* false with *why: no order of the operations explains the answers. The value 0 is there at first. */
+/* false with *why: no order of the operations explains the answers. The first value is 0. */
 bool history_check(const struct history *h, struct buf *why);
 
 /* -------- clients.c: one at a time, who remembers what it waits for -------- */

@@ -112,7 +112,7 @@ static void refuse(struct server *s, const struct server_read *r)
 	client_answer(s->world, r->client, r->operation, false, 0, 0);
 }
 
-/* A read whose client has given it up is of no interest; else what it is going to show is enough. */
+/* A read whose client has given it up is of no interest; else what it will show is enough. */
 static void check_index(struct server *s, const struct server_read *r)
 {
 	const struct client *c = &s->world->clients[r->client];
