@@ -51,12 +51,13 @@ size_t peer_frame_begin(struct buf *out, uint16_t number);
 void peer_frame_end(struct buf *out, size_t begun);
 
 /* Typed:  PEER_FRAME_PUT(out, peer_chunk, &chunk) */
-#define PEER_FRAME_PUT(out, type, message_pointer)                     \
-	do {                                                           \
-		size_t begun_ = peer_frame_begin((out), FRAME_##type); \
-                                                                       \
-		type##_encode((out), (message_pointer));               \
-		peer_frame_end((out), begun_);                         \
+#define PEER_FRAME_PUT(out, type, message_pointer)                    \
+	do {                                                          \
+		struct buf *out_ = (out);                             \
+		size_t begun_ = peer_frame_begin(out_, FRAME_##type); \
+                                                                      \
+		type##_encode(out_, (message_pointer));               \
+		peer_frame_end(out_, begun_);                         \
 	} while (0)
 
 /* A message that the core may see: of a known type, with entries that the log can hold. What is

@@ -69,13 +69,16 @@ static void read_ask(struct raftd *r, const struct transfer_action *a)
 
 static void finished(struct raftd *r, const struct transfer_action *a)
 {
+	const struct peer *p = peers_find(&r->peers, &a->to);
 	char id[UUID_TEXT_SIZE + 1];
 
 	uuid_text(&a->to, id);
 	if (a->index) {
 		log_notice("snapshot-sent", "to=%s index=%llu", id, (unsigned long long)a->index);
 	} else {
-		log_warning("snapshot-not-sent", "to=%s reason=\"%s\"", id, a->why ? a->why : "");
+		/* Of a server that is away that is no news: it is tried again and again. */
+		log_at(p && peer_connected(p) ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG,
+			"snapshot-not-sent", "to=%s reason=\"%s\"", id, a->why ? a->why : "");
 	}
 	node_snapshot_sent(&r->node, clock_mono(), &a->to, a->index);
 }

@@ -331,3 +331,55 @@ def test_follower_that_hangs(three):
     assert slow.pid_of("raftd") == pid
     three.wait_settled()
     wait_until(lambda: has(slow, "big-39", "x" * 400000), what="the last one at the slow one")
+
+
+SNAPSHOT_SOON = {"raft_snapshot_threshold": 20, "raft_snapshot_interval": "1s", "raft_trailing_logs": 5}
+BIG = "b" * 400000
+
+
+def outrun(cluster, server):
+    """Writes until the leader's log begins behind what this server, which is away, has."""
+    leader = cluster.wait_leader()
+    last = leader.peer_of(server).get("match") or leader.raft()["last_index"]
+    for number in range(200):
+        put(leader, "outrun/%03d" % number, BIG if number < 12 else "x")
+        if number > 20 and leader.raft()["first_index"] > last + 1:
+            return number
+    raise AssertionError("the log was not cut: %r" % leader.raft())
+
+
+def test_snapshot_for_who_is_too_far_behind(make_cluster):
+    cluster = make_cluster(3, config=SNAPSHOT_SOON).start()
+    away = cluster.followers()[0]
+    put(cluster.leader(), "early")
+    cluster.wait_settled()
+    cluster.kill(away)
+    last = outrun(cluster, away)
+    away.start(wait=False)
+    cluster.wait_caught_up(away, 60)
+    assert "snapshot-installed" in away.log()
+    assert "snapshot-sent" in cluster.leader().log()
+    for key, value in (("early", "x"), ("outrun/000", BIG), ("outrun/%03d" % last, "x")):
+        wait_until(lambda k=key, v=value: has(away, k, v), what=key + " at the one that was away")
+    put(cluster.leader(), "later")
+    wait_until(lambda: has(away, "later"), what="entries behind the snapshot")
+    away.stop()
+    away.start(wait=False)
+    cluster.wait_settled()
+    wait_until(lambda: has(away, "early") and has(away, "later"), what="the same after a restart")
+
+
+def test_snapshot_goes_on_after_deaths(make_cluster):
+    """Sender and receiver are killed while one is on its way."""
+    cluster = make_cluster(3, config=SNAPSHOT_SOON).start()
+    away = cluster.followers()[0]
+    cluster.kill(away)
+    last = outrun(cluster, away)
+    away.start(wait=False)
+    for daemon in ("raftd", "catalogd", "raftd"):
+        away.wait_restarted(daemon, away.kill(daemon))
+    leader = cluster.wait_leader()
+    leader.wait_restarted("raftd", leader.kill("raftd"))
+    cluster.wait_caught_up(away, 60)
+    wait_until(lambda: has(away, "outrun/%03d" % last) and has(away, "outrun/000", BIG), 20, "all keys")
+    cluster.wait_settled()
