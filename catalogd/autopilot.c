@@ -46,6 +46,7 @@ struct look {
 	struct ipc_call *call; /* who wants to know; NULL: the timer */
 	struct arena arena;
 	struct raft_health_reply raft;
+	struct raft_configuration_reply quorum;
 	struct autopilot_sight sights[AUTOPILOT_SERVERS_MAX];
 	const struct member *members[AUTOPILOT_SERVERS_MAX]; /* NULL: not in the pool */
 	struct autopilot_view view;
@@ -75,6 +76,19 @@ static enum pool_status pool_status(const struct member *m)
 	return m && m->status < ARRAY_SIZE(statuses) ? statuses[m->status] : POOL_NONE;
 }
 
+/* What it says of its address is not what the configuration has. */
+static bool has_moved(const struct look *l, const struct raft_health_server *s)
+{
+	for (uint32_t i = 0; i < l->quorum.servers.count; i++) {
+		const struct raft_server *known = &l->quorum.servers.items[i];
+
+		if (s->member && str_ieq(known->id, s->id)) {
+			return s->connected && s->address.n && !str_eq(known->address, s->address);
+		}
+	}
+	return false;
+}
+
 static void look_fill(struct look *l)
 {
 	l->view = (struct autopilot_view) { .now = clock_mono(),
@@ -93,6 +107,7 @@ static void look_fill(struct look *l)
 			.leader = s->leader,
 			.read_replica = s->read_replica,
 			.connected = s->connected,
+			.moved = has_moved(l, s),
 			.pool = pool_status(l->members[i]),
 			.last_term = s->last_term,
 			.last_index = s->last_index,
@@ -182,6 +197,7 @@ static void health_reply(struct look *l)
 
 static void look_free(struct look *l)
 {
+	list_del(&l->link);
 	arena_fini(&l->arena);
 	free(l);
 }
@@ -204,25 +220,53 @@ static void on_seen(struct look *l)
 	}
 }
 
-static void on_health(void *arg, int status, struct str payload)
+static void look_fail(struct look *l, int status)
+{
+	if (l->call) {
+		ipc_refuse(l->call, status);
+	}
+	look_free(l);
+}
+
+static void on_quorum(void *arg, int status, struct str payload)
 {
 	struct look *l = arg;
 
-	list_del(&l->link);
+	l->pending = NULL;
+	if (!status) {
+		payload = arena_str(&l->arena, payload);
+		status = raft_configuration_reply_decode(payload, &l->arena, &l->quorum);
+	}
+	if (!status && !leader_here(l->c)) {
+		status = ST_NOT_LEADER;
+	}
+	if (status) {
+		look_fail(l, status);
+		return;
+	}
+	on_seen(l);
+	look_free(l);
+}
+
+static void on_health(void *arg, int status, struct str payload)
+{
+	struct look *l = arg;
+	struct raft_configuration m = {};
+	struct ipc_pending *pending;
+
 	l->pending = NULL;
 	if (!status) {
 		payload = arena_str(&l->arena, payload);
 		status = raft_health_reply_decode(payload, &l->arena, &l->raft);
 	}
-	if (!status && !leader_here(l->c)) {
-		status = ST_NOT_LEADER;
+	if (status) {
+		look_fail(l, status);
+		return;
 	}
-	if (!status) {
-		on_seen(l);
-	} else if (l->call) {
-		ipc_refuse(l->call, status);
+	pending = IPC_CALL(l->c->raft_read, raft_configuration, &m, ASK_TIMEOUT_MS, on_quorum, l);
+	if (pending) {
+		l->pending = pending; /* NULL: refused already, and l is gone */
 	}
-	look_free(l);
 }
 
 static void autopilot_ask(struct catalogd *c, struct ipc_call *call)

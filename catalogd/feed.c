@@ -46,6 +46,7 @@ void feed_state_opened(struct catalogd *c)
 		proposals_state_opened(c, state);
 		kv_abort(state);
 	}
+	barriers_advance(c);
 }
 
 /* Sessions that came, changed or went; nodes that the leader may have to put right. */

@@ -206,7 +206,7 @@ static bool add_one(
 		const struct autopilot_sight *s = &view->servers[i];
 		const struct autopilot_known *k = known_find(a, &s->id);
 
-		if (s->member && s->moved && !s->leader) {
+		if (s->member && s->moved) {
 			return decide(out, AUTOPILOT_ADD, s, "it has another address");
 		}
 		if (!s->member && s->connected && k && !k->removed && s->pool != POOL_FAILED &&

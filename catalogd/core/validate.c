@@ -178,6 +178,7 @@ int catalog_validate(const struct catalog_rules *rules, uint16_t command, struct
 			uuid_is_zero(&cmd.id) ? refuse(why, "Must provide ID") : 0)
 		VALIDATE(cmd_txn, 0)
 		VALIDATE(cmd_coordinates, check_coordinates(&cmd, why))
+		VALIDATE(cmd_autopilot, 0)
 	default:
 		return refuse(why, "unknown request");
 	}
