@@ -235,7 +235,11 @@ static void on_health(struct exchange *x, int status, struct str payload)
 	}
 	jsonw_close(&w, ']');
 	jsonw_close(&w, '}');
-	answer_json(x, m.healthy ? 200 : 429);
+	if (m.healthy) {
+		answer_json(x, 200);
+	} else { /* as Consul, which forgets to say what it is */
+		answer_raw(x, 429, STR("text/plain; charset=utf-8"));
+	}
 }
 
 void handle_autopilot_health(struct exchange *x)

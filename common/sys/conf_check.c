@@ -228,7 +228,8 @@ static int not_negative(struct conf_builder *b, const char *path)
 static int numbers_check(struct conf_builder *b)
 {
 	static const char *const counts[] = { "dns_config.udp_answer_limit",
-		"dns_config.a_record_limit", "autopilot.max_trailing_logs" };
+		"dns_config.a_record_limit", "autopilot.max_trailing_logs",
+		"autopilot.min_quorum" };
 	struct conf *c = b->c;
 	int64_t multiplier = c->performance.raft_multiplier;
 	int r = 0;
