@@ -81,6 +81,7 @@ class Node:
         self.config_dir = self.directory / "config"
         self.log_path = self.directory / "log"
         self.process = None
+        self.enter = None  # called in the child, before the program: moves it to a host of its own
         self.config_dir.mkdir(parents=True, exist_ok=True)
 
     # ---- life ----
@@ -103,10 +104,15 @@ class Node:
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             env=clean_environment(), start_new_session=True,
-                                            preexec_fn=die_with_parent)
+                                            preexec_fn=self.before_program)
         if wait:
             self.wait_ready()
         return self
+
+    def before_program(self):
+        die_with_parent()
+        if self.enter:
+            self.enter()
 
     def wait_ready(self, limit_s=START_LIMIT_S):
         """The node leads and is in its own catalogue."""
@@ -249,11 +255,11 @@ class Node:
 class Cluster:
     """Several servers that form one quorum, each on an address of its own."""
 
-    def __init__(self, directory, size, config=None):
+    def __init__(self, directory, size, config=None, addresses=None):
         self.directory = pathlib.Path(directory)
         self.config = dict(config or {})
         self.nodes = []
-        self.addresses = [free_address() for _ in range(size)]
+        self.addresses = addresses or [free_address() for _ in range(size)]
         for number, address in enumerate(self.addresses):
             self.add("s%d" % (number + 1), address, "-bootstrap-expect=%d" % size)
 
