@@ -10,6 +10,6 @@ HERE = pathlib.Path(__file__).resolve().parent
 def test_muster_answers_like_consul():
     build = os.environ.get("MUSTER_BUILD", str(HERE.parent.parent / "build"))
     result = subprocess.run([str(HERE / "run"), "--build", build], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                            text=True, timeout=600, check=False)
+                            text=True, timeout=1800, check=False)
     print(result.stdout)
     assert result.returncode == 0, result.stdout[-4000:]

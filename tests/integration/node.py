@@ -18,10 +18,11 @@ BUILD = pathlib.Path(os.environ.get("MUSTER_BUILD", TOP / "build"))
 MUSTER = BUILD / "ctl" / "muster"
 DAEMONS = ("gossipd", "raftd", "catalogd", "checkd", "dnsd", "httpd")
 PORTS = {"http": 8500, "dns": 8600, "server": 8300, "peer_http": 8310, "serf_lan": 8301, "serf_wan": 8302}
-START_LIMIT_S = 20
+START_LIMIT_S = 60
+LIMIT_S = 40     # for what takes a moment: a limit costs nothing, and a busy machine needs it
 
 
-def wait_until(condition, limit_s=10, what=None, pause_s=0.02):
+def wait_until(condition, limit_s=LIMIT_S, what=None, pause_s=0.02):
     """Calls condition until it returns something true (which is returned). Errors of connections count as "not yet"."""
     deadline = time.monotonic() + limit_s
     last = None
@@ -137,7 +138,7 @@ class Node:
         except AssertionError as error:
             raise AssertionError("%s\n%s" % (error, self.log_tail())) from None
 
-    def stop(self, sig=signal.SIGTERM, limit_s=20):
+    def stop(self, sig=signal.SIGTERM, limit_s=LIMIT_S):
         """Exit status of the agent."""
         if self.process is None:
             return None
@@ -187,7 +188,7 @@ class Node:
         os.kill(pid, sig)
         return pid
 
-    def wait_restarted(self, daemon, old_pid, limit_s=10):
+    def wait_restarted(self, daemon, old_pid, limit_s=LIMIT_S):
         def back():
             pid = self.pid_of(daemon)
             return pid and pid != old_pid and self.control(daemon, "ping")["ok"] and pid
@@ -195,7 +196,7 @@ class Node:
 
     # ---- HTTP ----
 
-    def request(self, method, path, body=None, headers=None, timeout=30):
+    def request(self, method, path, body=None, headers=None, timeout=60):
         connection = http.client.HTTPConnection(self.address, PORTS["http"], timeout=timeout)
         try:
             if body is not None and not isinstance(body, (bytes, str)):
@@ -224,14 +225,14 @@ class Node:
 
     def dig(self, name, kind="A", *options):
         """The lines of dig +short."""
-        out = subprocess.run(["dig", "@" + self.address, "-p", str(PORTS["dns"]), "+short", "+tries=1", "+time=3",
-                              *options, name, kind], capture_output=True, text=True, check=False, timeout=20)
+        out = subprocess.run(["dig", "@" + self.address, "-p", str(PORTS["dns"]), "+short", "+tries=1", "+time=15",
+                              *options, name, kind], capture_output=True, text=True, check=False, timeout=40)
         return [line for line in out.stdout.split("\n") if line and not line.startswith(";")]
 
     def dig_full(self, name, kind="A", *options):
         """(rcode, whole text)."""
-        out = subprocess.run(["dig", "@" + self.address, "-p", str(PORTS["dns"]), "+tries=1", "+time=3", *options, name,
-                              kind], capture_output=True, text=True, check=False, timeout=20).stdout
+        out = subprocess.run(["dig", "@" + self.address, "-p", str(PORTS["dns"]), "+tries=1", "+time=15", *options, name,
+                              kind], capture_output=True, text=True, check=False, timeout=40).stdout
         found = re.search(r"status: (\w+)", out)
         return (found.group(1) if found else None), out
 
@@ -247,8 +248,8 @@ class Node:
     def control(self, daemon, cmd, **fields):
         """Asks a control socket with nanocat, as an operator could."""
         question = json.dumps(dict(fields, cmd=cmd))
-        out = subprocess.run(["nanocat", "--req", "-x", daemon + "/control", "--recv-timeout", "5", "-D", question,
-                              "--raw"], capture_output=True, check=False, cwd=self.run_dir, timeout=20)
+        out = subprocess.run(["nanocat", "--req", "-x", daemon + "/control", "--recv-timeout", "15", "-D", question,
+                              "--raw"], capture_output=True, check=False, cwd=self.run_dir, timeout=40)
         return json.loads(out.stdout)
 
 

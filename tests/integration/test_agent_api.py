@@ -26,7 +26,7 @@ def test_self_and_members(shared_node):
 
 def test_self_answers_while_others_are_away(node):
     pids = [node.kill(daemon) for daemon in ("raftd", "gossipd", "checkd")]
-    answer = node.get("/v1/agent/self", timeout=10)
+    answer = node.get("/v1/agent/self", timeout=60)
     assert answer.status == 200 and answer.json()["Config"]["NodeName"] == node.name
     assert len(pids) == 3
 
@@ -36,7 +36,7 @@ def test_metrics_are_merged(shared_node):
         metrics = shared_node.json("/v1/agent/metrics")
         names = [m["Name"] for group in ("Gauges", "Counters", "Samples") for m in metrics[group]]
         return names and metrics
-    metrics = wait_until(counted, 25)
+    metrics = wait_until(counted, 60)
     for group in ("Gauges", "Counters", "Samples"):
         names = [m["Name"] for m in metrics[group]]
         assert names == sorted(names)
@@ -46,27 +46,51 @@ def test_metrics_are_merged(shared_node):
 
 def test_prometheus(make_node):
     node = make_node(config={"telemetry": {"prometheus_retention_time": "60s"}}).start()
-    answer = wait_until(lambda: (a := node.get("/v1/agent/metrics?format=prometheus")).body and a, 25)
+    answer = wait_until(lambda: (a := node.get("/v1/agent/metrics?format=prometheus")).body and a, 60)
     assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
     for line in answer.text.splitlines():
         assert line.startswith("# ") or line.startswith("consul_"), line
 
 
-def monitor(node, query, seconds_max=10):
+class Monitor:
+    """The stream of agent/monitor, while the agent reloads again and again: each daemon says so."""
+
+    def __init__(self, node, query):
+        self.node, self.lines, self.ended = node, [], threading.Event()
+        self.connection = http.client.HTTPConnection(node.address, PORTS["http"], timeout=60)
+        self.connection.request("GET", "/v1/agent/monitor?" + query)
+        self.answer = self.connection.getresponse()
+        assert self.answer.status == 200
+        self.reloads = threading.Thread(target=self.reload, daemon=True)
+        self.reloads.start()
+
+    def reload(self):
+        while not self.ended.wait(0.3):
+            self.node.put("/v1/agent/reload")
+
+    def quiet(self):
+        self.ended.set()
+        self.reloads.join()
+
+    def until(self, *words):
+        """Reads lines until each of these was in one."""
+        missing = set(words)
+        while missing:
+            self.lines.append(self.answer.readline().decode())
+            assert self.lines[-1], "the stream ended"
+            missing -= {word for word in missing if word in self.lines[-1]}
+
+    def close(self):
+        self.quiet()
+        self.connection.close()
+
+
+def monitor(node, query):
     """Lines of the log until one says `reload`."""
-    connection = http.client.HTTPConnection(node.address, PORTS["http"], timeout=seconds_max)
-    connection.request("GET", "/v1/agent/monitor?" + query)
-    answer = connection.getresponse()
-    assert answer.status == 200
-    ticker = threading.Timer(0.7, lambda: node.put("/v1/agent/reload"))
-    ticker.start()
-    lines = []
-    while not lines or "reload" not in lines[-1]:
-        lines.append(answer.readline().decode())
-        assert lines[-1], "the stream ended"
-    connection.close()
-    ticker.join()
-    return lines
+    stream = Monitor(node, query)
+    stream.until("reload")
+    stream.close()
+    return stream.lines
 
 
 def test_monitor(shared_node):
@@ -82,17 +106,14 @@ def test_monitor_json(shared_node):
 
 
 def test_monitor_follows_daemons_that_start_again(node):
-    connection = http.client.HTTPConnection(node.address, PORTS["http"], timeout=10)
-    connection.request("GET", "/v1/agent/monitor")
-    answer = connection.getresponse()
-    time.sleep(0.5)
-    missing = {"dnsd", "checkd", "gossipd"}
-    for daemon in missing:
+    stream = Monitor(node, "")
+    daemons = ("dnsd", "checkd", "gossipd")
+    stream.until(*(daemon + ": reload" for daemon in daemons))  # it follows them
+    stream.quiet()
+    for daemon in daemons:
         node.kill(daemon)
-    while missing:
-        line = answer.readline().decode()
-        missing -= {daemon for daemon in missing if daemon + ": started" in line}
-    connection.close()
+    stream.until(*(daemon + ": started" for daemon in daemons))
+    stream.close()
 
 
 def test_reload_takes_definitions_and_refuses_nonsense(node):
@@ -111,7 +132,7 @@ def test_leave_ends_the_node(node):
     pids = node.pids()
     assert len(pids) == len(DAEMONS)
     assert node.put("/v1/agent/leave").status == 200
-    assert node.process.wait(20) == 0
+    assert node.process.wait(60) == 0
     assert node.pids() == {}
 
 
@@ -122,12 +143,12 @@ def test_filtered_query_wakes_only_for_what_it_shows(node):
     found = []
     thread = threading.Thread(target=lambda: found.append(node.get(path % index)))
     thread.start()
-    time.sleep(0.2)
+    wait_until(lambda: node.control("httpd", "status")["detail"]["waiting"] > 0)
     register(node, "a", "web", Port=3)
     time.sleep(0.3)
     assert not found
     register(node, "a", "web", Port=2)
-    thread.join(5)
+    thread.join(18)
     assert [entry["Service"]["Port"] for entry in found[0].json()] == [2]
 
 
@@ -136,12 +157,12 @@ def held(node, path):
     def start():
         found = []
         index = node.get(path).index
-        thread = threading.Thread(target=lambda: found.append(node.get("%s?index=%d&wait=10s" % (path, index))))
+        thread = threading.Thread(target=lambda: found.append(node.get("%s?index=%d&wait=60s" % (path, index))))
         thread.found = found
         thread.start()
         thread.join(0.3)
         return thread.is_alive() and thread
-    return wait_until(start, 10)
+    return wait_until(start)
 
 
 def test_summaries_wake_for_every_instance(node):
@@ -149,7 +170,7 @@ def test_summaries_wake_for_every_instance(node):
     for path in ("nodes", "services", "node/a"):
         thread = held(node, "/v1/internal/ui/" + path)
         register(node, "a", "web", ID="w-" + path.replace("/", ""), Port=1)
-        thread.join(3)
+        thread.join(50)
         assert thread.found, path
 
 

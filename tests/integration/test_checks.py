@@ -35,13 +35,13 @@ def agent_check(node, check_id):
     return node.json("/v1/agent/checks")[check_id]
 
 
-def wait_status(node, check_id, status, limit_s=10):
+def wait_status(node, check_id, status):
     """The status at the agent and in the catalogue."""
     def reached():
         check = agent_check(node, check_id)
         known = {c["CheckID"]: c["Status"] for c in node.json("/v1/health/node/" + node.name)}
         return check["Status"] == status and known.get(check_id) == status and check
-    return wait_until(reached, limit_s, "%s %s" % (check_id, status))
+    return wait_until(reached, what="%s %s" % (check_id, status))
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -79,8 +79,11 @@ def test_kinds_of_checks(make_node):
     assert agent_check(node, "script")["Output"] == "out\n"
     output = agent_check(node, "http")["Output"]
     assert output.startswith("HTTP GET %s: 200 OK Output: " % url) and len(output) < 4300
-    assert node.put("/v1/agent/check/pass/ttl?note=fine").status == 200
-    assert wait_status(node, "ttl", "passing")["Output"] == "fine"
+
+    def refreshed():
+        assert node.put("/v1/agent/check/pass/ttl?note=fine").status == 200
+        return agent_check(node, "ttl")["Output"] == "fine" and health(node)["ttl"] == "passing"
+    wait_until(refreshed)
     assert wait_status(node, "ttl", "critical")["Output"] == "TTL expired (last output before timeout follows): fine"
     wait_until(lambda: agent_check(node, "slow")["Output"] == "Timed out (1s) running check")
     assert wait_status(node, "alias", "critical")["Output"].startswith('Aliased check "Service \'web\' check" failing:')
@@ -161,7 +164,7 @@ def test_maintenance(make_node):
 def test_checkd_killed(make_node):
     """Registrations, states and deadlines survive, and nobody sees a flap."""
     node = make_node(config=SCRIPTS).start()
-    register(node, {"Name": "web", "Checks": [{"CheckID": "t", "TTL": "5s"},
+    register(node, {"Name": "web", "Checks": [{"CheckID": "t", "TTL": "8s"},
                                               {"CheckID": "s", "Args": ["true"], "Interval": "1h", "Status": "critical"},
                                               {"CheckID": "fast", "Args": ["echo", "x"], "Interval": "1s"}]})
     begin = time.monotonic()
@@ -169,15 +172,17 @@ def test_checkd_killed(make_node):
     wait_status(node, "t", "passing")
     wait_status(node, "fast", "passing")
     index = node.get("/v1/health/service/web").index
-    held = node.get("/v1/health/service/web?index=%d&wait=1s" % index)
+    held = node.get("/v1/health/service/web?index=%d&wait=3s" % index)
     index = held.index
+    killed = time.monotonic()
     node.wait_restarted("checkd", node.kill("checkd"))
-    check = agent_check(node, "t")
-    assert (check["Status"], check["Output"]) == ("passing", "alive")
-    assert agent_check(node, "fast")["Status"] == "passing"
+    check, fast = agent_check(node, "t"), agent_check(node, "fast")
+    if time.monotonic() - begin < 8:  # else the machine is so slow that the deadline has come
+        assert (check["Status"], check["Output"]) == ("passing", "alive")
+    assert fast["Status"] == "passing"
     answer = node.get("/v1/health/service/web?index=%d&wait=30s" % index)
     assert answer.index > index and health(node)["t"] == "critical"
-    assert 4.5 < time.monotonic() - begin < 9
+    assert begin + 7.9 < time.monotonic() < killed + 8, "the deadline is that of the last update, not of the restart"
     wait_status(node, "t", "critical")
 
 
@@ -206,7 +211,7 @@ def test_output_alone_wakes_nobody(make_node):
     begin = time.monotonic()
     answer = node.get("/v1/health/service/web?index=%d&wait=3s" % index)
     assert answer.index == index and time.monotonic() - begin >= 3
-    assert agent_check(node, "service:web")["Output"] != first
+    wait_until(lambda: agent_check(node, "service:web")["Output"] != first)
 
 
 def test_catalogue_is_healed(make_node):
@@ -216,14 +221,15 @@ def test_catalogue_is_healed(make_node):
     register(node, {"Name": "tagged", "EnableTagOverride": True, "Tags": ["old"]})
     wait_until(lambda: health(node) and node.json("/v1/catalog/service/tagged"))
     wait_until(lambda: node.control("checkd", "status")["detail"]["in_sync"], what="the first full sync is over")
+    before = node.json("/v1/catalog/service/web")[0]["CreateIndex"]
     node.put("/v1/catalog/deregister", {"Node": node.name, "ServiceID": "web"})
     node.put("/v1/catalog/register", {"Node": node.name, "SkipNodeUpdate": True, "Service": {"Service": "alien"},
                                       "Check": {"CheckID": "alien-check", "Name": "x", "Status": "critical"}})
     node.put("/v1/catalog/register", {"Node": node.name, "SkipNodeUpdate": True,
                                       "Service": {"Service": "tagged", "Tags": ["new"], "EnableTagOverride": True}})
-    assert not health(node)
     assert node.control("checkd", "reload")["ok"]
-    wait_until(lambda: health(node) == {"service:web": "passing"}, 15, "web is back")
+    wait_until(lambda: health(node) == {"service:web": "passing"}, what="web is back")
+    assert node.json("/v1/catalog/service/web")[0]["CreateIndex"] > before, "it was gone, and registered anew"
     wait_until(lambda: not node.json("/v1/catalog/service/alien"), what="alien is gone")
     wait_until(lambda: "alien-check" not in [c["CheckID"] for c in node.json("/v1/health/node/" + node.name)])
     wait_until(lambda: node.json("/v1/agent/services")["tagged"]["Tags"] == ["new"])
@@ -264,7 +270,7 @@ def test_waiting_for_a_service_to_change(shared_node):
     threading.Timer(0.5, lambda: register(node, {"Name": "hashed", "Port": 2})).start()
     begin = time.monotonic()
     answer = node.get("/v1/agent/service/hashed?wait=20s&hash=" + content_hash)
-    assert answer.json()["Port"] == 2 and 0.4 < time.monotonic() - begin < 5
+    assert answer.json()["Port"] == 2 and 0.4 < time.monotonic() - begin < 18
     assert node.get("/v1/agent/service/nope").status == 404
 
 
@@ -299,7 +305,7 @@ def update_while(node, services, deadline, known):
     while time.monotonic() < deadline:
         number, word = random.randrange(services), random.choice(sorted(words))
         try:
-            answer = node.put("/v1/agent/check/%s/service:s%d:2" % (word, number), timeout=5)
+            answer = node.put("/v1/agent/check/%s/service:s%d:2" % (word, number), timeout=20)
         except (OSError, http.client.HTTPException):
             known.pop(number, None)
             continue
@@ -327,5 +333,5 @@ def test_daemons_killed_under_load(make_node):
         assert all(checks["service:s%d:2" % number]["Status"] == status for number, status in known.items())
         return all(catalogue.get(name) == check["Status"] for name, check in checks.items()) and \
             all(check["Status"] == "passing" for name, check in checks.items() if name.endswith(":1"))
-    wait_until(settled, 30)
+    wait_until(settled, 90)
     assert known

@@ -157,7 +157,7 @@ def test_monitor(cli, shared_node):
         assert re.match(r"\d{4}-\d\d-\d\dT[\d:.]+Z \[", line), line
     finally:
         process.send_signal(signal.SIGINT)
-        process.wait(10)
+        process.wait(60)
     assert "400" in cli("monitor", "-log-level=foo", status=1)
 
 
@@ -172,6 +172,9 @@ def real(shared_node, consul):
     return run
 
 
+UNTIL = "while ! test -e %s; do sleep 0.1; done"     # the shell of a lock holds it until the file is there
+
+
 def test_lock(real, shared_node):
     out = real("lock", "-verbose", "lk", "echo inside; exit 0")
     assert "Lock acquired" in out or "inside" in out
@@ -181,22 +184,26 @@ def test_lock(real, shared_node):
 
 
 def test_lock_excludes(consul, shared_node):
-    first = spawn(shared_node, consul, "lock", "excl", "echo first; sleep 2")
+    release = shared_node.directory / "release-lock"
+    first = spawn(shared_node, consul, "lock", "excl", "echo first; " + UNTIL % release)
     assert first.stdout.readline() == b"first\n"
     held = shared_node.json("/v1/kv/excl/.lock")
     assert held[0]["Session"] and held[0]["Flags"] == 3304740253564472344
     second = shared_node.muster("lock", "-try=300ms", "-timeout=300ms", "excl", "echo second", binary=consul)
     assert second.returncode == 1 and "second" not in second.stdout
-    assert first.wait(20) == 0
+    release.touch()
+    assert first.wait(60) == 0
 
 
 def test_semaphore(consul, shared_node):
-    holders = [spawn(shared_node, consul, "lock", "-n=2", "sem", "echo held; sleep 2") for _ in range(2)]
+    release = shared_node.directory / "release-semaphore"
+    holders = [spawn(shared_node, consul, "lock", "-n=2", "sem", "echo held; " + UNTIL % release) for _ in range(2)]
     for holder in holders:
         assert holder.stdout.readline() == b"held\n"
     third = shared_node.muster("lock", "-n=2", "-timeout=300ms", "sem", "echo third", binary=consul)
     assert third.returncode == 1 and "third" not in third.stdout
-    assert [holder.wait(20) for holder in holders] == [0, 0]
+    release.touch()
+    assert [holder.wait(60) for holder in holders] == [0, 0]
 
 
 def test_watch(consul, real, shared_node):
@@ -213,7 +220,7 @@ def test_watch(consul, real, shared_node):
         assert b'"Value":"Mg=="' in watching.stdout.readline()
     finally:
         watching.send_signal(signal.SIGINT)
-        watching.wait(10)
+        watching.wait(60)
 
 
 def test_unreachable_agent(shared_node, link):
@@ -241,4 +248,4 @@ def test_leave(make_node, link):
     node = make_node().start()
     out = node.muster("leave", binary=link)
     assert (out.returncode, out.stdout) == (0, "Graceful leave complete\n")
-    assert node.process.wait(15) == 0
+    assert node.process.wait(60) == 0

@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from node import PORTS, wait_until
+from node import PORTS, free_address, wait_until
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "conformance"))
 from harness import upstream, wire_dns  # noqa: E402
@@ -30,14 +30,14 @@ def catalog_register(node, **fields):
     assert answer.status == 200, answer.text
 
 
-def ask(node, name, kind="A", timeout=2, **options):
+def ask(node, name, kind="A", timeout=15, **options):
     """A decoded answer to one datagram, None without any."""
     reply = wire_dns.ask_udp(node.address, PORTS["dns"], wire_dns.encode_query(name, wire_dns.TYPES[kind], **options), timeout)
     return wire_dns.Message(reply) if reply else None
 
 
 def tcp_connect(node):
-    return socket.create_connection((node.address, PORTS["dns"]), timeout=5)
+    return socket.create_connection((node.address, PORTS["dns"]), timeout=20)
 
 
 def tcp_query(name, kind="A", qid=1):
@@ -167,10 +167,10 @@ def test_tcp_pipelining_and_limits(shared_node):
 
 def test_tcp_half_a_query_is_not_waited_for(shared_node):
     with tcp_connect(shared_node) as sock:
-        sock.settimeout(9)
+        sock.settimeout(40)
         sock.sendall(tcp_query("n1.node.consul")[:9])
         began = time.monotonic()
-        assert sock.recv(1) == b"" and 3 < time.monotonic() - began < 8
+        assert sock.recv(1) == b"" and 3 < time.monotonic() - began < 35
 
 
 def test_tcp_connections_have_a_ceiling(shared_node):
@@ -192,11 +192,11 @@ def test_getent_through_a_resolver(make_node, tmp_path):
     node.start()
     register(node, "web", Port=80, Address="10.9.8.7")
     resolv = tmp_path / "resolv.conf"
-    resolv.write_text("nameserver %s\nsearch service.consul\noptions timeout:2 attempts:1\n" % node.address)
+    resolv.write_text("nameserver %s\nsearch service.consul\noptions timeout:10 attempts:1\n" % node.address)
 
     def hosts(name):
         return subprocess.run(["unshare", "-m", "sh", "-c", "mount --bind %s /etc/resolv.conf && exec getent ahostsv4 %s" %
-                               (resolv, name)], capture_output=True, text=True, check=False, timeout=20).stdout
+                               (resolv, name)], capture_output=True, text=True, check=False, timeout=60).stdout
     wait_until(lambda: "10.9.8.7" in hosts("web.service.consul"))
     assert "10.9.8.7" in hosts("web")  # by the search list
     assert node.address in hosts("n1.node.consul")
@@ -217,7 +217,7 @@ class Flood:
             with tcp_connect(self.node) as sock:
                 sock.sendall(tcp_query("n1.node.consul"))
                 return tcp_answer(sock)
-        return ask(self.node, "n1.node.consul", timeout=5)
+        return ask(self.node, "n1.node.consul")
 
     def run(self):
         while not self.stopped:
@@ -258,7 +258,7 @@ def test_dnsd_answers_with_every_other_daemon_dead(node):
         assert os.path.exists("/proc/%d" % dnsd)
     finally:
         os.kill(node.process.pid, signal.SIGCONT)
-    wait_until(lambda: node.get("/v1/health/service/web").status == 200, 15)
+    wait_until(lambda: node.get("/v1/health/service/web").status == 200)
     register(node, "web2", Port=81, Address="10.9.8.8")
     wait_until(lambda: node.dig("web2.service.consul") == ["10.9.8.8"])
 
@@ -270,8 +270,9 @@ def test_killed_dnsd_comes_back(node):
 
 
 def test_recursors(make_node):
-    up = upstream.Upstream("127.0.12.53")
-    node = make_node(config={"recursors": ["127.0.12.54:5300", "127.0.12.53:5300"], "dns_config": {"recursor_timeout": "500ms"}})
+    silent, answering = free_address(), free_address()
+    up = upstream.Upstream(answering)
+    node = make_node(config={"recursors": [silent + ":5300", answering + ":5300"], "dns_config": {"recursor_timeout": "2s"}})
     try:
         node.start()
         catalog_register(node, Node="out", Address="cname-x.test", Service={"Service": "out", "Port": 443})
@@ -289,7 +290,7 @@ def test_recursors(make_node):
             wait_until(lambda: node.dig("n1.node.consul") == [node.address])
             status = node.control("dnsd", "status")["detail"]
             assert status["forwards"] <= status["forwards_max"]
-        wait_until(lambda: node.control("dnsd", "status")["detail"]["forwards"] == 0, 10)
+        wait_until(lambda: node.control("dnsd", "status")["detail"]["forwards"] == 0)
         assert node.dig("a-two.test") == ["192.0.2.1"]
     finally:
         up.stop()
@@ -326,10 +327,10 @@ def test_answers_leave_from_where_the_question_came(make_node, address, asked):
     family = socket.AF_INET6 if ":" in asked else socket.AF_INET
     query = wire_dns.encode_query("n1.node.consul", 1)
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(2)
+        sock.settimeout(20)
         sock.connect((asked, port))  # takes answers from this address only
         sock.send(query)
         assert wire_dns.Message(sock.recv(4096)).rcode == "NOERROR"
-    with socket.create_connection((asked, port), timeout=2) as sock:
+    with socket.create_connection((asked, port), timeout=20) as sock:
         sock.sendall(struct.pack("!H", len(query)) + query)
         assert tcp_answer(sock).rcode == "NOERROR"

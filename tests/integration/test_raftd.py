@@ -25,7 +25,7 @@ class Writer(threading.Thread):
         while not self.ending:
             key = "%s/%05d" % (self.name, number)
             try:
-                answer = self.node.put("/v1/kv/" + key, body=key, timeout=20)
+                answer = self.node.put("/v1/kv/" + key, body=key, timeout=60)
                 if answer.status == 200 and answer.body == b"true":
                     self.acknowledged.append(key)
                     number += 1
@@ -54,7 +54,7 @@ def test_killed_under_load(node):
     for writer in writers:
         writer.ending = True
     for writer in writers:
-        writer.join(30)
+        writer.join(90)
         assert not writer.errors
         assert writer.acknowledged
     check_all_there(node, [key for writer in writers for key in writer.acknowledged])
@@ -66,7 +66,7 @@ def test_reads_go_on_while_it_is_away(node):
     try:
         assert node.get("/v1/kv/w/one?raw").body == b"1"
         assert node.get("/v1/kv/w/one?raw&consistent").body == b"1"
-        assert node.get("/v1/status/leader", timeout=5).status in (200, 500)
+        assert node.get("/v1/status/leader", timeout=60).status in (200, 500)
     finally:
         subprocess.run(["kill", "-CONT", str(pid)], check=True)
     assert node.put("/v1/kv/w/two", body="2").body == b"true"
@@ -79,7 +79,7 @@ def test_whole_node_killed(node):
     node.process.kill()
     node.process.wait()
     writer.ending = True
-    writer.join(30)
+    writer.join(90)
     node.start()
     check_all_there(node, writer.acknowledged)
 

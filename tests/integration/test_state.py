@@ -24,7 +24,7 @@ class Writer(threading.Thread):
             key = "%s/%05d" % (self.prefix, number)
             number += 1
             try:
-                answer = self.node.put("/v1/kv/" + key, key, timeout=15)
+                answer = self.node.put("/v1/kv/" + key, key, timeout=60)
             except OSError:
                 continue
             if answer.status == 200 and answer.text == "true":
@@ -52,8 +52,8 @@ def test_catalogd_killed_under_load(node):
         pid = node.kill("catalogd")
         node.get("/v1/kv/load?keys")
         node.wait_restarted("catalogd", pid)
+    wait_until(lambda: len(writer.acknowledged) > 50)
     acknowledged = writer.stop()
-    assert len(acknowledged) > 50
     assert set(acknowledged) <= keys(node, "load")
 
 
@@ -94,7 +94,7 @@ def test_power_cut(make_node):
     node.start()
     assert keys(node, "p") == before
     assert node.json("/v1/catalog/service/web")[0]["Node"] == "ext"
-    assert node.dig("web.service.consul", "A") == ["10.0.0.1"]
+    wait_until(lambda: node.dig("web.service.consul", "A") == ["10.0.0.1"])
     assert "state-untrusted" in node.log()
 
 
@@ -131,16 +131,16 @@ def test_clean_stop_survives_another_boot(make_node):
 
 def test_session_runs_out(node):
     node.put("/v1/kv/held", "x")
-    session = node.put("/v1/session/create", {"TTL": "1s", "LockDelay": 0}).json()["ID"]
+    session = node.put("/v1/session/create", {"TTL": "4s", "LockDelay": 0}).json()["ID"]
     assert node.put("/v1/kv/held?acquire=" + session, "mine").text == "true"
-    began = time.monotonic()
-    for _ in range(4):
+    began = renewed = time.monotonic()
+    while renewed < began + 5:          # longer than it would live without
         time.sleep(0.5)
+        renewed = time.monotonic()
         assert node.put("/v1/session/renew/" + session).json()[0]["ID"] == session
-    renewed = time.monotonic()
-    wait_until(lambda: node.json("/v1/session/info/" + session) == [], 5, "the end of the session")
+    wait_until(lambda: node.json("/v1/session/info/" + session) == [], what="the end of the session")
     lasted = time.monotonic() - renewed
-    assert 0.9 <= lasted <= 1.6, "%s after %s" % (lasted, renewed - began)
+    assert 3.9 <= lasted <= 7.5, "%s after %s; Consul's would be 8" % (lasted, renewed - began)
     assert "Session" not in node.json("/v1/kv/held")[0]
 
 
@@ -164,7 +164,7 @@ def test_archive_brings_everything_back(node):
     assert len(keys(node, "a")) == 2000
     assert node.get("/v1/kv/later").status == 404
     assert node.get("/v1/health/service/web").text == health
-    assert node.dig("web.service.consul", "A") == ["10.0.0.1"]
+    wait_until(lambda: node.dig("web.service.consul", "A") == ["10.0.0.1"])
     before = node.json("/v1/kv/a/0")[0]["ModifyIndex"]
     node.put("/v1/kv/a/0", "new")
     assert node.json("/v1/kv/a/0")[0]["ModifyIndex"] > before
@@ -188,15 +188,14 @@ def test_writes_wait_while_catalogd_and_raftd_are_replaced(node):
     def write():
         while not done.is_set():
             answers.append(node.put("/v1/kv/counted?cas=%d" % (node.json("/v1/kv/counted")[0]["ModifyIndex"]),
-                                    str(len(answers)), timeout=20))
+                                    str(len(answers)), timeout=60))
     node.put("/v1/kv/counted", "")
     writer = threading.Thread(target=write)
     writer.start()
     for daemon in ("catalogd", "raftd", "catalogd"):
         time.sleep(0.3)
         node.wait_restarted(daemon, node.kill(daemon, sig=15))
-    time.sleep(0.3)
+    wait_until(lambda: len(answers) > 50)
     done.set()
     writer.join()
-    assert len(answers) > 50
     assert [a.text for a in answers if a.status != 200 or a.text != "true"] == []

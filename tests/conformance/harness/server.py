@@ -12,7 +12,7 @@ from . import wire_http
 
 PORTS = {"http": 8500, "dns": 8600, "server": 8300, "serf_lan": 8301, "serf_wan": 8302}
 NODE_ID = "5a7c1a4e-93f3-4d0e-8fd5-2d1a7f3c9b10"
-START_LIMIT_S = 40
+START_LIMIT_S = 90
 STOP_LIMIT_S = 10
 
 
@@ -139,7 +139,7 @@ class Server:
         for node in self.json("/v1/catalog/nodes"):
             if node["Node"] != "n1":
                 self.put("/v1/catalog/deregister", {"Node": node["Node"]})
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 60
         while True:
             services = set(self.json("/v1/catalog/node/n1")["Services"]) - self.own_services - {"consul"}
             checks = {c["CheckID"] for c in self.json("/v1/health/node/n1")} - self.own_checks - {"serfHealth"}

@@ -181,6 +181,24 @@ def ask_udp(address, port, query, timeout):
             return None
 
 
+def ask_udp_or_silence(address, port, query, marker, limits):
+    """
+    As ask_udp, for a query that may deserve no answer. Silence is believed after limits[0] seconds and when another query sent
+    later, the marker, has been answered (within limits[1]).
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.connect((address, port))
+        for data, limit in ((query, limits[0]), (marker, limits[1])):
+            sock.settimeout(limit)
+            sock.send(data)
+            try:
+                answer = sock.recv(65535)
+                return None if answer[:2] == marker[:2] else answer
+            except (socket.timeout, ConnectionRefusedError):
+                continue
+    return None
+
+
 def read_exactly(sock, count):
     data = b""
     while len(data) < count:

@@ -27,7 +27,7 @@ class Response:
 class Connection:
     """One connection; request() connects (again) when needed."""
 
-    def __init__(self, target, timeout=12.0):
+    def __init__(self, target, timeout=60.0):
         self.target = target
         self.timeout = timeout
         self.sock = None
