@@ -7,6 +7,7 @@
 #include "common/base/err.h"
 #include "common/sys/clock.h"
 #include "common/sys/ipc_socket.h"
+#include "common/sys/log.h"
 
 enum { CALLS_MAX = 64, TICK_MS = 20 };
 
@@ -113,6 +114,8 @@ struct control_client {
 	struct list calls;
 	size_t calls_count;
 	uint32_t next_id;
+	bool suspect; /* a call stayed without an answer */
+	char *endpoint;
 };
 
 static void call_end(struct control_client *c, struct call *call, int status, struct str answer)
@@ -129,9 +132,26 @@ static void call_end(struct control_client *c, struct call *call, int status, st
 
 static void call_try(struct control_client *c, struct call *call)
 {
-	call->sent = ipc_socket_connections(&c->socket) > 0 &&
+	call->sent = c->socket.nn >= 0 && ipc_socket_connections(&c->socket) > 0 &&
 		     ipc_socket_send(
 			     &c->socket, ipc_client_header(call->id), buf_str(&call->request)) == 0;
+}
+
+static void on_answers(void *arg);
+
+/* Nobody answered: the connection may be one that only looks alive (see ipc_client.c). */
+static void socket_renew(struct control_client *c)
+{
+	struct call *call;
+
+	list_for_each (call, &c->calls, link) {
+		call->sent = false;
+	}
+	c->suspect = false;
+	ipc_socket_close(&c->socket);
+	if (ipc_socket_open(&c->socket, IPC_SOCKET_CLIENT, c->loop, c->endpoint, on_answers, c)) {
+		log_error("control-reopen", "endpoint=%s error=\"%s\"", c->endpoint, err_text());
+	}
 }
 
 static void on_tick(void *arg)
@@ -150,7 +170,11 @@ static void on_tick(void *arg)
 		if (!call || mono_before(now, call->deadline)) {
 			break; /* all have nearly the same timeout: the oldest ends first */
 		}
+		c->suspect = true;
 		call_end(c, call, call->sent ? ST_TIMEOUT : ST_CLOSED, STR_NONE);
+	}
+	if (c->suspect) {
+		socket_renew(c);
 	}
 	if (c->calls_count) {
 		loop_timer_in(&c->tick, TICK_MS);
@@ -188,6 +212,7 @@ int control_client_new(struct loop *loop, const char *endpoint, struct control_c
 		free(c);
 		return err_pass(r);
 	}
+	c->endpoint = xstrdup(endpoint);
 	loop_timer_init(&c->tick, loop, on_tick, c);
 	*out = c;
 	return 0;
@@ -203,6 +228,7 @@ void control_client_free(struct control_client *c)
 	}
 	loop_timer_stop(&c->tick);
 	ipc_socket_close(&c->socket);
+	free(c->endpoint);
 	free(c);
 }
 

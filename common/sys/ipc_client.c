@@ -2,7 +2,8 @@
 /*
  * Calling an endpoint. nanomsg has no event for a peer that went away, so the number of connections
  * ever established is polled while calls wait: when it grows, the server is another one (or has
- * lost our frames), and everything unanswered is sent again.
+ * lost our frames), and everything unanswered is sent again. Where the way is full, calls wait in
+ * the order in which they came.
  */
 #include "common/sys/ipc.h"
 
@@ -14,19 +15,28 @@
 
 enum { TICK_MS = 20, TICK_IDLE_MS = 250, LONG_CALL_MS = 15000, FRAMES_PER_TURN = 64 };
 
-/* Calls wait and nothing came for so long: ask again, on a new socket where there is no connection.
- * Counting connections should do; but a call that is lost in spite of it must not be lost for ever.
- * The server ignores the repeat of a call that is open. */
-enum { SILENCE_MS = 3000 };
+/* Counting connections and marks should do; but a call that is lost in spite of them must not be
+ * lost for ever. One that stays without an answer is asked again after so long, then twice as long,
+ * and so on. The server ignores the repeat of a call that is open. */
+enum { REPEAT_MS = 3000, REPEAT_MAX_MS = 60000 };
+
+/* When a server dies between nanomsg's handshake and the start of its pipe, the error goes to a
+ * state machine that has stopped, and nanomsg 1.1.5 is left with a connection that counts, has no
+ * descriptor, takes one frame, and is never made anew. So a frame is sent behind the first on
+ * every connection; while it finds no way for so long, or nothing at all does for CONNECT_MS, a new
+ * socket takes over, and the next one gets twice as long. */
+enum { STUCK_MS = 500, STUCK_MAX_MS = 8000, CONNECT_MS = 3000 };
 
 struct ipc_pending {
 	struct map_node node; /* keyed by id */
 	struct list expired;  /* out of the map, about to end with ST_TIMEOUT */
+	struct list unsent;   /* to be sent, for the first time or again */
 	struct ipc_client *client;
 	uint64_t id;
 	uint16_t message;
 	bool is_long; /* a watch: its silence is normal */
-	struct mono deadline;
+	struct mono deadline, repeat_at;
+	int64_t patience_ms;
 	ipc_reply_fn on_reply;
 	void *arg;
 	size_t payload_size;
@@ -39,13 +49,17 @@ struct ipc_client {
 	struct loop_flush flush;
 	struct loop_timer tick;
 	struct map pendings;
-	struct list expired;
+	struct list expired, unsent;
 	size_t short_count; /* pendings that are not long */
 	uint64_t next_id;
-	uint64_t established; /* connections, when we last sent everything */
-	bool resend;	      /* something was not sent: all again when there is a connection */
+	uint64_t established; /* connections: what is not in unsent was sent on the last of these */
+	uint64_t probed;      /* the connection that took a second frame */
+	uint64_t mark;	      /* to be sent back, while mark_due */
+	bool mark_due;
+	bool blocked; /* no way for a frame: the next tick tries again */
 	struct mono next_deadline;
-	struct mono heard; /* of the server, or asked everything again */
+	struct mono well; /* when a frame came or went last, or might have gone */
+	int64_t stuck_ms;
 	char *endpoint;
 	struct buf out;
 	struct log_limit malformed;
@@ -53,37 +67,71 @@ struct ipc_client {
 
 static void tick_arm(struct ipc_client *c)
 {
-	if (c->pendings.count == 0) {
+	if (c->pendings.count == 0 && !c->blocked) {
 		loop_timer_stop(&c->tick);
 	} else {
-		loop_timer_in(&c->tick, c->short_count || c->resend ? TICK_MS : TICK_IDLE_MS);
+		bool soon = c->short_count || c->blocked || c->probed != c->established;
+
+		loop_timer_in(&c->tick, soon ? TICK_MS : TICK_IDLE_MS);
 	}
 }
 
-static void out_put(struct ipc_client *c, const struct ipc_pending *p)
+/* Fills out with the mark and with calls; returns the first that found no room. */
+static struct list *out_fill(struct ipc_client *c)
 {
-	struct frame_part part = { p->id, p->message, 0, str_n(p->payload, p->payload_size) };
+	struct ipc_pending *p;
 
-	if (c->out.n == 0) {
-		frame_begin(&c->out);
-	}
-	frame_put(&c->out, &part);
-}
-
-static void out_send(struct ipc_client *c)
-{
-	if (c->out.n && ipc_socket_send(&c->socket, ipc_client_header(1), buf_str(&c->out))) {
-		c->resend = true;
-		tick_arm(c);
-	} else if (!c->established) { /* the first connection is no reason to send again */
-		c->established = ipc_socket_established(&c->socket);
-	}
 	buf_trim(&c->out, FRAME_SEND_SOFT);
+	frame_begin(&c->out);
+	if (c->mark_due) {
+		frame_put(&c->out, &(struct frame_part) { c->mark, FRAME_SEEN, 0, STR_NONE });
+	}
+	list_for_each (p, &c->unsent, unsent) {
+		if (c->out.n > FRAME_SEND_SOFT) {
+			break;
+		}
+		frame_put(&c->out, &(struct frame_part) { p->id, p->message, 0,
+					   str_n(p->payload, p->payload_size) });
+	}
+	return &p->unsent;
+}
+
+static bool out_send(struct ipc_client *c)
+{
+	c->blocked = ipc_socket_send(&c->socket, ipc_client_header(1), buf_str(&c->out)) != 0;
+	if (c->blocked) {
+		tick_arm(c);
+	} else {
+		c->well = clock_mono();
+	}
+	return !c->blocked;
 }
 
 static void client_flush(void *arg)
 {
-	out_send(arg);
+	struct ipc_client *c = arg;
+	uint64_t established;
+
+	if (c->blocked || (!c->mark_due && list_empty(&c->unsent))) {
+		return;
+	}
+	established = c->established ? c->established : ipc_socket_established(&c->socket);
+	while (c->mark_due || !list_empty(&c->unsent)) {
+		struct list *following = out_fill(c);
+
+		if (!out_send(c)) {
+			return;
+		}
+		c->mark_due = false;
+		while (c->unsent.next != following) {
+			list_del(c->unsent.next);
+		}
+		if (c->established != established) {
+			c->established = established;
+			tick_arm(c); /* for the probe */
+		}
+	}
+	buf_trim(&c->out, FRAME_SEND_SOFT);
 }
 
 static struct ipc_pending *pending_unlink(struct ipc_pending *p)
@@ -93,6 +141,7 @@ static struct ipc_pending *pending_unlink(struct ipc_pending *p)
 		return p;
 	}
 	map_del(&p->client->pendings, &p->node);
+	list_del(&p->unsent);
 	if (!p->is_long) {
 		p->client->short_count--;
 	}
@@ -106,23 +155,26 @@ static void pending_end(struct ipc_pending *p, int status, struct str payload)
 	free(p);
 }
 
+static void pending_send(struct ipc_client *c, struct ipc_pending *p)
+{
+	p->repeat_at = mono_add_ms(loop_now(c->loop), p->patience_ms);
+	c->next_deadline = mono_min(c->next_deadline, mono_min(p->deadline, p->repeat_at));
+	if (!list_linked(&p->unsent)) {
+		list_add_tail(&c->unsent, &p->unsent);
+	}
+}
+
 static void all_send_again(struct ipc_client *c)
 {
 	struct ipc_pending *p, *following;
 
-	c->resend = false;
-	buf_clear(&c->out);
 	map_for_each(p, following, &c->pendings, node)
 	{
-		out_put(c, p);
-		if (c->out.n > FRAME_SEND_SOFT) {
-			out_send(c);
-		}
+		pending_send(c, p);
 	}
-	out_send(c);
 }
 
-/* Calls whose time is over; leaves in next_deadline the first of the others. */
+/* Calls whose time is over, or that are asked again; leaves in next_deadline when to look next. */
 static void deadlines_check(struct ipc_client *c)
 {
 	struct ipc_pending *p, *following;
@@ -134,12 +186,16 @@ static void deadlines_check(struct ipc_client *c)
 	c->next_deadline = MONO_NEVER;
 	map_for_each(p, following, &c->pendings, node)
 	{
-		if (mono_before(now, p->deadline)) {
-			c->next_deadline = mono_min(c->next_deadline, p->deadline);
-		} else {
+		if (!mono_before(now, p->deadline)) {
 			pending_unlink(p);
 			list_add_tail(&c->expired, &p->expired);
+			continue;
 		}
+		if (!mono_before(now, p->repeat_at)) {
+			pending_send(c, p);
+			p->patience_ms *= p->patience_ms < REPEAT_MAX_MS ? 2 : 1;
+		}
+		c->next_deadline = mono_min(c->next_deadline, mono_min(p->deadline, p->repeat_at));
 	}
 	while (!list_empty(&c->expired)) { /* a callback may cancel others */
 		pending_end(
@@ -149,18 +205,28 @@ static void deadlines_check(struct ipc_client *c)
 
 static void on_readable(void *arg);
 
-static void silence_break(struct ipc_client *c)
+static void socket_renew(struct ipc_client *c)
 {
-	c->heard = clock_mono();
-	if (c->socket.nn >= 0 && ipc_client_connected(c)) {
-		all_send_again(c);
-		return;
+	if (ipc_client_connected(c)) {
+		log_warning("ipc-stuck", "endpoint=%s", c->endpoint);
 	}
+	c->well = clock_mono();
+	c->stuck_ms *= c->stuck_ms < STUCK_MAX_MS ? 2 : 1;
 	ipc_socket_close(&c->socket);
-	c->established = 0;
-	c->resend = true;
+	c->established = c->probed = 0;
+	all_send_again(c);
 	if (ipc_socket_open(&c->socket, IPC_SOCKET_CLIENT, c->loop, c->endpoint, on_readable, c)) {
 		log_error("ipc-reopen", "endpoint=%s error=\"%s\"", c->endpoint, err_text());
+	}
+}
+
+/* Behind the first frame on a connection, an empty one. */
+static void probe(struct ipc_client *c)
+{
+	buf_trim(&c->out, FRAME_SEND_SOFT);
+	frame_begin(&c->out);
+	if (out_send(c)) {
+		c->probed = c->established;
 	}
 }
 
@@ -168,14 +234,20 @@ static void on_tick(void *arg)
 {
 	struct ipc_client *c = arg;
 	uint64_t established = ipc_socket_established(&c->socket);
+	bool connected = ipc_client_connected(c);
 
 	deadlines_check(c);
-	if ((established != c->established || c->resend) && ipc_client_connected(c)) {
+	if (c->pendings.count == 0 || (connected && !c->blocked)) {
+		c->well = clock_mono();
+	}
+	c->blocked = false;
+	if (mono_diff_ms(clock_mono(), c->well) >= (connected ? c->stuck_ms : CONNECT_MS)) {
+		socket_renew(c);
+	} else if (established != c->established && connected) {
 		c->established = established;
 		all_send_again(c);
-	}
-	if (c->pendings.count && mono_diff_ms(clock_mono(), c->heard) >= SILENCE_MS) {
-		silence_break(c);
+	} else if (c->probed != c->established && list_empty(&c->unsent)) {
+		probe(c);
 	}
 	tick_arm(c);
 }
@@ -185,6 +257,11 @@ static void part_handle(struct ipc_client *c, const struct frame_part *part)
 	struct ipc_pending *p = map_find(
 		&c->pendings, str_n(&part->id, sizeof(part->id)), struct ipc_pending, node);
 
+	if (part->message == FRAME_MARK) {
+		c->mark = part->id;
+		c->mark_due = true;
+		return;
+	}
 	if (p && p->message == part->message) { /* else: late, cancelled, or answered twice */
 		pending_end(p, part->status, part->payload);
 	}
@@ -221,7 +298,8 @@ static void on_readable(void *arg)
 		if (r) {
 			return;
 		}
-		c->heard = loop_now(c->loop);
+		c->well = loop_now(c->loop);
+		c->stuck_ms = STUCK_MS;
 		frame_handle(c, m.body);
 		ipc_message_fini(&m);
 	}
@@ -235,8 +313,10 @@ int ipc_client_new(struct loop *loop, const char *endpoint, struct ipc_client **
 	c->loop = loop;
 	c->next_id = random_u64();
 	c->next_deadline = MONO_NEVER;
+	c->stuck_ms = STUCK_MS;
 	map_init(&c->pendings, random_u64());
 	list_init(&c->expired);
+	list_init(&c->unsent);
 	r = ipc_socket_open(&c->socket, IPC_SOCKET_CLIENT, loop, endpoint, on_readable, c);
 	if (r) {
 		free(c);
@@ -282,23 +362,20 @@ struct ipc_pending *ipc_call(struct ipc_client *c, uint16_t message, struct str 
 		.on_reply = on_reply,
 		.arg = arg,
 		.is_long = timeout_ms >= LONG_CALL_MS,
+		.patience_ms = REPEAT_MS,
 		.payload_size = encoded.n };
 	p->deadline = mono_add_ms(loop_now(c->loop), timeout_ms);
 	if (encoded.n) {
 		memcpy(p->payload, encoded.p, encoded.n);
 	}
 	if (c->pendings.count == 0) {
-		c->heard = loop_now(c->loop);
+		c->well = loop_now(c->loop);
 	}
 	map_add(&c->pendings, &p->node, str_n(&p->id, sizeof(p->id)));
 	if (!p->is_long) {
 		c->short_count++;
 	}
-	c->next_deadline = mono_min(c->next_deadline, p->deadline);
-	out_put(c, p);
-	if (c->out.n > FRAME_SEND_SOFT) {
-		out_send(c);
-	}
+	pending_send(c, p);
 	if (!loop_timer_active(&c->tick) || c->short_count == 1) {
 		tick_arm(c);
 	}
@@ -312,7 +389,7 @@ void ipc_cancel(struct ipc_pending *p)
 
 bool ipc_client_connected(const struct ipc_client *c)
 {
-	return ipc_socket_connections(&c->socket) > 0;
+	return c->socket.nn >= 0 && ipc_socket_connections(&c->socket) > 0;
 }
 
 size_t ipc_client_outstanding(const struct ipc_client *c)

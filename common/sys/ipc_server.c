@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Serving an endpoint. All answers that one turn has for a peer leave in one frame. A peer is known
- * by nanomsg's routing header, the same bytes in every frame from one connection.
+ * by nanomsg's routing header, the same bytes in every frame from one connection. What the way to a
+ * peer surely holds (WINDOW_BYTES) is sent; the rest waits until the peer has seen a mark
+ * (ipc_frame.h). Nothing says that a peer has gone: marks that stay without an answer do.
  */
 #include "common/sys/ipc.h"
 
@@ -11,7 +13,11 @@
 #include "common/sys/ipc_socket.h"
 #include "common/sys/log.h"
 
-enum { HEADER_MAX = 128, FRAMES_PER_TURN = 64, SEND_RETRY_MS = 5, SEND_RETRIES_MAX = 400 };
+enum { HEADER_MAX = 128, FRAMES_PER_TURN = 64, MARK_LIMIT_MS = 10000, MARKS_CHECK_MS = 1000 };
+
+/* The kernel's account of a Unix socket's buffer (416 KiB where net.core.wmem_max is as usual):
+ * about so much for a frame, and at most twice its bytes. */
+enum { WINDOW_BYTES = 256 * 1024, FRAME_COST = 1024 };
 
 struct peer {
 	struct list link;
@@ -19,14 +25,17 @@ struct peer {
 	size_t header_size;
 	size_t calls_count;
 	struct buf out; /* the frame being filled */
-	int retries;
+	uint64_t mark;	/* sent and not yet seen; 0: none */
+	struct mono marked_at;
+	size_t marked, unmarked; /* on the way up to the mark, and behind it or without one */
 };
 
 struct ipc_server {
 	struct ipc_socket socket;
 	struct loop *loop;
 	struct loop_flush flush;
-	struct loop_timer retry;
+	struct loop_timer marks_check;
+	uint64_t last_mark;
 	const struct ipc_handler *rows;
 	size_t rows_count;
 	enum role role;
@@ -75,25 +84,34 @@ static void peer_free(struct peer *p)
 	free(p);
 }
 
-/* Sends what there is; keeps it when the way is full. A peer that does not read for two seconds
- * loses its answers and will ask again. */
-static bool peer_flush(struct ipc_server *s, struct peer *p)
+static void peer_mark(struct ipc_server *s, struct peer *p)
 {
-	int r;
+	struct frame_part part = { ++s->last_mark, FRAME_MARK, 0, STR_NONE };
 
-	if (p->out.n == 0) {
-		return true;
+	frame_put(&p->out, &part);
+	p->mark = s->last_mark;
+	p->marked_at = loop_now(s->loop);
+	p->marked = p->unmarked;
+	p->unmarked = 0;
+}
+
+/* Sends what there is, or keeps it while too much is on the way. A frame larger than the window
+ * goes alone: everything before it fits, and what comes behind it waits. */
+static void peer_flush(struct ipc_server *s, struct peer *p)
+{
+	size_t cost = FRAME_COST + 2 * p->out.n;
+
+	if (p->out.n == 0 || (p->mark && p->marked + p->unmarked + cost > WINDOW_BYTES)) {
+		return;
 	}
-	r = ipc_socket_send(&s->socket, str_n(p->header, p->header_size), buf_str(&p->out));
-	if (r == ST_AGAIN && p->retries++ < SEND_RETRIES_MAX) {
-		return false;
+	p->unmarked += cost;
+	if (!p->mark && p->unmarked > WINDOW_BYTES / 4) {
+		peer_mark(s, p);
 	}
-	if (r) {
+	if (ipc_socket_send(&s->socket, str_n(p->header, p->header_size), buf_str(&p->out))) {
 		log_warning("ipc-answers-dropped", "bytes=%zu", p->out.n);
 	}
-	p->retries = 0;
 	buf_trim(&p->out, FRAME_SEND_SOFT);
-	return true;
 }
 
 static void server_flush(void *arg)
@@ -102,23 +120,51 @@ static void server_flush(void *arg)
 	struct peer *p, *following;
 
 	list_for_each_safe (p, following, &s->peers, link) {
-		if (!peer_flush(s, p)) {
-			loop_timer_in(&s->retry, SEND_RETRY_MS);
-		} else if (p->calls_count == 0) {
+		peer_flush(s, p);
+		if (p->mark && !loop_timer_active(&s->marks_check)) {
+			loop_timer_in(&s->marks_check, MARKS_CHECK_MS);
+		}
+		if (p->calls_count == 0 && p->out.n == 0 && !p->mark) {
 			peer_free(p);
 		}
 	}
 }
 
-static void on_retry(void *arg)
+static void peer_seen(struct peer *p, uint64_t mark)
 {
-	/* the flush at the end of this turn tries again */
+	if (p->mark == mark) { /* else: from an earlier connection */
+		p->mark = 0;
+		p->marked = 0;
+	}
+}
+
+/* Peers that have gone, or do not read for so long: they lose their answers, and will ask again. */
+static void on_marks_check(void *arg)
+{
+	struct ipc_server *s = arg;
+	struct peer *p;
+
+	list_for_each (p, &s->peers, link) {
+		if (p->mark && mono_diff_ms(loop_now(s->loop), p->marked_at) > MARK_LIMIT_MS) {
+			if (p->out.n) {
+				log_warning("ipc-answers-dropped", "bytes=%zu", p->out.n);
+			}
+			buf_trim(&p->out, FRAME_SEND_SOFT);
+			p->unmarked = 0;
+			peer_seen(p, p->mark);
+		}
+	}
 }
 
 static void call_end(struct ipc_call *call, int status, struct str payload)
 {
 	struct peer *p = call->key.peer;
 	struct frame_part part = { call->key.id, call->message, (uint16_t)status, payload };
+
+	if (p->out.n + payload.n > IPC_FRAME_MAX - FRAME_SEND_SOFT) { /* no frame takes it */
+		part.status = ST_FULL;
+		part.payload = STR_NONE;
+	}
 
 	if (p->out.n == 0) {
 		frame_begin(&p->out);
@@ -181,6 +227,11 @@ static void part_handle(struct ipc_server *s, struct peer *p, const struct frame
 	const struct ipc_handler *row = row_find(s, part->message);
 	struct call_key key = { p, part->id };
 	struct ipc_call *call;
+
+	if (part->message == FRAME_SEEN) {
+		peer_seen(p, part->id);
+		return;
+	}
 
 	if (map_find_node(&s->calls, str_n(&key, sizeof(key)))) {
 		return; /* asked again on the same connection: the one that is open will be answered
@@ -252,7 +303,8 @@ int ipc_server_new(struct loop *loop, const char *endpoint, enum role role,
 		free(s);
 		return err_pass(r);
 	}
-	loop_timer_init(&s->retry, loop, on_retry, s);
+	s->last_mark = random_u64();
+	loop_timer_init(&s->marks_check, loop, on_marks_check, s);
 	loop_flush_add(&s->flush, loop, server_flush, s);
 	*out = s;
 	return 0;
@@ -274,7 +326,7 @@ void ipc_server_free(struct ipc_server *s)
 		peer_free(p);
 	}
 	loop_flush_del(&s->flush);
-	loop_timer_stop(&s->retry);
+	loop_timer_stop(&s->marks_check);
 	ipc_socket_close(&s->socket);
 	arena_fini(&s->arena);
 	free(s);

@@ -23,6 +23,7 @@ struct world {
 	int answers, wanted, handled;
 	int last_status;
 	uint64_t sum;
+	char route[28];
 	char dir[64];
 };
 
@@ -253,7 +254,7 @@ static void on_swallowed(void *arg)
 	struct ipc_message m;
 
 	while (ipc_socket_receive(w->deaf, &m) == 0) {
-		w->handled++;
+		w->handled += m.body.n > FRAME_HEADER_SIZE; /* else a probe */
 		ipc_message_fini(&m);
 	}
 }
@@ -266,8 +267,8 @@ TEST(test_silence_is_broken)
 
 	world_init(&w);
 	w.deaf = &socket;
-	ck_assert_int_eq(ipc_socket_open(&socket, IPC_SOCKET_SERVER, w.loop, "endpoint",
-				 on_swallowed, &w),
+	ck_assert_int_eq(
+		ipc_socket_open(&socket, IPC_SOCKET_SERVER, w.loop, "endpoint", on_swallowed, &w),
 		0);
 	ask(&w, 1, 1000, 60000);
 	while (w.handled < 2) {
@@ -330,7 +331,54 @@ TEST(test_control)
 }
 END_TEST
 
+static void on_end(void *arg, int status, struct str answer)
+{
+	struct world *w = arg;
+
+	w->last_status = status;
+	loop_stop(w->loop);
+}
+
+/* Deaf on the first connection. A routing header ends with the number of the request. */
+static void on_question(void *arg)
+{
+	struct world *w = arg;
+	struct ipc_message m;
+
+	while (ipc_socket_receive(w->deaf, &m) == 0) {
+		if (w->handled++ == 0) {
+			memcpy(w->route, m.header.p, sizeof(w->route));
+		}
+		if (memcmp(w->route, m.header.p, sizeof(w->route)) != 0) {
+			ck_assert_int_eq(ipc_socket_send(w->deaf, m.header, STR("{}")), 0);
+		}
+		ipc_message_fini(&m);
+	}
+}
+
+TEST(test_control_asks_on_a_new_connection)
+{
+	struct ipc_socket socket;
+	struct world w;
+
+	world_init(&w);
+	w.deaf = &socket;
+	ck_assert_int_eq(
+		ipc_socket_open(&socket, IPC_SOCKET_SERVER, w.loop, "control", on_question, &w), 0);
+	ck_assert_int_eq(control_client_new(w.loop, "control", &w.control), 0);
+	control_call(w.control, STR("{}"), 300, on_end, &w);
+	loop_run(w.loop);
+	ck_assert_int_eq(w.last_status, ST_TIMEOUT);
+	control_call(w.control, STR("{}"), 15000, on_end, &w);
+	loop_run(w.loop);
+	ck_assert_int_eq(w.last_status, 0);
+	control_client_free(w.control);
+	ipc_socket_close(&socket);
+	world_fini(&w);
+}
+END_TEST
+
 UNIT_MAIN("ipc", test_many_calls, test_refusals, test_deadline_without_server,
 	test_server_that_comes_later, test_first_connection_asks_once,
 	test_repeat_on_one_connection_is_ignored, test_unanswered_is_asked_again_after_restart,
-	test_silence_is_broken, test_control)
+	test_silence_is_broken, test_control, test_control_asks_on_a_new_connection)
