@@ -44,7 +44,12 @@ static void tls_fill(const struct run *run, struct fetch_request *q)
 	const struct conf *conf = run_conf(run);
 
 	q->tls_skip_verify = run->def->tls_skip_verify;
+	q->tls_server_name = run->def->tls_server_name;
 	if (conf->enable_agent_tls_for_checks) {
+		if (!q->tls_server_name.n) {
+			q->tls_server_name =
+				conf->server_name.n ? conf->server_name : conf->node_name;
+		}
 		q->ca_file = conf->ca_file;
 		q->ca_path = conf->ca_path;
 		q->cert_file = conf->cert_file;

@@ -115,7 +115,7 @@ struct conf {
 		session_ttl_min_ns, reconnect_timeout_ns;
 	/* acl, tls, telemetry */
 	struct conf_acl acl;
-	struct str ca_file, ca_path, cert_file, key_file, tls_min_version;
+	struct str ca_file, ca_path, cert_file, key_file, tls_min_version, server_name;
 	bool verify_incoming, verify_incoming_https, verify_outgoing, verify_server_hostname;
 	struct conf_telemetry telemetry;
 };

@@ -363,7 +363,7 @@ static const struct conf_key top_keys[] = {
 	UNUSED_KEY("verify_incoming_rpc", KEY_BOOL),
 	UNUSED_KEY("tls_cipher_suites", KEY_TEXT),
 	UNUSED_KEY("tls_prefer_server_cipher_suites", KEY_BOOL),
-	UNUSED_KEY("server_name", KEY_TEXT),
+	{ "server_name", KEY_TEXT, F(server_name), NULL, R },
 	{ "tls", KEY_OBJECT, KEY_UNUSED, &tls_schema, R },
 	/* telemetry and caches */
 	{ "telemetry", KEY_OBJECT, KEY_UNUSED, &telemetry_schema, R },

@@ -60,7 +60,7 @@ struct fetch {
 	fetch_fn on_done;
 	void *arg;
 	CURL *easy;
-	struct curl_slist *headers;
+	struct curl_slist *headers, *connect_to;
 	struct buf url, body, status_line;
 	struct tail received;
 	bool head_complete; /* of the last answer, where there are redirects */
@@ -226,6 +226,7 @@ void fetch_cancel(struct fetch *q)
 		f->curl.multi_remove_handle(f->multi, q->easy);
 		f->curl.easy_cleanup(q->easy);
 		f->curl.slist_free_all(q->headers);
+		f->curl.slist_free_all(q->connect_to);
 	}
 	list_del(&q->link);
 	for (size_t i = 0; i < FETCH_HEADERS_WANTED; i++) {
@@ -238,23 +239,38 @@ void fetch_cancel(struct fetch *q)
 	free(q);
 }
 
-/* host:port of an absolute URL, for messages. */
-static void target_put(const struct fetch *q, struct buf *out)
-{
-	struct str url = buf_str(&q->url), host;
-	ssize_t scheme = str_find_str(url, STR("://"));
-	bool tls = str_istarts(url, STR("https"));
+struct target {
+	bool tls;
+	struct str user; /* with its @ */
+	struct str host; /* an IPv6 address has its brackets */
+	struct str port; /* never empty */
+	struct str rest; /* from the path on */
+};
 
-	host = str_skip(url, scheme < 0 ? 0 : (size_t)scheme + 3);
-	for (size_t i = 0; i < host.n; i++) {
-		if (strchr("/?#", host.p[i])) {
-			host.n = i;
+/* What stands in an absolute URL. */
+static struct target target_of(struct str url)
+{
+	ssize_t scheme = str_find_str(url, STR("://")), at, colon;
+	struct target t = { .tls = str_istarts(url, STR("https:")) };
+
+	t.rest = str_skip(url, scheme < 0 ? 0 : (size_t)scheme + 3);
+	t.host = t.rest;
+	for (size_t i = 0; i < t.host.n; i++) {
+		if (strchr("/?#", t.host.p[i])) {
+			t.host.n = i;
 		}
 	}
-	buf_put_str(out, host);
-	if (str_rfind(host, ':') <= str_rfind(host, ']')) {
-		buf_put_cstr(out, tls ? ":443" : ":80");
+	t.rest = str_skip(t.rest, t.host.n);
+	at = str_rfind(t.host, '@');
+	t.user = str_cut(t.host, (size_t)(at + 1));
+	t.host = str_skip(t.host, (size_t)(at + 1));
+	colon = str_rfind(t.host, ':');
+	t.port = t.tls ? STR("443") : STR("80");
+	if (colon > str_rfind(t.host, ']')) {
+		t.port = str_skip(t.host, (size_t)colon + 1);
+		t.host = str_cut(t.host, (size_t)colon);
 	}
+	return t;
 }
 
 static void dial_error_put(struct fetch *q, struct buf *out)
@@ -270,19 +286,18 @@ static void dial_error_put(struct fetch *q, struct buf *out)
 	if (address && *address && port) {
 		buf_printf(out, strchr(address, ':') ? "[%s]:%ld" : "%s:%ld", address, port);
 	} else {
-		target_put(q, out);
+		struct target t = target_of(buf_str(&q->url));
+
+		buf_printf(out, STR_FMT ":" STR_FMT, STR_ARG(t.host), STR_ARG(t.port));
 	}
 	buf_printf(out, ": connect: %c%s", tolower((unsigned char)words[0]), words + 1);
 }
 
 static void lookup_error_put(struct fetch *q, struct buf *out)
 {
-	OWN_EMBEDDED(buf_fini) struct buf target = { 0 };
-	struct str host;
+	struct target t = target_of(buf_str(&q->url));
 
-	target_put(q, &target);
-	host = str_cut(buf_str(&target), (size_t)str_rfind(buf_str(&target), ':'));
-	buf_printf(out, "dial tcp: lookup " STR_FMT ": no such host", STR_ARG(host));
+	buf_printf(out, "dial tcp: lookup " STR_FMT ": no such host", STR_ARG(t.host));
 }
 
 static void error_put(struct fetch *q, CURLcode code, struct buf *out)
@@ -423,7 +438,57 @@ static void headers_set(struct fetch *q, const struct fetch_request *r)
 	l->easy_setopt(q->easy, CURLOPT_HTTPHEADER, q->headers);
 }
 
-static void options_set(struct fetch *q, const struct fetch_request *r)
+static bool name_is_usable(struct str name)
+{
+	for (size_t i = 0; i < name.n; i++) {
+		if (!isalnum((unsigned char)name.p[i]) && !strchr("-._:", name.p[i])) {
+			return false;
+		}
+	}
+	return true;
+}
+
+/*
+ * curl takes the name for TLS from the URL. So a request for another one goes to a URL with that
+ * name, which CONNECT_TO sends where it belongs, with the Host header of the real one. False: the
+ * name cannot be one.
+ */
+static bool server_name_set(struct fetch *q, const struct fetch_request *r)
+{
+	OWN_EMBEDDED(buf_fini) struct buf url = { 0 };
+	OWN_EMBEDDED(buf_fini) struct buf name = { 0 };
+	OWN_EMBEDDED(buf_fini) struct buf route = { 0 };
+	OWN_EMBEDDED(buf_fini) struct buf host = { 0 };
+	struct target t = target_of(r->url);
+	struct library *l = &q->fetcher->curl;
+	bool has_host = false;
+
+	if (!name_is_usable(r->tls_server_name)) {
+		return false;
+	}
+	buf_printf(&name, str_find(r->tls_server_name, ':') < 0 ? STR_FMT : "[" STR_FMT "]",
+		STR_ARG(r->tls_server_name));
+	buf_printf(&url, "https://" STR_FMT STR_FMT ":" STR_FMT STR_FMT, STR_ARG(t.user),
+		STR_ARG(buf_str(&name)), STR_ARG(t.port), STR_ARG(t.rest));
+	buf_printf(&route, STR_FMT ":" STR_FMT ":" STR_FMT ":" STR_FMT, STR_ARG(buf_str(&name)),
+		STR_ARG(t.port), STR_ARG(t.host), STR_ARG(t.port));
+	q->connect_to = l->slist_append(NULL, buf_cstr(&route));
+	l->easy_setopt(q->easy, CURLOPT_CONNECT_TO, q->connect_to);
+	l->easy_setopt(q->easy, CURLOPT_URL, buf_cstr(&url));
+	for (uint32_t i = 0; i < r->headers.count; i++) {
+		has_host = has_host || str_istarts(r->headers.items[i], STR("Host:"));
+	}
+	if (!has_host) {
+		buf_printf(&host, "Host: " STR_FMT, STR_ARG(t.host));
+		if (!str_is(t.port, "443")) {
+			buf_printf(&host, ":" STR_FMT, STR_ARG(t.port));
+		}
+		q->headers = l->slist_append(q->headers, buf_cstr(&host));
+	}
+	return true;
+}
+
+static bool options_set(struct fetch *q, const struct fetch_request *r)
 {
 	struct library *l = &q->fetcher->curl;
 
@@ -446,8 +511,21 @@ static void options_set(struct fetch *q, const struct fetch_request *r)
 	l->easy_setopt(q->easy, CURLOPT_HEADERDATA, q);
 	set_str(q, CURLOPT_UNIX_SOCKET_PATH, r->unix_socket);
 	method_set(q, r);
-	headers_set(q, r);
 	tls_set(q, r);
+	if (r->tls_server_name.n && target_of(r->url).tls && !server_name_set(q, r)) {
+		return false;
+	}
+	headers_set(q, r);
+	return true;
+}
+
+/* It ends soon, with this. */
+static struct fetch *give_up(struct fetch *q, const char *why)
+{
+	q->hopeless = why;
+	list_add_tail(&q->fetcher->hopeless, &q->link);
+	loop_timer_in(&q->fetcher->soon, 0);
+	return q;
 }
 
 struct fetch *fetch_start(
@@ -463,15 +541,14 @@ struct fetch *fetch_start(
 	buf_put_str(&q->body, request->body);
 	memcpy(q->headers_wanted, request->headers_wanted, sizeof(q->headers_wanted));
 	if (!library_load(f)) {
-		q->hopeless = "this agent has no libcurl";
-		list_add_tail(&f->hopeless, &q->link);
-		loop_timer_in(&f->soon, 0);
-		return q;
+		return give_up(q, "this agent has no libcurl");
 	}
-	list_add_tail(&f->fetches, &q->link);
 	q->easy = f->curl.easy_init();
 	must(q->easy);
-	options_set(q, request);
+	if (!options_set(q, request)) {
+		return give_up(q, "the TLS server name cannot be one");
+	}
+	list_add_tail(&f->fetches, &q->link);
 	f->curl.multi_add_handle(f->multi, q->easy); /* asks for a timer: nothing ends in here */
 	return q;
 }

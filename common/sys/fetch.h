@@ -24,6 +24,7 @@ struct fetch_request {
 	bool http2;	 /* without asking (RFC 9113, section 3.3) */
 	bool tls_skip_verify;
 	struct str ca_file, ca_path, cert_file, key_file; /* "": the system's, none */
+	struct str tls_server_name; /* asked for and expected in the certificate; "": the URL's */
 	const char *headers_wanted[FETCH_HEADERS_WANTED]; /* lower case; trailers count too */
 };
 
