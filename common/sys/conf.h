@@ -134,6 +134,12 @@ struct conf_source {
  */
 int conf_load(const struct conf_source *sources, size_t count, struct conf **out,
 	struct buf *warnings, struct buf *why);
+/*
+ * For a reload: of the keys that need a restart *fresh gets the running values. What differed is
+ * named in *kept ("node_name, ports.http"). ST_INVALID with the message in *why where the new
+ * values do not go together with the old ones; *fresh stays the caller's.
+ */
+int conf_keep(const struct conf *running, struct conf **fresh, struct buf *kept, struct buf *why);
 void conf_free(struct conf *c);
 DEFINE_OWN(struct conf, conf_free)
 

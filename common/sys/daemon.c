@@ -80,22 +80,23 @@ static void log_level_apply(const struct conf *c)
 const char *daemon_reload(struct daemon *d)
 {
 	static struct buf why;
-	struct conf *fresh;
+	OWN_EMBEDDED(buf_fini) struct buf kept = { 0 };
+	OWN(conf_free) struct conf *fresh = NULL;
 
 	buf_clear(&why);
-	if (configuration_read(d, &fresh, &why)) {
+	if (configuration_read(d, &fresh, &why) ||
+		(d->spec->accept && d->spec->accept(fresh, &why)) ||
+		conf_keep(d->conf, &fresh, &kept, &why)) {
 		log_error("reload-refused", "error=\"%s\"", buf_cstr(&why));
 		return buf_cstr(&why);
 	}
-	if (d->spec->accept && d->spec->accept(fresh, &why)) {
-		conf_free(fresh);
-		log_error("reload-refused", "error=\"%s\"", buf_cstr(&why));
-		return buf_cstr(&why);
+	if (kept.n && d->spec->accept) { /* one daemon speaks for all */
+		log_warning("reload-needs-restart", "keys=\"%s\"", buf_cstr(&kept));
 	}
 	log_notice("reload", "%s", "");
 	d->conf_before = d->conf;
-	d->conf = fresh;
-	log_level_apply(fresh);
+	d->conf = take(fresh);
+	log_level_apply(d->conf);
 	if (d->spec->reload) {
 		d->spec->reload(d);
 	}

@@ -128,6 +128,28 @@ def test_reload_takes_definitions_and_refuses_nonsense(node):
     assert node.put("/v1/agent/reload").status == 200
 
 
+def test_reload_leaves_what_needs_a_restart(make_node):
+    node = make_node(config={"node_meta": {"a": "1"}}).start()
+
+    def reload(**changes):
+        node.config = dict({"node_meta": {"a": "1"}}, **changes)
+        node.write_config()
+        return node.put("/v1/agent/reload").status
+    assert reload(domain="other.", ports={"http": 8599}, node_meta={"a": "2"}) == 200
+    wait_until(lambda: node.json("/v1/catalog/nodes")[0]["Meta"]["a"] == "2", what="what a reload may change")
+    assert node.log().count('httpd: reload-needs-restart keys="ports.http, domain"') == 1
+    assert node.log().count("reload-needs-restart") == 1
+    assert node.dig("n1.node.consul") == [node.address] and node.dig_full("n1.node.other")[0] == "REFUSED"
+    assert node.json("/v1/agent/self")["DebugConfig"]["DNSDomain"] == "consul."
+    assert reload() == 200
+    assert node.log().count("reload-needs-restart") == 1
+    assert reload(datacenter="x!") == 500       # what is wrong is refused, whether or not it would have been taken
+    assert reload(domain="other.") == 200
+    node.stop()
+    node.start()
+    assert node.dig("n1.node.other") == [node.address]
+
+
 def test_leave_ends_the_node(node):
     pids = node.pids()
     assert len(pids) == len(DAEMONS)

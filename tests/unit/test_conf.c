@@ -249,5 +249,68 @@ TEST(test_node_id)
 }
 END_TEST
 
+static int keep(const char *running, const char *fresh, struct conf **out, struct buf *kept)
+{
+	OWN(conf_free) struct conf *before = NULL;
+
+	ck_assert_int_eq(load(running, &before, NULL, NULL), 0);
+	ck_assert_int_eq(load(fresh, out, NULL, NULL), 0);
+	return conf_keep(before, out, kept, NULL);
+}
+
+TEST(test_reload_keeps_what_needs_a_restart)
+{
+	OWN(conf_free) struct conf *c = NULL;
+	OWN_EMBEDDED(buf_fini) struct buf kept = { 0 };
+
+	ck_assert_int_eq(
+		keep("{" BASE ",\"node_name\":\"a\",\"ports\":{\"http\":1},\"retry_join\":[\"x\"],"
+		     "\"service\":{\"name\":\"s\"},\"dns_config\":{\"node_ttl\":\"1s\"},"
+		     "\"pid_file\":\"p\",\"acl\":{\"tokens\":{\"agent\":\"t\"}}}",
+			"{" BASE
+			",\"Node_Name\":\"b\",\"ports\":[{\"http\":2,\"https\":3,\"grpc_tls\":4}],"
+			"\"retry_join\":[\"x\"],\"services\":[{\"name\":\"s2\"},{\"name\":\"s3\"}],"
+			"\"dns_config\":{\"node_ttl\":\"2s\",\"soa\":{\"retry\":7}},\"ui\":true,"
+			"\"acl\":{\"tokens\":{\"agent\":\"t2\"}}}",
+			&c, &kept),
+		0);
+	ck_buf_is(&kept, "node_name, pid_file, ports.http, ports.https, ui");
+	ck_str_is(c->node_name, "a");
+	ck_str_is(c->pid_file, "p");
+	ck_assert_int_eq(c->ports.http, 1);
+	ck_assert_int_eq(c->ports.https, -1);
+	ck_assert_uint_eq(c->retry_join.count, 1);
+	ck_assert(!c->ui);
+	ck_assert_uint_eq(c->services_json.count, 2);
+	ck_assert_int_eq(c->dns.node_ttl_ns, 2000000000LL);
+	ck_assert_int_eq(c->dns.soa.retry, 7);
+	ck_str_is(c->acl.token_agent, "t2");
+}
+END_TEST
+
+/* The mixture is read like a file, above the defaults: nothing may be there twice afterwards. */
+TEST(test_reload_takes_defaults_once)
+{
+	OWN(conf_free) struct conf *c = NULL;
+	OWN(conf_free) struct conf *as_started = NULL;
+	OWN_EMBEDDED(buf_fini) struct buf kept = { 0 };
+	OWN_EMBEDDED(buf_fini) struct buf one = { 0 };
+	OWN_EMBEDDED(buf_fini) struct buf two = { 0 };
+	struct jsonw w1 = jsonw_of(&one), w2 = jsonw_of(&two);
+	static const char running[] = "{\"dev_mode\":true,\"node_name\":\"a\"}";
+
+	ck_assert_int_eq(load(running, &as_started, NULL, NULL), 0);
+	ck_assert_int_eq(keep(running, "{\"dev_mode\":true,\"node_name\":\"b\"}", &c, &kept), 0);
+	conf_render_debug(as_started, &w1);
+	conf_render_debug(c, &w2);
+	ck_str_is(buf_str(&two), buf_cstr(&one));
+	buf_clear(&kept);
+	conf_free(take(c));
+	ck_assert_int_eq(keep(running, running, &c, &kept), 0);
+	ck_assert_uint_eq(kept.n, 0);
+}
+END_TEST
+
 UNIT_MAIN("conf", test_defaults, test_dev, test_merge, test_older_spellings, test_refused,
-	test_warnings, test_interface_template, test_debug_hides_secrets, test_node_id)
+	test_warnings, test_interface_template, test_debug_hides_secrets, test_node_id,
+	test_reload_keeps_what_needs_a_restart, test_reload_takes_defaults_once)
