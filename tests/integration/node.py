@@ -229,6 +229,10 @@ class Node:
                               *options, name, kind], capture_output=True, text=True, check=False, timeout=40)
         return [line for line in out.stdout.split("\n") if line and not line.startswith(";")]
 
+    def wait_dns(self):
+        """DNS follows the catalogue a moment later: the node's own name is there."""
+        wait_until(lambda: self.dig(self.name + ".node.consul") == [self.address], what="the node in DNS")
+
     def dig_full(self, name, kind="A", *options):
         """(rcode, whole text)."""
         out = subprocess.run(["dig", "@" + self.address, "-p", str(PORTS["dns"]), "+tries=1", "+time=15", *options, name,

@@ -212,6 +212,7 @@ def test_dns_answers_with_all_others_dead(node):
 def test_graceful_restart_drops_no_request(node, daemon):
     """SIGTERM to a daemon: it finishes what it holds; the listening socket stays with the agent."""
     node.put("/v1/kv/here", b"x")
+    node.wait_dns()
     wrong, ended = [], threading.Event()
 
     def ask():

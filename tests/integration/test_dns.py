@@ -71,6 +71,7 @@ def test_dig_finds_what_is_registered(shared_node):
 
 
 def test_case_of_the_question_is_kept(shared_node):
+    shared_node.wait_dns()
     answer = ask(shared_node, "N1.nODe.CoNsul")
     assert answer.questions[0][0] == "N1.nODe.CoNsul." and answer.sections[0][0][0] == "N1.nODe.CoNsul."
 
@@ -209,6 +210,7 @@ class Flood:
         self.node, self.tcp = node, tcp
         self.asked = self.lost = 0
         self.stopped = False
+        node.wait_dns()
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
 
@@ -298,6 +300,7 @@ def test_recursors(make_node):
 
 def test_reload_of_dns_config(make_node):
     node = make_node(config={"dns_config": {"node_ttl": "5s"}}).start()
+    node.wait_dns()
     assert ask(node, "n1.node.consul").sections[0][0][1] == 5
     node.config["dns_config"] = {"node_ttl": "9s", "service_ttl": {"*": "3s"}, "enable_truncate": True}
     node.write_config()
@@ -329,8 +332,11 @@ def test_answers_leave_from_where_the_question_came(make_node, address, asked):
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
         sock.settimeout(20)
         sock.connect((asked, port))  # takes answers from this address only
-        sock.send(query)
-        assert wire_dns.Message(sock.recv(4096)).rcode == "NOERROR"
+
+        def answered():
+            sock.send(query)
+            return wire_dns.Message(sock.recv(4096)).rcode == "NOERROR"
+        wait_until(answered)
     with socket.create_connection((asked, port), timeout=20) as sock:
         sock.sendall(struct.pack("!H", len(query)) + query)
         assert tcp_answer(sock).rcode == "NOERROR"
