@@ -24,6 +24,7 @@
 #include "common/sys/control.h"
 #include "common/sys/ipc.h"
 #include "common/sys/log.h"
+#include "common/sys/tls.h"
 #include "ctl/commands.h"
 #include "version.h"
 
@@ -327,6 +328,7 @@ static const char *reload(struct agent *a)
 
 	buf_clear(&why);
 	if (conf_load(a->sources, a->sources_count, &fresh, NULL, &why) ||
+		tls_check(fresh, "Failed reloading tls configuration: ", &why) ||
 		definitions_check(fresh, &why)) {
 		log_error("reload-refused", "error=\"%s\"", buf_cstr(&why));
 		return buf_cstr(&why);
@@ -459,6 +461,7 @@ static int live(struct agent *a)
 	int r = a->flags.dev && !flag_given(&a->set, "data-dir") ? temporary_make(a) : 0;
 
 	r = r ? r : configuration_load(a, &why);
+	r = r ? r : tls_check(a->conf, "", &why);
 	r = r ? r : folders_make(a, &why);
 	if (r == 0) { /* once more, now with an absolute data_dir for the daemons */
 		conf_free(take(a->conf));

@@ -5,6 +5,7 @@
  */
 #include <stdio.h>
 
+#include "common/client/definitions.h"
 #include "common/sys/clock.h"
 #include "common/sys/tls.h"
 #include "httpd/engine.h"
@@ -71,41 +72,28 @@ static void configure_headers(struct engine *e)
 	}
 }
 
-/* conf's strings are not NUL-terminated by contract. */
-static const char *path_or_null(struct arena *arena, struct str path)
-{
-	return path.n ? arena_str(arena, path).p : NULL;
-}
-
-static int configure_tls(struct engine *e)
+/* What cannot be read leaves the certificates in use that there are; without any, connections to
+ * the HTTPS port are closed, and all else goes on. */
+static void configure_tls(struct engine *e)
 {
 	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
 	OWN_EMBEDDED(buf_fini) struct buf why = { 0 };
 	const struct conf *conf = e->httpd->conf;
-	struct tls_options options = {
-		.cert_file = path_or_null(&arena, conf->cert_file),
-		.key_file = path_or_null(&arena, conf->key_file),
-		.ca_file = path_or_null(&arena, conf->ca_file),
-		.ca_path = path_or_null(&arena, conf->ca_path),
-		.version_min = path_or_null(&arena, conf->tls_min_version),
-		.verify_client = conf->verify_incoming || conf->verify_incoming_https,
-	};
 	struct tls_context *context = NULL;
-	int rc;
+	struct tls_options options;
 
 	if (conf->ports.https <= 0 && daemon_socket(e->httpd->daemon, "https", 0) < 0) {
-		return 0;
+		return;
 	}
-	rc = tls_context_new(&options, &context, &why);
-	if (rc == 0) {
-		if (e->tls) {
-			tls_context_free(e->tls);
-		}
-		e->tls = context;
-	} else {
+	tls_options_of(conf, &arena, &options);
+	if (tls_context_new(&options, &context, &why)) {
 		log_error("tls-unusable", "reason=\"" STR_FMT "\"", STR_ARG(buf_str(&why)));
+		return;
 	}
-	return rc;
+	if (e->tls) {
+		tls_context_free(e->tls);
+	}
+	e->tls = context;
 }
 
 static void on_drain_timer(void *arg);
@@ -113,7 +101,6 @@ static void on_drain_timer(void *arg);
 int engine_open(struct httpd *h)
 {
 	struct engine *e = xcalloc(1, sizeof(*e));
-	int rc;
 
 	h->engine = e;
 	e->httpd = h;
@@ -130,8 +117,8 @@ int engine_open(struct httpd *h)
 	holds_init(e);
 	output_init(e);
 	configure_headers(e);
-	rc = configure_tls(e);
-	return rc ? rc : listen_open(e);
+	configure_tls(e);
+	return listen_open(e);
 }
 
 int engine_start(struct httpd *h)
@@ -140,10 +127,17 @@ int engine_start(struct httpd *h)
 	return 0;
 }
 
+int engine_accept(const struct conf *c, struct buf *why)
+{
+	int r = tls_check(c, "Failed reloading tls configuration: ", why);
+
+	return r ? r : definitions_check(c, why);
+}
+
 void engine_reload(struct httpd *h)
 {
 	configure_headers(h->engine);
-	configure_tls(h->engine); /* what cannot be read leaves the old certificates in use */
+	configure_tls(h->engine);
 }
 
 /* Idle connections have been served for a while; a client that still wants something connects

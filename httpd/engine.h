@@ -140,7 +140,7 @@ struct engine {
 	struct loop_timer drain_timer;
 	bool draining, lingered;
 	struct engine_counts counts;
-	struct tls_context *tls; /* NULL: no HTTPS */
+	struct tls_context *tls; /* NULL: no HTTPS, or no certificate for it */
 };
 
 /* listen.c */
@@ -218,6 +218,8 @@ void output_fini(struct engine *e);
 /* engine.c */
 int engine_open(struct httpd *h);
 int engine_start(struct httpd *h);
+/* Whether a configuration may be reloaded; ST_INVALID with the reason in *why. */
+int engine_accept(const struct conf *c, struct buf *why);
 void engine_reload(struct httpd *h);
 void engine_drain(struct httpd *h);
 void engine_check_drained(struct engine *e);

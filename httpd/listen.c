@@ -152,6 +152,10 @@ static void admit(struct listener *l, int fd, const struct sockaddr_storage *sa)
 		l->peer ? limits->rpc_max_conns_per_client : limits->http_max_conns_per_client;
 	struct client *client;
 
+	if (l->tls && !e->tls) {
+		close(fd);
+		return;
+	}
 	if (e->conns_count >= e->conns_max) {
 		close_idlest(e);
 	}
@@ -299,7 +303,7 @@ int listen_open(struct engine *e)
 
 	raise_limit(e);
 	rc = open_service(e, "http", conf->addresses.http, conf->ports.http, LISTEN_PLAIN);
-	if (!rc && e->tls) {
+	if (!rc) {
 		rc = open_service(e, "https", conf->addresses.https, conf->ports.https, LISTEN_TLS);
 	}
 	if (!rc && conf->server) {

@@ -3,7 +3,6 @@
  * httpd: the HTTP API. It answers reads from catalogd's state, which it maps read-only, and carries
  * everything else to the daemon that owns it. It owns nothing itself.
  */
-#include "common/client/definitions.h"
 #include "httpd/engine.h"
 
 static int open_hook(struct daemon *d)
@@ -46,7 +45,7 @@ int main(int argc, char **argv)
 		.name = "httpd",
 		.open = open_hook,
 		.start = start_hook,
-		.accept = definitions_check, /* first of all daemons: see handle_agent_reload */
+		.accept = engine_accept, /* first of all daemons: see handle_agent_reload */
 		.reload = reload_hook,
 		.drain = drain_hook,
 		.stop = stop_hook,

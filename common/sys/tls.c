@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <gnutls/gnutls.h>
+#include <gnutls/x509.h>
 #include <stdio.h>
 
 #include "common/base/buf.h"
@@ -23,23 +24,98 @@ struct tls_session {
 	bool established;
 };
 
-static const char *priority_of(const char *version_min)
-{
-	static const struct {
-		const char *name, *priority;
-	} rows[] = {
-		{ "tls10", "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:+VERS-TLS1.1:+VERS-TLS1.0" },
-		{ "tls11", "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:+VERS-TLS1.1" },
-		{ "tls12", "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2" },
-		{ "tls13", "NORMAL:-VERS-ALL:+VERS-TLS1.3" },
-	};
+static const struct version_row {
+	const char *name, *priority;
+} versions[] = {
+	{ "tls10", "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:+VERS-TLS1.1:+VERS-TLS1.0" },
+	{ "tls11", "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:+VERS-TLS1.1" },
+	{ "tls12", "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2" },
+	{ "tls13", "NORMAL:-VERS-ALL:+VERS-TLS1.3" },
+};
 
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		if (version_min && strcmp(version_min, rows[i].name) == 0) {
-			return rows[i].priority;
+static const struct version_row *version_find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(versions); i++) {
+		if (name && strcmp(name, versions[i].name) == 0) {
+			return &versions[i];
 		}
 	}
-	return rows[2].priority;
+	return NULL;
+}
+
+bool tls_version_is_known(const char *version_min)
+{
+	return version_find(version_min) != NULL;
+}
+
+static const char *priority_of(const char *version_min)
+{
+	const struct version_row *row = version_find(version_min);
+
+	return row ? row->priority : versions[2].priority;
+}
+
+static gnutls_datum_t datum_of(struct str s)
+{
+	return (gnutls_datum_t) { (unsigned char *)(uintptr_t)s.p, (unsigned)s.n };
+}
+
+static int certificate_count(struct str pem)
+{
+	gnutls_datum_t data = datum_of(pem);
+	gnutls_x509_crt_t *list = NULL;
+	unsigned count = 0;
+	int rc = gnutls_x509_crt_list_import2(&list, &count, &data, GNUTLS_X509_FMT_PEM, 0);
+
+	for (unsigned i = 0; rc >= 0 && i < count; i++) {
+		gnutls_x509_crt_deinit(list[i]);
+	}
+	gnutls_free(list);
+	return rc < 0 ? 0 : (int)count;
+}
+
+bool tls_has_certificate(struct str pem)
+{
+	return certificate_count(pem) > 0;
+}
+
+static bool key_is_readable(struct str pem)
+{
+	gnutls_datum_t data = datum_of(pem);
+	gnutls_x509_privkey_t key;
+	int rc;
+
+	must(gnutls_x509_privkey_init(&key) == 0);
+	rc = gnutls_x509_privkey_import2(key, &data, GNUTLS_X509_FMT_PEM, NULL, 0);
+	gnutls_x509_privkey_deinit(key);
+	return rc == 0;
+}
+
+int tls_pair_check(struct str certificate_pem, struct str key_pem, struct buf *why)
+{
+	gnutls_datum_t certificate = datum_of(certificate_pem), key = datum_of(key_pem);
+	gnutls_certificate_credentials_t credentials;
+	int rc;
+
+	if (!tls_has_certificate(certificate_pem)) {
+		buf_put_lit(why, "x509: malformed certificate");
+		return ST_INVALID;
+	}
+	if (!key_is_readable(key_pem)) {
+		buf_put_lit(why, "tls: failed to parse private key");
+		return ST_INVALID;
+	}
+	must(gnutls_certificate_allocate_credentials(&credentials) == 0);
+	rc = gnutls_certificate_set_x509_key_mem(
+		credentials, &certificate, &key, GNUTLS_X509_FMT_PEM);
+	gnutls_certificate_free_credentials(credentials);
+	if (rc < 0) {
+		buf_put_cstr(why, rc == GNUTLS_E_CERTIFICATE_KEY_MISMATCH
+					  ? "tls: private key does not match public key"
+					  : gnutls_strerror(rc));
+		return ST_INVALID;
+	}
+	return 0;
 }
 
 static int refused(const char *what, const char *name, int rc, struct buf *why)

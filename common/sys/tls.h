@@ -7,7 +7,7 @@
 #define MUSTER_COMMON_SYS_TLS_H
 
 #include "common/base/err.h"
-#include "common/base/str.h"
+#include "common/sys/conf.h"
 
 struct buf;
 struct tls_context;
@@ -19,7 +19,17 @@ struct tls_options {
 	const char *ca_path;	 /* NULL: none */
 	const char *version_min; /* "tls10" "tls11" "tls12" "tls13"; NULL: tls12 */
 	bool verify_client;	 /* a certificate signed by one of the CAs is required */
+	bool verify_server;	 /* of others: for tls_check alone */
 };
+
+/* What a configuration says; the texts live in the arena. */
+void tls_options_of(const struct conf *c, struct arena *arena, struct tls_options *out);
+/* Whether a node can start with this: files are there and belong together, rules are kept.
+ * ST_INVALID with Consul's text in *why, behind the prefix. */
+int tls_check(const struct conf *c, const char *prefix, struct buf *why);
+bool tls_version_is_known(const char *version_min);
+bool tls_has_certificate(struct str pem);
+int tls_pair_check(struct str certificate_pem, struct str key_pem, struct buf *why);
 
 /* ST_INVALID with the reason in *why when a file cannot be used. */
 int tls_context_new(const struct tls_options *options, struct tls_context **out, struct buf *why);

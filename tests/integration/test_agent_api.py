@@ -139,7 +139,8 @@ def test_reload_leaves_what_needs_a_restart(make_node):
     wait_until(lambda: node.json("/v1/catalog/nodes")[0]["Meta"]["a"] == "2", what="what a reload may change")
     assert node.log().count('httpd: reload-needs-restart keys="ports.http, domain"') == 1
     assert node.log().count("reload-needs-restart") == 1
-    assert node.dig("n1.node.consul") == [node.address] and node.dig_full("n1.node.other")[0] == "REFUSED"
+    node.wait_dns()
+    assert node.dig_full("n1.node.other")[0] == "REFUSED"
     assert node.json("/v1/agent/self")["DebugConfig"]["DNSDomain"] == "consul."
     assert reload() == 200
     assert node.log().count("reload-needs-restart") == 1
@@ -147,7 +148,7 @@ def test_reload_leaves_what_needs_a_restart(make_node):
     assert reload(domain="other.") == 200
     node.stop()
     node.start()
-    assert node.dig("n1.node.other") == [node.address]
+    wait_until(lambda: node.dig("n1.node.other") == [node.address])
 
 
 def test_leave_ends_the_node(node):
