@@ -13,8 +13,12 @@
 #include "catalogd/archive.h"
 
 #include "common/sys/archive.h"
+#include "common/sys/files.h"
 
-enum { CONFIGURATION_TIMEOUT_MS = 5000, SERVERS_MAX = 32, RECORD_KEEP = 64 << 10 };
+/* The caller takes a file over at once; what is still there after KEEP_S has lost its caller. */
+enum { CONFIGURATION_TIMEOUT_MS = 5000, SERVERS_MAX = 32, RECORD_KEEP = 64 << 10, KEEP_S = 10 };
+
+#define FILE_PREFIX "archive-"
 
 struct save_job {
 	struct worker_job job;
@@ -190,6 +194,7 @@ static void save_done(struct catalogd *c, struct worker_job *job)
 		save_reply(j, RESULT_ERROR, str_of(j->text));
 	} else {
 		save_reply(j, RESULT_OK, STR_NONE);
+		loop_timer_in(&c->archives_sweep, (KEEP_S + 1) * 1000);
 	}
 	save_free(j);
 }
@@ -260,7 +265,7 @@ void handle_snapshot_save(struct catalogd *c, struct ipc_call *call, const struc
 	j->c = c;
 	j->call = call;
 	j->now_ms = wall_ms(clock_wall());
-	snprintf(j->path, sizeof(j->path), "catalogd/archive-%016" PRIx64, random_u64());
+	snprintf(j->path, sizeof(j->path), "catalogd/" FILE_PREFIX "%016" PRIx64, random_u64());
 	list_add_tail(&c->archives, &j->link);
 	pending = IPC_CALL(c->raft_read, raft_configuration, &question, CONFIGURATION_TIMEOUT_MS,
 		on_configuration, j);
@@ -269,10 +274,23 @@ void handle_snapshot_save(struct catalogd *c, struct ipc_call *call, const struc
 	}
 }
 
+static void on_sweep(void *arg)
+{
+	files_remove("catalogd", STR(FILE_PREFIX), KEEP_S);
+}
+
+void archives_init(struct catalogd *c)
+{
+	list_init(&c->archives);
+	loop_timer_init(&c->archives_sweep, c->daemon->loop, on_sweep, c);
+	files_remove("catalogd", STR(FILE_PREFIX), 0);
+}
+
 void archives_fini(struct catalogd *c)
 {
 	struct save_job *j, *following;
 
+	loop_timer_stop(&c->archives_sweep);
 	list_for_each_safe (j, following, &c->archives, link) {
 		save_free(j);
 	}

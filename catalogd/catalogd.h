@@ -343,6 +343,7 @@ void handle_snapshot_write(
 void handle_snapshot_save(struct catalogd *c, struct ipc_call *call, const struct snapshot_save *m);
 void handle_snapshot_restore(
 	struct catalogd *c, struct ipc_call *call, const struct snapshot_restore *m);
+void archives_init(struct catalogd *c);
 void archives_fini(struct catalogd *c);
 
 /* ---- rights.c: what a token may do ---- */
@@ -380,6 +381,7 @@ struct catalogd {
 	struct transfers transfers;
 	struct autopilot_shell autopilot;
 	struct list archives;
+	struct loop_timer archives_sweep;
 	struct restore *restore; /* the one that is running, if any */
 };
 

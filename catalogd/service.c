@@ -117,7 +117,7 @@ int catalogd_open(struct daemon *d)
 	leader_init(c);
 	transfers_init(c);
 	autopilot_init(c);
-	list_init(&c->archives);
+	archives_init(c);
 	buf_put_str(&data_dir, d->conf->data_dir);
 	r = stores_open(&c->stores, buf_cstr(&data_dir));
 	if (!r) {

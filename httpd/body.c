@@ -23,8 +23,8 @@ static struct upload *upload_new(void)
 {
 	struct upload *u = xcalloc(1, sizeof(*u));
 
-	snprintf(
-		u->path, sizeof(u->path), "httpd/upload-%016llx", (unsigned long long)random_u64());
+	snprintf(u->path, sizeof(u->path), "httpd/" UPLOAD_PREFIX "%016llx",
+		(unsigned long long)random_u64());
 	u->fd = open(u->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
 	if (u->fd < 0) {
 		log_warning("upload-failed", "path=%s error=%d", u->path, errno);

@@ -7,6 +7,7 @@
 
 #include "common/client/definitions.h"
 #include "common/sys/clock.h"
+#include "common/sys/files.h"
 #include "common/sys/tls.h"
 #include "httpd/engine.h"
 #include "httpd/routes.h"
@@ -118,6 +119,7 @@ int engine_open(struct httpd *h)
 	output_init(e);
 	configure_headers(e);
 	configure_tls(e);
+	files_remove("httpd", STR(UPLOAD_PREFIX), 0); /* of a process that was killed */
 	return listen_open(e);
 }
 

@@ -219,6 +219,7 @@ void output_fini(struct engine *e);
 int engine_open(struct httpd *h);
 int engine_start(struct httpd *h);
 /* Whether a configuration may be reloaded; ST_INVALID with the reason in *why. */
+#define UPLOAD_PREFIX "upload-" /* of bodies that become files of the run directory */
 int engine_accept(const struct conf *c, struct buf *why);
 void engine_reload(struct httpd *h);
 void engine_drain(struct httpd *h);

@@ -230,6 +230,16 @@ static void probe(struct ipc_client *c)
 	}
 }
 
+/* How long nothing may move. A connection that took a second frame is a real one, and its server
+ * may be busy. */
+static int64_t patience_ms(const struct ipc_client *c, bool connected)
+{
+	if (!connected) {
+		return CONNECT_MS;
+	}
+	return c->probed == c->established ? STUCK_MAX_MS : c->stuck_ms;
+}
+
 static void on_tick(void *arg)
 {
 	struct ipc_client *c = arg;
@@ -241,7 +251,7 @@ static void on_tick(void *arg)
 		c->well = clock_mono();
 	}
 	c->blocked = false;
-	if (mono_diff_ms(clock_mono(), c->well) >= (connected ? c->stuck_ms : CONNECT_MS)) {
+	if (mono_diff_ms(clock_mono(), c->well) >= patience_ms(c, connected)) {
 		socket_renew(c);
 	} else if (established != c->established && connected) {
 		c->established = established;

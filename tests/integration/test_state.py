@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What was acknowledged stays: killed daemons, a machine that lost its power, snapshots, sessions that run out, archives."""
 import re
+import socket
 import threading
 import time
 
@@ -168,6 +169,32 @@ def test_archive_brings_everything_back(node):
     before = node.json("/v1/kv/a/0")[0]["ModifyIndex"]
     node.put("/v1/kv/a/0", "new")
     assert node.json("/v1/kv/a/0")[0]["ModifyIndex"] > before
+
+
+def leftovers(node, daemon, prefix):
+    return [path.name for path in (node.run_dir / daemon).iterdir() if path.name.startswith(prefix)]
+
+
+def test_archives_without_a_taker_go_away(node):
+    """A client that leaves while its archive is made leaves nothing behind."""
+    for i in range(2000):
+        node.put("/v1/kv/a/%d" % i, "x" * 100)
+    deadline = time.monotonic() + 40
+    while not leftovers(node, "catalogd", "archive-"):
+        with socket.create_connection((node.address, 8500)) as sock:
+            sock.sendall(b"GET /v1/snapshot HTTP/1.1\r\nHost: x\r\n\r\n")
+            time.sleep(0.003)
+        time.sleep(0.1)
+        assert time.monotonic() < deadline, "no client was quick enough"
+    wait_until(lambda: not leftovers(node, "catalogd", "archive-"))
+
+
+def test_uploads_of_a_killed_httpd_go_away(node):
+    with socket.create_connection((node.address, 8500)) as sock:
+        sock.sendall(b"PUT /v1/snapshot HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1000)
+        wait_until(lambda: leftovers(node, "httpd", "upload-"))
+        node.wait_restarted("httpd", node.kill("httpd"))
+    assert not leftovers(node, "httpd", "upload-")
 
 
 def test_damaged_archive_changes_nothing(node):
