@@ -9,10 +9,12 @@
 
 #include "common/base/buf.h"
 
-enum { POLL_FIRST_MS = 2, POLL_MAX_MS = 50 };
+enum { POLL_FIRST_MS = 2, POLL_MAX_MS = 50, POLL_ABANDONED_MS = 1000 };
 
-/* What the resolver's thread may still use after we have lost interest. */
+/* What the resolver's thread may still use after we have lost interest: then the lookup waits on
+ * its own for the end of it. */
 struct lookup {
+	struct loop_timer abandoned;
 	struct gaicb request;
 	struct gaicb *list[1];
 	struct addrinfo hints;
@@ -40,15 +42,33 @@ static void lookup_free(struct lookup *l)
 	free(l);
 }
 
+static void on_abandoned(void *arg)
+{
+	struct lookup *l = arg;
+
+	if (gai_error(&l->request) == EAI_INPROGRESS) {
+		loop_timer_in(&l->abandoned, POLL_ABANDONED_MS);
+	} else {
+		lookup_free(l);
+	}
+}
+
+/* One that is being worked on cannot be cancelled. */
+static void lookup_abandon(struct lookup *l, struct loop *loop)
+{
+	if (gai_cancel(&l->request) != EAI_NOTCANCELED) {
+		lookup_free(l);
+		return;
+	}
+	loop_timer_init(&l->abandoned, loop, on_abandoned, l);
+	loop_timer_in(&l->abandoned, POLL_ABANDONED_MS);
+}
+
 void dial_free(struct dial *d)
 {
 	loop_timer_stop(&d->timer);
 	if (d->lookup) {
-		/* One that is being worked on cannot be cancelled: it is left behind, a few hundred
-		 * bytes. */
-		if (gai_cancel(&d->lookup->request) != EAI_NOTCANCELED) {
-			lookup_free(d->lookup);
-		}
+		lookup_abandon(d->lookup, d->timer.loop);
 	}
 	buf_fini(&d->error);
 	free(d->port);
