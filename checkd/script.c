@@ -181,7 +181,7 @@ static void on_timeout(void *arg)
 static bool variable_is_ours(const char *v)
 {
 	static const char *const names[] = { "NOTIFY_SOCKET=", "LISTEN_", "WATCHDOG_",
-		"MUSTER_PARENT=" };
+		"MUSTER_PARENT=", CONF_DIRECTORY_VARIABLE "=" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		if (strncmp(v, names[i], strlen(names[i])) == 0) {

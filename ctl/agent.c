@@ -458,8 +458,10 @@ static int start(struct agent *a, struct buf *why)
 static int live(struct agent *a)
 {
 	OWN_EMBEDDED(buf_fini) struct buf why = { 0 };
+	OWN(free) char *here = absolute(".");
 	int r = a->flags.dev && !flag_given(&a->set, "data-dir") ? temporary_make(a) : 0;
 
+	setenv(CONF_DIRECTORY_VARIABLE, here, 1);
 	r = r ? r : configuration_load(a, &why);
 	r = r ? r : tls_check(a->conf, "", &why);
 	r = r ? r : folders_make(a, &why);

@@ -121,6 +121,9 @@ struct conf {
 };
 
 /* One source on the command line, in order. */
+/* The directory of relative paths, for the agent and its daemons. */
+#define CONF_DIRECTORY_VARIABLE "MUSTER_DIRECTORY"
+
 struct conf_source {
 	const char *path;
 	bool directory;	  /* every *.json in it, by name; not recursive */

@@ -378,11 +378,28 @@ static int others_check(struct conf_builder *b)
 	return 0;
 }
 
+/* Relative paths are those of whoever started the agent (which says from where), not of the run
+ * directory that it and its daemons live in. */
+static void paths_fill(struct conf *c)
+{
+	struct str *paths[] = { &c->ca_file, &c->ca_path, &c->cert_file, &c->key_file, &c->pid_file,
+		&c->log_file };
+	const char *base = getenv(CONF_DIRECTORY_VARIABLE);
+
+	for (size_t i = 0; base && i < ARRAY_SIZE(paths); i++) {
+		if (paths[i]->n && paths[i]->p[0] != '/') {
+			*paths[i] =
+				arena_printf(&c->arena, "%s/" STR_FMT, base, STR_ARG(*paths[i]));
+		}
+	}
+}
+
 /* What is not set and follows from other values. */
 static void derived_fill(struct conf_builder *b)
 {
 	struct conf *c = b->c;
 
+	paths_fill(c);
 	if (!conf_get(b->merged, "leave_on_terminate")) {
 		c->leave_on_terminate = !c->server;
 	}

@@ -99,6 +99,23 @@ def test_https_without_a_certificate(make_node, files):
                                             "tls: private key does not match public key")
 
 
+def test_relative_paths_begin_where_the_agent_was_started(make_node, files, tmp_path):
+    node = make_node(config={"ports": {"https": 8501}, "cert_file": "a.crt", "key_file": "a.key", "pid_file": "pid-%s" % tmp_path.name})
+    node.write_config()
+    with open(node.log_path, "wb") as log:
+        node.process = subprocess.Popen(node.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=files,
+                                        env=clean_environment(), start_new_session=True)
+    node.wait_ready()
+    context = ssl.create_default_context(cafile=files / "a.crt")
+    context.check_hostname = False
+    connection = http.client.HTTPSConnection(node.address, 8501, context=context, timeout=60)
+    connection.request("PUT", "/v1/agent/reload")
+    assert connection.getresponse().status == 200
+    assert (files / node.config["pid_file"]).read_text() == str(node.process.pid)
+    node.stop()
+    assert not (files / node.config["pid_file"]).exists()
+
+
 def test_httpd_goes_on_when_the_certificate_is_gone(make_node, files, tmp_path):
     for name in ("a.crt", "a.key"):
         shutil.copy(files / name, tmp_path)
