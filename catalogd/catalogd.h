@@ -274,6 +274,13 @@ void handle_autopilot_health(
 void handle_autopilot_configuration(
 	struct catalogd *c, struct ipc_call *call, const struct autopilot_configuration *m);
 
+/* ---- quorum.c: what operators want changed ---- */
+
+void quorum_fini(struct catalogd *c);
+void handle_quorum_remove(struct catalogd *c, struct ipc_call *call, const struct quorum_remove *m);
+void handle_quorum_transfer(
+	struct catalogd *c, struct ipc_call *call, const struct quorum_transfer *m);
+
 /* ---- member.c: members of the pool become nodes of the catalogue ---- */
 
 struct membership {
@@ -380,6 +387,7 @@ struct catalogd {
 	struct snapshots snapshots;
 	struct transfers transfers;
 	struct autopilot_shell autopilot;
+	struct list quorum_calls;
 	struct list archives;
 	struct loop_timer archives_sweep;
 	struct restore *restore; /* the one that is running, if any */

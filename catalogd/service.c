@@ -19,6 +19,8 @@ IPC_DECODER(struct catalogd, snapshot_save, handle_snapshot_save)
 IPC_DECODER(struct catalogd, snapshot_restore, handle_snapshot_restore)
 IPC_DECODER(struct catalogd, snapshot_read, handle_snapshot_read)
 IPC_DECODER(struct catalogd, snapshot_write, handle_snapshot_write)
+IPC_DECODER(struct catalogd, quorum_remove, handle_quorum_remove)
+IPC_DECODER(struct catalogd, quorum_transfer, handle_quorum_transfer)
 IPC_DECODER(struct catalogd, autopilot_health, handle_autopilot_health)
 IPC_DECODER(struct catalogd, autopilot_configuration, handle_autopilot_configuration)
 
@@ -32,6 +34,8 @@ static const struct ipc_handler handlers[] = {
 	IPC_HANDLER(snapshot_restore, ROLE_WRITE, handle_snapshot_restore),
 	IPC_HANDLER(snapshot_read, ROLE_WRITE, handle_snapshot_read),
 	IPC_HANDLER(snapshot_write, ROLE_WRITE, handle_snapshot_write),
+	IPC_HANDLER(quorum_remove, ROLE_WRITE, handle_quorum_remove),
+	IPC_HANDLER(quorum_transfer, ROLE_WRITE, handle_quorum_transfer),
 	IPC_HANDLER(autopilot_health, ROLE_READ, handle_autopilot_health),
 	IPC_HANDLER(autopilot_configuration, ROLE_READ, handle_autopilot_configuration),
 };
@@ -118,6 +122,7 @@ int catalogd_open(struct daemon *d)
 	transfers_init(c);
 	autopilot_init(c);
 	archives_init(c);
+	list_init(&c->quorum_calls);
 	buf_put_str(&data_dir, d->conf->data_dir);
 	r = stores_open(&c->stores, buf_cstr(&data_dir));
 	if (!r) {
@@ -215,6 +220,7 @@ void catalogd_stop(struct daemon *d)
 	}
 	archives_fini(c);
 	transfers_fini(c);
+	quorum_fini(c);
 	autopilot_fini(c);
 	leader_fini(c);
 	barriers_fini(c);

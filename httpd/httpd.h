@@ -16,7 +16,7 @@ struct httpd {
 	struct uuid node_id;
 	struct state_reader *reader;
 	struct ipc_client *catalog_read, *catalog_write, *check_read, *check_write, *gossip_read,
-		*gossip_write, *raft_read, *raft_write;
+		*gossip_write, *raft_read;
 	struct local *local; /* local.h */
 	struct peers *peers; /* peer.c */
 	/* ---- the engine's ---- */

@@ -56,8 +56,6 @@ void handle_raft_configuration(struct exchange *x)
 
 /* ---- changes ---- */
 
-enum { CHANGE_REMOVE = 4 }; /* of raft_change */
-
 /* What is asked to be removed, as Consul's error texts name it. */
 struct removal {
 	const char *by;
@@ -82,16 +80,14 @@ static void on_removed(struct exchange *x, int status, struct str payload)
 		answer_text(x, 500, STR("another change of the quorum is under way"));
 	} else if (status == ST_INVALID) {
 		answer_text(x, 500, STR("Need at least one voter in configuration: {[]}"));
-	} else if (status) {
-		answer_result(x, status, NULL);
 	} else {
-		answer_empty(x, 200);
+		exchange_on_done(x, status, payload);
 	}
 }
 
 static void on_removal_looked_up(struct exchange *x, int status, struct str payload)
 {
-	struct raft_change change = { .op = CHANGE_REMOVE, .address = STR("") };
+	struct quorum_remove change = { .token = exchange_token(x) };
 	const struct removal *r = x->state;
 	struct raft_configuration_reply m;
 
@@ -112,7 +108,7 @@ static void on_removal_looked_up(struct exchange *x, int status, struct str payl
 	} else if (!change.id.n) {
 		removal_not_found(x);
 	} else {
-		EXCHANGE_CALL(x, x->httpd->raft_write, raft_change, &change, 0, on_removed);
+		EXCHANGE_CALL(x, x->httpd->catalog_write, quorum_remove, &change, 0, on_removed);
 	}
 }
 
@@ -138,15 +134,24 @@ void handle_raft_peer_remove(struct exchange *x)
 	EXCHANGE_CALL(x, x->httpd->raft_read, raft_configuration, &m, 0, on_removal_looked_up);
 }
 
+static void transfer_answer(struct exchange *x, int status, struct str payload)
+{
+	struct result result;
+
+	status = status ? status : result_decode(payload, &x->arena, &result);
+	if (status || result.kind != RESULT_OK) {
+		answer_result(x, status, &result);
+		return;
+	}
+	buf_put_lit(exchange_body(x), "{\"Success\":true}");
+	answer_json(x, 200);
+}
+
 static void on_transferred(struct exchange *x, int status, struct str payload)
 {
 	struct str id = request_param(&x->request, "id");
 
 	switch (status) {
-	case 0:
-		buf_put_lit(exchange_body(x), "{\"Success\":true}");
-		answer_json(x, 200);
-		break;
 	case ST_NOT_LEADER:
 		exchange_to_leader(x);
 		break;
@@ -164,7 +169,7 @@ static void on_transferred(struct exchange *x, int status, struct str payload)
 		answer_text(x, 500, STR("cannot find peer"));
 		break;
 	default:
-		answer_result(x, status, NULL);
+		transfer_answer(x, status, payload);
 		break;
 	}
 }
@@ -172,9 +177,9 @@ static void on_transferred(struct exchange *x, int status, struct str payload)
 void handle_raft_transfer(struct exchange *x)
 {
 	struct str id = request_param(&x->request, "id");
-	struct raft_transfer m = { .id = id.p ? id : STR("") };
+	struct quorum_transfer m = { .token = exchange_token(x), .id = id.p ? id : STR("") };
 
-	EXCHANGE_CALL(x, x->httpd->raft_write, raft_transfer, &m, 0, on_transferred);
+	EXCHANGE_CALL(x, x->httpd->catalog_write, quorum_transfer, &m, 0, on_transferred);
 }
 
 void handle_acl_disabled(struct exchange *x)

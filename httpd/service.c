@@ -19,7 +19,6 @@ int httpd_open(struct httpd *h)
 		{ "gossipd/read", &h->gossip_read },
 		{ "gossipd/write", &h->gossip_write },
 		{ "raftd/read", &h->raft_read },
-		{ "raftd/write", &h->raft_write },
 	};
 	OWN(free) char *data_dir = NULL;
 	int rc = conf_node_id(h->conf, &h->node_id);
@@ -40,7 +39,7 @@ int httpd_open(struct httpd *h)
 void httpd_free(struct httpd *h)
 {
 	struct ipc_client *clients[] = { h->catalog_read, h->catalog_write, h->check_read,
-		h->check_write, h->gossip_read, h->gossip_write, h->raft_read, h->raft_write };
+		h->check_write, h->gossip_read, h->gossip_write, h->raft_read };
 
 	if (h->engine) {
 		engine_free(h->engine);
