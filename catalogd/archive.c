@@ -14,10 +14,12 @@
 
 #include "common/sys/archive.h"
 #include "common/sys/files.h"
+#include "common/sys/share.h"
 
 /* The caller takes a file over at once; what is still there after KEEP_S has lost its caller. */
 enum { CONFIGURATION_TIMEOUT_MS = 5000, SERVERS_MAX = 32, RECORD_KEEP = 64 << 10, KEEP_S = 10 };
 
+#define SAVED	    "catalogd/saved"
 #define FILE_PREFIX "archive-"
 
 struct save_job {
@@ -102,8 +104,11 @@ static int pack(struct save_job *j, int state_fd)
 	struct archive_member members[] = { { "meta.json", STR_NONE, -1 },
 		{ "state.bin", STR_NONE, state_fd } };
 
-	if (fd < 0) {
-		return err_errno("create %s", j->path);
+	int r = fd < 0 ? err_errno("create %s", j->path)
+		       : share_file(j->path, "catalogd/write", 0640);
+
+	if (r) {
+		return r;
 	}
 	meta_render(j, lseek(state_fd, 0, SEEK_END), &meta);
 	members[0].bytes = buf_str(&meta);
@@ -265,7 +270,7 @@ void handle_snapshot_save(struct catalogd *c, struct ipc_call *call, const struc
 	j->c = c;
 	j->call = call;
 	j->now_ms = wall_ms(clock_wall());
-	snprintf(j->path, sizeof(j->path), "catalogd/" FILE_PREFIX "%016" PRIx64, random_u64());
+	snprintf(j->path, sizeof(j->path), SAVED "/" FILE_PREFIX "%016" PRIx64, random_u64());
 	list_add_tail(&c->archives, &j->link);
 	pending = IPC_CALL(c->raft_read, raft_configuration, &question, CONFIGURATION_TIMEOUT_MS,
 		on_configuration, j);
@@ -276,14 +281,14 @@ void handle_snapshot_save(struct catalogd *c, struct ipc_call *call, const struc
 
 static void on_sweep(void *arg)
 {
-	files_remove("catalogd", STR(FILE_PREFIX), KEEP_S);
+	files_remove(SAVED, STR(FILE_PREFIX), KEEP_S);
 }
 
 void archives_init(struct catalogd *c)
 {
 	list_init(&c->archives);
 	loop_timer_init(&c->archives_sweep, c->daemon->loop, on_sweep, c);
-	files_remove("catalogd", STR(FILE_PREFIX), 0);
+	files_remove(SAVED, STR(FILE_PREFIX), 0);
 }
 
 void archives_fini(struct catalogd *c)

@@ -4,8 +4,17 @@
  */
 #include "catalogd/catalogd.h"
 
+static const struct daemon_path paths[] = {
+	{ DAEMON_DATA, "catalogd", SANDBOX_WRITE },
+	{ DAEMON_RUN, "raftd", SANDBOX_READ }, /* its page */
+	{ DAEMON_RUN, "httpd", SANDBOX_READ }, /* what clients uploaded */
+};
+
 static const struct daemon_spec spec = {
 	.name = "catalogd",
+	.offline = true,
+	.paths = paths,
+	.paths_count = ARRAY_SIZE(paths),
 	.open = catalogd_open,
 	.start = catalogd_start,
 	.drain = catalogd_drain,

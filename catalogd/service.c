@@ -2,8 +2,10 @@
 /*
  * The daemon's life: open, start, drain, stop; its rows of messages; what it tells about itself.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "catalogd/catalogd.h"
 
@@ -125,6 +127,9 @@ int catalogd_open(struct daemon *d)
 	list_init(&c->quorum_calls);
 	buf_put_str(&data_dir, d->conf->data_dir);
 	r = stores_open(&c->stores, buf_cstr(&data_dir));
+	if (!r && mkdir("catalogd/saved", 0750) && errno != EEXIST) {
+		r = err_errno("mkdir catalogd/saved");
+	}
 	if (!r) {
 		r = page_open(c);
 	}

@@ -114,7 +114,8 @@ static int environments_open(struct stores *s)
 	struct db_options options = { .directory = state,
 		.tables = STATE_TABLES_COUNT,
 		.table_names = state_table_names,
-		.mode = DB_WRITE };
+		.mode = DB_WRITE,
+		.share = "catalogd/state" };
 	int r;
 
 	stores_path(s, state, "state.%" PRIu64, s->generation);
@@ -129,6 +130,7 @@ static int environments_open(struct stores *s)
 	options.directory = naming;
 	options.tables = NAMING_TABLES_COUNT;
 	options.table_names = naming_table_names;
+	options.share = "catalogd/naming";
 	r = db_open(&options, &s->naming);
 	if (r) {
 		db_free(take(s->state));

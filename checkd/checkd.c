@@ -187,17 +187,39 @@ static int registry_begin(struct checkd *c)
 	return 0;
 }
 
-int checkd_open(struct daemon *d)
+/* Programs are started from outside the jail. */
+int checkd_prepare(struct daemon *d)
 {
-	OWN_EMBEDDED(buf_fini) struct buf data_dir = { 0 };
 	struct checkd *c = xcalloc(1, sizeof(*c));
-	int r;
 
 	c->daemon = d;
 	d->self = c;
+	c->scripts.server = -1;
 	list_init(&c->answers);
 	list_init(&c->waiters);
-	c->runs = runs_new(d->loop, d->conf);
+	return d->conf->enable_script_checks_local || d->conf->enable_script_checks_remote
+		       ? scripts_open(NULL, &c->scripts)
+		       : 0;
+}
+
+/* From inside it cannot be started again: a new checkd can. */
+static void on_scripts_end(void *arg, int events)
+{
+	struct checkd *c = arg;
+
+	log_error("script-server-ended", "%s", "");
+	loop_io_set(&c->on_scripts_end, 0);
+	scripts_close(&c->scripts);
+	checkd_drain(c->daemon);
+}
+
+int checkd_open(struct daemon *d)
+{
+	OWN_EMBEDDED(buf_fini) struct buf data_dir = { 0 };
+	struct checkd *c = d->self;
+	int r;
+
+	c->runs = runs_new(d->loop, d->conf, &c->scripts);
 	c->api = api_new(d->loop, "httpd/api.sock", on_api_done, c);
 	loop_timer_init(&c->timer, d->loop, on_timer, c);
 	buf_put_str(&data_dir, d->conf->data_dir);
@@ -212,6 +234,10 @@ int checkd_start(struct daemon *d)
 
 	/* Before the endpoints': answers given here leave in the same turn. */
 	loop_flush_add(&c->flush, d->loop, on_flush, c);
+	if (c->scripts.server >= 0) {
+		loop_io_init(&c->on_scripts_end, d->loop, c->scripts.server, on_scripts_end, c);
+		loop_io_set(&c->on_scripts_end, LOOP_READ);
+	}
 	definitions_apply(c);
 	r = load(c);
 	return r ? err_pass(r) : service_open(c);
@@ -252,9 +278,13 @@ void checkd_stop(struct daemon *d)
 		loop_flush_del(&c->flush);
 	}
 	loop_timer_stop(&c->timer);
+	loop_io_set(&c->on_scripts_end, 0);
 	service_close(c);
-	runs_free(c->runs);
-	api_free(c->api);
+	if (c->runs) {
+		runs_free(c->runs);
+		api_free(c->api);
+	}
+	scripts_close(&c->scripts);
 	if (c->store) {
 		store_commit(c->store);
 		store_free(c->store);

@@ -11,6 +11,7 @@
 #include "checkd/api.h"
 #include "checkd/core/registry.h"
 #include "checkd/run.h"
+#include "checkd/script.h"
 #include "checkd/store.h"
 #include "common/sys/daemon.h"
 
@@ -35,6 +36,8 @@ struct checkd {
 	char node_id[UUID_TEXT_SIZE + 1];
 	struct store *store;
 	struct api *api;
+	struct scripts scripts;
+	struct loop_io on_scripts_end;
 	struct runs *runs;
 	struct ipc_server *read, *write;
 	struct loop_timer timer; /* registry_deadline */
@@ -47,6 +50,7 @@ struct checkd {
 };
 
 /* main.c's hooks (checkd.c) */
+int checkd_prepare(struct daemon *d);
 int checkd_open(struct daemon *d);
 int checkd_start(struct daemon *d);
 void checkd_reload(struct daemon *d);

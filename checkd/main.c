@@ -1,10 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "checkd/checkd.h"
 
+static const struct daemon_path paths[] = {
+	{ DAEMON_DATA, "checkd", SANDBOX_WRITE },
+};
+
 int main(int argc, char **argv)
 {
 	const struct daemon_spec spec = {
 		.name = "checkd",
+		.needs = SANDBOX_NETWORK,
+		.paths = paths,
+		.paths_count = ARRAY_SIZE(paths),
+		.prepare = checkd_prepare,
 		.open = checkd_open,
 		.start = checkd_start,
 		.reload = checkd_reload,

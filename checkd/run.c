@@ -25,16 +25,18 @@ static const struct kind_row kinds[] = {
 struct runs {
 	struct loop *loop;
 	const struct conf *conf;
+	const struct scripts *scripts;
 	struct list running, done;
 	struct fetcher *fetcher;
 };
 
-struct runs *runs_new(struct loop *loop, const struct conf *conf)
+struct runs *runs_new(struct loop *loop, const struct conf *conf, const struct scripts *scripts)
 {
 	struct runs *r = xcalloc(1, sizeof(*r));
 
 	r->loop = loop;
 	r->conf = conf;
+	r->scripts = scripts;
 	list_init(&r->running);
 	list_init(&r->done);
 	return r;
@@ -125,6 +127,11 @@ void runs_reconfigure(struct runs *r, const struct conf *conf)
 const struct conf *run_conf(const struct run *run)
 {
 	return run->runs->conf;
+}
+
+const struct scripts *run_scripts(const struct run *run)
+{
+	return run->runs->scripts;
 }
 
 struct fetcher *run_fetcher(struct run *run)

@@ -1,61 +1,46 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Script checks: a program of its own process group with its output in a pipe. It is done when the
- * program has ended and everybody has closed the pipe; at the time-out the whole group is killed,
- * and the run lasts until the program is gone.
- *
- * posix_spawn, because the process holds nanomsg's threads. Children get /dev/null as input, the
- * pipe as output, and no other descriptor; of the environment all but what the supervisor told us.
+ * Script checks: a program that a runner starts for us (script.h), with its output in a pipe. It is
+ * done when the program has ended and everybody has closed the pipe; at the time-out all of it is
+ * killed, and the run lasts until it is gone. Whatever happens nothing of it stays behind.
  */
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
-#include <spawn.h>
-#include <sys/syscall.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "checkd/run.h"
+#include "checkd/script.h"
+#include "common/base/err.h"
 #include "common/base/tail.h"
-
-extern char **environ;
+#include "common/sys/net.h"
 
 struct script {
 	struct run *run;
-	pid_t pid; /* reaped last of all, so that it names the group until then */
-	int pipe, pidfd;
-	struct loop_io on_output, on_end;
+	int pipe, runner;
+	struct loop_io on_output, on_reply;
 	struct loop_timer timeout;
 	bool ended, timed_out, closed;
+	struct script_reply reply;
 	struct tail printed;
 };
 
+/* Closing the conversation ends whatever is left of the program. */
 static void script_free(struct script *s)
 {
 	loop_io_set(&s->on_output, 0);
-	loop_io_set(&s->on_end, 0);
+	loop_io_set(&s->on_reply, 0);
 	loop_timer_stop(&s->timeout);
 	if (s->pipe >= 0) {
 		close(s->pipe);
 	}
-	if (s->pidfd >= 0) {
-		close(s->pidfd);
+	if (s->runner >= 0) {
+		close(s->runner);
 	}
 	tail_fini(&s->printed);
 	free(s);
-}
-
-/* Kills what is left of the group and reaps its leader (which cannot linger after SIGKILL). Returns
- * how it ended. */
-static int group_end(pid_t pid)
-{
-	int wait_status = 0;
-
-	kill(-pid, SIGKILL);
-	while (waitpid(pid, &wait_status, 0) < 0 && errno == EINTR) {
-	}
-	return wait_status;
 }
 
 /* Nobody wants the result any more. */
@@ -65,7 +50,6 @@ static void script_stop(struct run *run)
 
 	run->impl = NULL;
 	run->stop = NULL;
-	group_end(s->pid);
 	script_free(s);
 }
 
@@ -107,24 +91,38 @@ static enum check_status status_of(int wait_status)
 	}
 }
 
+/* Go's words for what could not be started. */
+static void start_failed(struct run *run, int error)
+{
+	OWN_EMBEDDED(buf_fini) struct buf text = { 0 };
+	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
+	const struct check_def *def = run->def;
+	const char *program = arena_str(&arena, def->shell.n ? def->shell : def->args.items[0]).p;
+
+	if (error == ENOENT && !strchr(program, '/')) {
+		buf_printf(&text, "exec: \"%s\": executable file not found in $PATH", program);
+	} else {
+		const char *words = strerror(error);
+
+		buf_printf(&text, "fork/exec %s: %c%s", program, tolower((unsigned char)words[0]),
+			words + 1);
+	}
+	run_done(run, CHECK_CRITICAL, buf_str(&text));
+}
+
 static void finish(struct script *s)
 {
 	OWN_EMBEDDED(buf_fini) struct buf output = { 0 };
 	struct run *run = s->run;
-	int wait_status = 0;
 
-	/* A script may leave children behind on purpose: only a time-out takes them along. */
-	if (s->timed_out) {
-		group_end(s->pid);
-	} else {
-		waitpid(s->pid, &wait_status, 0);
-	}
 	if (s->timed_out) {
 		timeout_render(s, &output);
 		run_done(run, CHECK_CRITICAL, buf_str(&output));
-	} else {
+	} else if (s->reply.outcome == SCRIPT_ENDED) {
 		output_render(s, &output);
-		run_done(run, status_of(wait_status), buf_str(&output));
+		run_done(run, status_of(s->reply.value), buf_str(&output));
+	} else {
+		start_failed(run, s->reply.value);
 	}
 	run->impl = NULL;
 	run->stop = NULL;
@@ -158,12 +156,19 @@ static void on_output(void *arg, int events)
 	finish_if_over(s);
 }
 
-static void on_end(void *arg, int events)
+static void on_reply(void *arg, int events)
 {
 	struct script *s = arg;
+	ssize_t n = recv(s->runner, &s->reply, sizeof(s->reply), MSG_DONTWAIT);
 
+	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+		return;
+	}
+	if (n != sizeof(s->reply)) { /* the runner was killed */
+		s->reply = (struct script_reply) { SCRIPT_NOT_STARTED, n < 0 ? errno : EPIPE };
+	}
 	s->ended = true;
-	loop_io_set(&s->on_end, 0);
+	loop_io_set(&s->on_reply, 0);
 	finish_if_over(s);
 }
 
@@ -172,142 +177,123 @@ static void on_timeout(void *arg)
 	struct script *s = arg;
 
 	s->timed_out = true;
-	kill(-s->pid, SIGKILL);
+	(void)shutdown(s->runner, SHUT_WR); /* the runner kills the group, and then tells so */
 	finish_if_over(s);
 }
 
 /* ---- starting ---- */
 
-static bool variable_is_ours(const char *v)
+static void request_make(const struct check_def *def, struct buf *out)
 {
-	static const char *const names[] = { "NOTIFY_SOCKET=", "LISTEN_", "WATCHDOG_",
-		"MUSTER_PARENT=", CONF_DIRECTORY_VARIABLE "=" };
-
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		if (strncmp(v, names[i], strlen(names[i])) == 0) {
-			return true;
-		}
-	}
-	return false;
-}
-
-static char **environment_make(void)
-{
-	size_t count = 0, at = 0;
-	char **out;
-
-	while (environ[count]) {
-		count++;
-	}
-	out = xcalloc(count + 1, sizeof(*out));
-	for (size_t i = 0; i < count; i++) {
-		if (!variable_is_ours(environ[i])) {
-			out[at++] = environ[i];
-		}
-	}
-	return out;
-}
-
-static char **arguments_make(const struct check_def *def, struct arena *arena)
-{
-	char **argv = arena_array(arena, char *, def->args.count + 3);
-	uint32_t at = 0;
-
 	/* The Shell form: one command line for a shell of one's choice. */
 	if (def->shell.n) {
-		argv[at++] = (char *)(uintptr_t)arena_str(arena, def->shell).p;
-		argv[at++] = (char *)(uintptr_t) "-c";
+		buf_put_str(out, def->shell);
+		buf_put(out, "\0-c", 4);
 	}
 	for (uint32_t i = 0; i < def->args.count; i++) {
-		argv[at++] = (char *)(uintptr_t)arena_str(arena, def->args.items[i]).p;
+		buf_put_str(out, def->args.items[i]);
+		buf_put_char(out, '\0');
 	}
-	return argv;
 }
 
-static int spawn(char **argv, int output, pid_t *pid_out)
+/* One message with one descriptor. 0 or errno. */
+static int pass(int socket, struct str bytes, int fd)
 {
-	OWN(free) char **environment = environment_make();
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attributes;
-	sigset_t none, all;
-	int r;
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	struct iovec iov = { (void *)(uintptr_t)bytes.p, bytes.n };
+	struct msghdr m = { .msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control) };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
 
-	sigemptyset(&none);
-	sigfillset(&all);
-	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-	posix_spawn_file_actions_adddup2(&actions, output, 1);
-	posix_spawn_file_actions_adddup2(&actions, output, 2);
-	posix_spawn_file_actions_addclosefrom_np(&actions, 3);
-	posix_spawnattr_init(&attributes);
-	posix_spawnattr_setflags(&attributes,
-		POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	posix_spawnattr_setpgroup(&attributes, 0);
-	posix_spawnattr_setsigmask(&attributes, &none);
-	posix_spawnattr_setsigdefault(&attributes, &all);
-	r = posix_spawnp(pid_out, argv[0], &actions, &attributes, argv, environment);
-	posix_spawnattr_destroy(&attributes);
-	posix_spawn_file_actions_destroy(&actions);
-	return r;
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(c), &fd, sizeof(int));
+	return sendmsg(socket, &m, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? errno : 0;
 }
 
-/* Go's words for what could not be started. */
-static void start_failed(struct run *run, const char *program, int error)
+/* A conversation with a new runner. 0 or errno. */
+static int runner_get(const struct scripts *scripts, int *out)
 {
-	OWN_EMBEDDED(buf_fini) struct buf text = { 0 };
+	OWN_EMBEDDED(buf_fini) struct buf address = { 0 };
+	struct net_address a;
+	int ends[2], r;
 
-	if (error == ENOENT && !strchr(program, '/')) {
-		buf_printf(&text, "exec: \"%s\": executable file not found in $PATH", program);
-	} else {
-		const char *words = strerror(error);
-
-		buf_printf(&text, "fork/exec %s: %c%s", program, tolower((unsigned char)words[0]),
-			words + 1);
+	if (scripts->path) {
+		buf_printf(&address, "unix://%s", scripts->path);
+		if (net_address_parse(buf_str(&address), -1, &a)) {
+			return ENAMETOOLONG;
+		}
+		*out = net_connect(&a, SOCK_SEQPACKET);
+		return *out < 0 ? -*out : 0;
 	}
-	run_done(run, CHECK_CRITICAL, buf_str(&text));
+	if (scripts->server < 0) {
+		return EPERM;
+	}
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends)) {
+		return errno;
+	}
+	r = pass(scripts->server, STR("r"), ends[1]);
+	close(ends[1]);
+	if (r) {
+		close(ends[0]);
+		return r;
+	}
+	*out = ends[0];
+	return 0;
+}
+
+static int script_begin(struct run *run, int *pipe_out, int *runner_out)
+{
+	OWN_EMBEDDED(buf_fini) struct buf request = { 0 };
+	OWN_FD int reading = -1;
+	OWN_FD int writing = -1;
+	OWN_FD int runner = -1;
+	int fds[2], r;
+
+	request_make(run->def, &request);
+	if (request.n > SCRIPT_REQUEST_MAX || run->def->args.count + 2 > SCRIPT_ARGUMENTS_MAX) {
+		return E2BIG;
+	}
+	if (pipe2(fds, O_CLOEXEC)) {
+		return errno;
+	}
+	reading = fds[0];
+	writing = fds[1];
+	fcntl(reading, F_SETFL, O_NONBLOCK);
+	r = runner_get(run_scripts(run), &runner);
+	r = r ? r : pass(runner, buf_str(&request), writing);
+	if (r) {
+		return r;
+	}
+	*pipe_out = take_fd(&reading);
+	*runner_out = take_fd(&runner);
+	return 0;
 }
 
 void script_start(struct run *run)
 {
-	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
-	char **argv = arguments_make(run->def, &arena);
-	OWN_FD int reading = -1;
-	OWN_FD int writing = -1;
-	OWN_FD int pidfd = -1;
 	struct script *s;
-	int fds[2], r;
-	pid_t pid;
+	int output = -1, runner = -1, r = script_begin(run, &output, &runner);
 
-	if (pipe2(fds, O_CLOEXEC)) {
-		start_failed(run, argv[0], errno);
-		return;
-	}
-	reading = fds[0];
-	writing = fds[1];
-	r = spawn(argv, writing, &pid);
 	if (r) {
-		start_failed(run, argv[0], r);
+		start_failed(run, r);
 		return;
 	}
-	pidfd = (int)syscall(SYS_pidfd_open, pid, 0); /* close-on-exec by itself; Linux 5.3 */
-	if (pidfd < 0) {
-		r = errno;
-		group_end(pid);
-		start_failed(run, argv[0], r);
-		return;
-	}
-	fcntl(reading, F_SETFL, O_NONBLOCK);
 	s = xcalloc(1, sizeof(*s));
-	*s = (struct script) {
-		.run = run, .pid = pid, .pidfd = take_fd(&pidfd), .pipe = take_fd(&reading)
-	};
+	*s = (struct script) { .run = run, .pipe = output, .runner = runner };
 	tail_init(&s->printed, run->output_max);
 	run->impl = s;
 	run->stop = script_stop;
 	loop_io_init(&s->on_output, run->loop, s->pipe, on_output, s);
 	loop_io_set(&s->on_output, LOOP_READ);
-	loop_io_init(&s->on_end, run->loop, s->pidfd, on_end, s);
-	loop_io_set(&s->on_end, LOOP_READ);
+	loop_io_init(&s->on_reply, run->loop, s->runner, on_reply, s);
+	loop_io_set(&s->on_reply, LOOP_READ);
 	loop_timer_init(&s->timeout, run->loop, on_timeout, s);
 	loop_timer_in(&s->timeout, run->timeout_ms);
 }

@@ -5,10 +5,19 @@
 #include "dnsd/dnsd.h"
 #include "dnsd/hooks.h"
 
+static const struct daemon_path paths[] = {
+	{ DAEMON_DATA, "catalogd", SANDBOX_MAP },
+	{ DAEMON_RUN, "catalogd", SANDBOX_READ }, /* the pages */
+	{ DAEMON_RUN, "raftd", SANDBOX_READ },
+};
+
 int main(int argc, char **argv)
 {
 	static const struct daemon_spec spec = {
 		.name = "dnsd",
+		.needs = SANDBOX_NETWORK,
+		.paths = paths,
+		.paths_count = ARRAY_SIZE(paths),
 		.open = dnsd_open,
 		.start = dnsd_start,
 		.reload = dnsd_reload,

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/sys/clock.h"
+#include "common/sys/share.h"
 #include "httpd/engine.h"
 
 enum { DISCARD_MAX = 256 << 10 };
@@ -26,7 +27,7 @@ static struct upload *upload_new(void)
 	snprintf(u->path, sizeof(u->path), "httpd/" UPLOAD_PREFIX "%016llx",
 		(unsigned long long)random_u64());
 	u->fd = open(u->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
-	if (u->fd < 0) {
+	if (u->fd < 0 || share_file(u->path, "httpd/upload", 0640)) {
 		log_warning("upload-failed", "path=%s error=%d", u->path, errno);
 	}
 	return u;

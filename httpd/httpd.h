@@ -28,6 +28,8 @@ void peers_open(struct httpd *h);
 void peers_free(struct peers *p);
 
 /* service.c */
+enum { HTTPD_PATHS = 4 };
+extern const struct daemon_path httpd_paths[HTTPD_PATHS];
 int httpd_open(struct httpd *h);
 void httpd_free(struct httpd *h);
 void httpd_status(struct daemon *d, struct jsonw *w);

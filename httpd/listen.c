@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "common/sys/net.h"
+#include "common/sys/share.h"
 #include "common/sys/tls.h"
 #include "httpd/engine.h"
 
@@ -310,7 +311,8 @@ int listen_open(struct engine *e)
 		rc = open_service(
 			e, "http-peer", conf->bind_addr, conf->ports.peer_http, LISTEN_PEER);
 	}
-	return rc ? rc : open_address(e, STR("unix://httpd/api.sock"), 0, LISTEN_PLAIN);
+	rc = rc ? rc : open_address(e, STR("unix://httpd/api.sock"), 0, LISTEN_PLAIN);
+	return rc ? rc : share_file("httpd/api.sock", "httpd/api", 0660);
 }
 
 void listen_start(struct engine *e)

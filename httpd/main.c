@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * httpd: the HTTP API. It answers reads from catalogd's state, which it maps read-only, and carries
- * everything else to the daemon that owns it. It owns nothing itself.
- */
+/* Reads come from catalogd's state, mapped read-only; the rest is carried to its owner. */
+#include "common/client/definitions.h"
 #include "httpd/engine.h"
 
 static int open_hook(struct daemon *d)
@@ -43,6 +41,9 @@ int main(int argc, char **argv)
 {
 	struct daemon_spec spec = {
 		.name = "httpd",
+		.needs = SANDBOX_NETWORK,
+		.paths = httpd_paths,
+		.paths_count = HTTPD_PATHS,
 		.open = open_hook,
 		.start = start_hook,
 		.accept = engine_accept, /* first of all daemons: see handle_agent_reload */

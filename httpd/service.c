@@ -6,6 +6,13 @@
 #include "httpd/engine.h"
 #include "httpd/local.h"
 
+const struct daemon_path httpd_paths[HTTPD_PATHS] = {
+	{ DAEMON_DATA, "catalogd", SANDBOX_MAP },
+	{ DAEMON_RUN, "catalogd", SANDBOX_READ }, /* the pages */
+	{ DAEMON_RUN, "raftd", SANDBOX_READ },
+	{ DAEMON_RUN, "catalogd/saved", SANDBOX_WRITE }, /* archives to be passed on */
+};
+
 int httpd_open(struct httpd *h)
 {
 	struct {

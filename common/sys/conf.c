@@ -12,18 +12,20 @@
 #include "common/base/err.h"
 #include "common/sys/clock.h"
 
-int conf_load(const struct conf_source *sources, size_t count, struct conf **out,
-	struct buf *warnings, struct buf *why)
+static int load(struct conf_builder *b, const struct conf_source *sources, size_t count,
+	struct conf **out, struct buf *why)
 {
 	OWN(conf_free) struct conf *c = xcalloc(1, sizeof(*c));
 	OWN_EMBEDDED(buf_fini) struct buf reason = { 0 };
-	struct conf_builder b = { .c = c, .warnings = warnings, .why = &reason };
-	int r = conf_sources_merge(&b, sources, count);
+	int r;
 
+	b->c = c;
+	b->why = &reason;
+	r = conf_sources_merge(b, sources, count);
 	if (r == 0) {
-		conf_tree_bind(c, &conf_schema, b.merged);
-		c->merged = b.merged;
-		r = conf_check(&b);
+		conf_tree_bind(c, &conf_schema, b->merged);
+		c->merged = b->merged;
+		r = conf_check(b);
 	}
 	if (r) {
 		if (why) {
@@ -33,6 +35,22 @@ int conf_load(const struct conf_source *sources, size_t count, struct conf **out
 	}
 	*out = take(c);
 	return 0;
+}
+
+int conf_load(const struct conf_source *sources, size_t count, struct conf **out,
+	struct buf *warnings, struct buf *why)
+{
+	struct conf_builder b = { .warnings = warnings };
+
+	return load(&b, sources, count, out, why);
+}
+
+int conf_load_offline(const struct conf_source *sources, size_t count, struct conf **out,
+	struct buf *warnings, struct buf *why)
+{
+	struct conf_builder b = { .warnings = warnings, .offline = true };
+
+	return load(&b, sources, count, out, why);
 }
 
 void conf_free(struct conf *c)

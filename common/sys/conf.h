@@ -143,6 +143,10 @@ int conf_load(const struct conf_source *sources, size_t count, struct conf **out
  * values do not go together with the old ones; *fresh stays the caller's.
  */
 int conf_keep(const struct conf *running, struct conf **fresh, struct buf *kept, struct buf *why);
+/* The same for a daemon that sees no network: what only the machine's interfaces could tell is
+ * 127.0.0.1. */
+int conf_load_offline(const struct conf_source *sources, size_t count, struct conf **out,
+	struct buf *warnings, struct buf *why);
 void conf_free(struct conf *c);
 DEFINE_OWN(struct conf, conf_free)
 

@@ -76,6 +76,18 @@ static unsigned private_ipv4(char first_out[INET_ADDRSTRLEN], bool loopback)
 	return count == 0 && !loopback ? private_ipv4(first_out, true) : count;
 }
 
+/* What is found instead where there are no interfaces. */
+static const char offline_ip[] = "127.0.0.1";
+
+static unsigned private_ip(const struct conf_builder *b, char first_out[INET_ADDRSTRLEN])
+{
+	if (b->offline) {
+		memcpy(first_out, offline_ip, sizeof(offline_ip));
+		return 1;
+	}
+	return private_ipv4(first_out, false);
+}
+
 static bool interface_ip(struct str name, char out[INET6_ADDRSTRLEN])
 {
 	struct ifaddrs *all = NULL;
@@ -112,7 +124,7 @@ static int template_expand(struct conf_builder *b, const char *path, struct str 
 	}
 	call = str_trim(str_cut(str_skip(call, 2), call.n - 4));
 	if (str_is(call, "GetPrivateIP")) {
-		if (private_ipv4(ip, false) == 0) {
+		if (private_ip(b, ip) == 0) {
 			return conf_refuse(b, path, "No private IPv4 address found");
 		}
 	} else if (str_starts(call, STR("GetInterfaceIP "))) {
@@ -121,7 +133,9 @@ static int template_expand(struct conf_builder *b, const char *path, struct str 
 			name.p[name.n - 1] == name.p[0]) {
 			name = str_cut(str_skip(name, 1), name.n - 2);
 		}
-		if (!interface_ip(name, ip)) {
+		if (b->offline) {
+			memcpy(ip, offline_ip, sizeof(offline_ip));
+		} else if (!interface_ip(name, ip)) {
 			return conf_refuse(b, path,
 				"%s: interface \"" STR_FMT "\" has no IPv4 address", path,
 				STR_ARG(name));
@@ -190,7 +204,7 @@ static int advertise_fill(struct conf_builder *b)
 	if (c->advertise_addr.n == 0 && !is_any(c->bind_addr)) {
 		c->advertise_addr = c->bind_addr;
 	} else if (c->advertise_addr.n == 0 && str_is(c->bind_addr, "0.0.0.0")) {
-		count = private_ipv4(ip, false);
+		count = private_ip(b, ip);
 		if (count == 0) {
 			return conf_refuse(b, "bind_addr", "No private IPv4 address found");
 		}

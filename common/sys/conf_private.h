@@ -78,6 +78,7 @@ struct conf_builder {
 	struct conf_text *texts;
 	size_t texts_count;
 	uint32_t position;	   /* of the next text */
+	bool offline;		   /* no interfaces to look at */
 	struct conf_faults faults; /* values that are wrong in themselves; reported when all sources
 				      are read */
 	struct buf *warnings, *why;

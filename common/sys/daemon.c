@@ -15,6 +15,7 @@
 
 #include "common/sys/clock.h"
 #include "common/sys/daemon_private.h"
+#include "common/sys/share.h"
 
 enum { DRAIN_MAX_MS = 5000, SOCKET_FIRST = 3 };
 
@@ -65,7 +66,10 @@ static int parent_watch(void)
 
 static int configuration_read(struct daemon *d, struct conf **out, struct buf *why)
 {
-	return conf_load(d->private->sources, d->private->sources_count, out, NULL, why);
+	int (*load)(const struct conf_source *, size_t, struct conf **, struct buf *,
+		struct buf *) = d->spec->offline ? conf_load_offline : conf_load;
+
+	return load(d->private->sources, d->private->sources_count, out, NULL, why);
 }
 
 static void log_level_apply(const struct conf *c)
@@ -157,10 +161,16 @@ static void on_second(void *arg)
 	struct daemon *d = arg;
 
 	metrics_tick(d->metrics, clock_wall());
-	if (d->private->watchdog_usec) {
-		sd_notify(0, "WATCHDOG=1");
-	}
 	loop_timer_in(&d->private->second, 1000);
+}
+
+/* Comes from the loop and from nowhere else: a loop that does not turn does not feed. */
+static void on_watchdog(void *arg)
+{
+	struct daemon *d = arg;
+
+	sd_notify(0, "WATCHDOG=1");
+	loop_timer_in(&d->private->watchdog, (int64_t)(d->private->watchdog_usec / 3000));
 }
 
 static void signals_watch(struct daemon *d)
@@ -195,6 +205,7 @@ static int surroundings_enter(struct daemon *d)
 	mallopt(M_TRIM_THRESHOLD, 1024 * 1024);
 	mallopt(M_MMAP_THRESHOLD, 256 * 1024);
 	umask(0027);
+	share_init();
 	if (chdir(p->run_dir)) {
 		return err_errno("chdir %s", p->run_dir);
 	}
@@ -212,9 +223,20 @@ static int surroundings_enter(struct daemon *d)
 static int work_begin(struct daemon *d)
 {
 	struct daemon_private *p = d->private;
-	int r = daemon_control_open(d);
+	struct uuid id;
+	int r = d->spec->prepare ? d->spec->prepare(d) : 0;
 
-	r = r ? r : d->spec->open ? d->spec->open(d) : 0;
+	if (r) {
+		return r;
+	}
+	(void)conf_node_id(d->conf, &id); /* made while it still can be; who needs it asks again */
+	daemon_confine_files(d);
+	r = d->spec->open ? d->spec->open(d) : 0;
+	if (r) {
+		return r;
+	}
+	daemon_confine_calls(d);
+	r = daemon_control_open(d);
 	r = r ? r : d->spec->start ? d->spec->start(d) : 0;
 	if (r) {
 		return r;
@@ -222,6 +244,10 @@ static int work_begin(struct daemon *d)
 	loop_timer_init(&p->drain_limit, d->loop, on_drain_limit, d);
 	loop_timer_init(&p->second, d->loop, on_second, d);
 	on_second(d);
+	loop_timer_init(&p->watchdog, d->loop, on_watchdog, d);
+	if (p->watchdog_usec) {
+		on_watchdog(d);
+	}
 	p->ready = true;
 	log_info("started", "pid=%d after_ms=%lld", getpid(),
 		(long long)mono_diff_ms(clock_mono(), p->started));
@@ -263,6 +289,7 @@ static void remains_free(struct daemon *d)
 	struct daemon_private *p = d->private;
 
 	loop_timer_stop(&p->second);
+	loop_timer_stop(&p->watchdog);
 	loop_timer_stop(&p->drain_limit);
 	loop_signal_stop(&p->on_term);
 	loop_signal_stop(&p->on_interrupt);

@@ -4,9 +4,10 @@
  * control socket, readiness, watchdog, signals, drain. main.c of a daemon is one struct daemon_spec
  * and a call of daemon_main.
  *
- *     open(d)    files and sockets may still be opened; configuration is loaded; the working
- *                directory is the run directory
- *     start(d)   begin work (endpoints, timers); READY=1 is sent after it
+ *     prepare(d) before the jail: no thread may be started yet; configuration is loaded, the
+ *                working directory is the run directory
+ *     open(d)    files below the daemon's own paths and sockets may still be opened
+ *     start(d)   in the jail (sandbox.h); begin work (endpoints, timers); READY=1 is sent after it
  *     reload(d)  the configuration was read again and is valid: d->conf is the new one,
  *                d->conf_before the old
  *     drain(d)   stop accepting, finish what is held; call daemon_drained(d) when done. At the
@@ -28,11 +29,26 @@
 #include "common/sys/ipc.h"
 #include "common/sys/log.h"
 #include "common/sys/metrics.h"
+#include "common/sys/sandbox.h"
 
 struct daemon;
 
+/* What a daemon opens beside its folder in the run directory, its configuration and the system's
+ * own files. A folder that is not there yet is made. */
+enum daemon_base { DAEMON_RUN, DAEMON_DATA };
+struct daemon_path {
+	enum daemon_base base;
+	const char *path;
+	enum sandbox_right right;
+};
+
 struct daemon_spec {
 	const char *name; /* "httpd": also the folder of its endpoints in the run directory */
+	unsigned needs;	  /* SANDBOX_... */
+	bool offline; /* sees no network interface: addresses of templates are not its business */
+	const struct daemon_path *paths;
+	size_t paths_count;
+	int (*prepare)(struct daemon *d);
 	int (*open)(struct daemon *d);
 	int (*start)(struct daemon *d);
 	/* May refuse what was read for a reload: ST_INVALID with the reason. NULL: any is fine. */

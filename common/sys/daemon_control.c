@@ -72,6 +72,17 @@ static const char *state_of(const struct daemon *d)
 	return d->private->ready ? "running" : "starting";
 }
 
+static void sandbox_render(const struct daemon *d, struct jsonw *w)
+{
+	jsonw_keyc(w, "sandbox");
+	jsonw_open(w, '{');
+	jsonw_keyc(w, "files");
+	jsonw_bool(w, d->private->files_confined);
+	jsonw_keyc(w, "calls");
+	jsonw_bool(w, d->private->calls_confined);
+	jsonw_close(w, '}');
+}
+
 static const char *cmd_status(void *owner, const struct json *request, struct jsonw *w)
 {
 	struct daemon *d = owner;
@@ -89,6 +100,7 @@ static const char *cmd_status(void *owner, const struct json *request, struct js
 	jsonw_keyc(w, "log_level");
 	jsonw_cstr(w, log_level_name(log_level_get()));
 	memory_render(w);
+	sandbox_render(d, w);
 	jsonw_keyc(w, "detail");
 	jsonw_open(w, '{');
 	if (d->spec->status) {

@@ -16,13 +16,14 @@ struct daemon_private {
 	const char *run_dir;
 	struct control_server *control;
 	struct loop_signal on_term, on_interrupt, on_hangup;
-	struct loop_timer second, drain_limit;
+	struct loop_timer second, watchdog, drain_limit;
 	struct mono started;
 	struct wall started_at;
 	char **socket_names; /* of descriptors 3, 4 ...; NULL-terminated */
 	int sockets_count;
 	uint64_t watchdog_usec;
 	bool ready;
+	bool files_confined, calls_confined;
 };
 
 /* Reads the configuration again. NULL, or the reason it was refused (then nothing changed);
@@ -30,5 +31,8 @@ struct daemon_private {
 const char *daemon_reload(struct daemon *d);
 void daemon_drain(struct daemon *d);
 int daemon_control_open(struct daemon *d);
+/* daemon_jail.c, in this order around the open hook. */
+void daemon_confine_files(struct daemon *d);
+void daemon_confine_calls(struct daemon *d);
 
 #endif

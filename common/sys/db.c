@@ -7,8 +7,11 @@
 
 #include <errno.h>
 #include <lmdb.h>
+#include <limits.h>
+#include <stdio.h>
 
 #include "common/sys/log.h"
+#include "common/sys/share.h"
 
 enum { TABLES_MAX = 64 };
 static const size_t map_size_default = 64ULL << 30;
@@ -346,6 +349,26 @@ static int env_open(struct db *d, const struct db_options *o)
 	return r ? lmdb_error(r, o->directory) : 0;
 }
 
+/* Readers write into the lock, where they note what they are reading; into nothing else. */
+static int files_share(const struct db_options *o)
+{
+	static const struct {
+		const char *name;
+		mode_t mode;
+	} rows[] = { { "data.mdb", 0640 }, { "lock.mdb", 0660 }, { ".", 0750 } };
+	char path[PATH_MAX];
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows) && r == 0; i++) {
+		if (snprintf(path, sizeof(path), "%s/%s", o->directory, rows[i].name) >=
+			(int)sizeof(path)) {
+			return err_new(-ENAMETOOLONG, "%s", o->directory);
+		}
+		r = share_file(path, o->share, rows[i].mode);
+	}
+	return r;
+}
+
 int db_open(const struct db_options *o, struct db **out)
 {
 	OWN(db_free) struct db *d = xcalloc(1, sizeof(*d));
@@ -357,6 +380,9 @@ int db_open(const struct db_options *o, struct db **out)
 	r = env_open(d, o);
 	if (!r) {
 		r = tables_open(d, o);
+	}
+	if (!r && o->share) {
+		r = files_share(o);
 	}
 	if (r) {
 		return r;

@@ -22,7 +22,8 @@ struct db_options {
 	unsigned tables;
 	const char *const *table_names;
 	int mode;
-	size_t map_size; /* address space; 0: 64 GiB, which costs nothing until used */
+	size_t map_size;   /* address space; 0: 64 GiB, which costs nothing until used */
+	const char *share; /* writer: who may read it is in this group (share.h); NULL: nobody */
 };
 
 /* ST_NOT_FOUND: nothing there to read yet. ST_CORRUPT: not a database of ours. -errno. */

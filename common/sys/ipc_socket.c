@@ -12,6 +12,7 @@
 
 #include "common/base/err.h"
 #include "common/sys/ipc.h"
+#include "common/sys/share.h"
 
 enum { BUFFER_BYTES = 8 << 20, RECONNECT_MS = 10, RECONNECT_MAX_MS = 50 };
 
@@ -48,10 +49,13 @@ static int endpoint_attach(int nn, enum ipc_socket_kind kind, const char *endpoi
 	if (snprintf(url, sizeof(url), "ipc://%s", endpoint) >= (int)sizeof(url)) {
 		return err_new(-ENAMETOOLONG, "endpoint %s", endpoint);
 	}
-	mask = umask(0007); /* owner and the suite's group may speak */
+	mask = umask(0007); /* owner and the endpoint's group may speak */
 	r = kind == IPC_SOCKET_SERVER ? nn_bind(nn, url) : nn_connect(nn, url);
 	umask(mask);
-	return r < 0 ? err_errno("%s %s", kind == IPC_SOCKET_SERVER ? "bind" : "connect", url) : 0;
+	if (r < 0) {
+		return err_errno("%s %s", kind == IPC_SOCKET_SERVER ? "bind" : "connect", url);
+	}
+	return kind == IPC_SOCKET_SERVER ? share_file(endpoint, endpoint, 0660) : 0;
 }
 
 int ipc_socket_open(struct ipc_socket *s, enum ipc_socket_kind kind, struct loop *loop,

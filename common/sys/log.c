@@ -4,10 +4,12 @@
  */
 #include "common/sys/log.h"
 
+#include <syslog.h>
 #include <unistd.h>
 
 #include "common/base/err.h"
 #include "common/sys/clock.h"
+#include "common/sys/log_journal.h"
 
 enum { RING_LINES = 512, RING_BYTES_MAX = 256 * 1024 };
 
@@ -22,27 +24,30 @@ static struct {
 	struct line ring[RING_LINES]; /* line number n is in slot n % RING_LINES */
 	uint64_t newest;	      /* number of the newest line; the first is 1 */
 	size_t ring_bytes;
+	bool journal;
 } the_log = { .daemon = "muster", .level = LOG_LEVEL_INFO };
 
 static const struct {
 	const char *name, *column;
 	enum log_level level;
+	int priority; /* syslog's */
 } levels[] = {
-	{ "trace", "[TRACE]", LOG_LEVEL_TRACE },
-	{ "debug", "[DEBUG]", LOG_LEVEL_DEBUG },
-	{ "info", "[INFO] ", LOG_LEVEL_INFO },
-	{ "notice", "[NOTICE]", LOG_LEVEL_NOTICE },
-	{ "warn", "[WARN] ", LOG_LEVEL_WARNING },
-	{ "err", "[ERROR]", LOG_LEVEL_ERROR },
+	{ "trace", "[TRACE]", LOG_LEVEL_TRACE, LOG_DEBUG },
+	{ "debug", "[DEBUG]", LOG_LEVEL_DEBUG, LOG_DEBUG },
+	{ "info", "[INFO] ", LOG_LEVEL_INFO, LOG_INFO },
+	{ "notice", "[NOTICE]", LOG_LEVEL_NOTICE, LOG_NOTICE },
+	{ "warn", "[WARN] ", LOG_LEVEL_WARNING, LOG_WARNING },
+	{ "err", "[ERROR]", LOG_LEVEL_ERROR, LOG_ERR },
 	/* other spellings that are read */
-	{ "warning", NULL, LOG_LEVEL_WARNING },
-	{ "error", NULL, LOG_LEVEL_ERROR },
+	{ "warning", NULL, LOG_LEVEL_WARNING, LOG_WARNING },
+	{ "error", NULL, LOG_LEVEL_ERROR, LOG_ERR },
 };
 
 void log_init(const char *daemon, enum log_level level)
 {
 	the_log.daemon = daemon;
 	the_log.level = level;
+	the_log.journal = log_journal_here();
 }
 
 void log_level_set(enum log_level level)
@@ -98,6 +103,7 @@ static void ring_add(enum log_level level, struct str text)
 void log_at(enum log_level level, const char *event, const char *format, ...)
 {
 	OWN_EMBEDDED(buf_fini) struct buf line = { 0 };
+	size_t event_at;
 	va_list args;
 	ssize_t ignored;
 
@@ -105,7 +111,9 @@ void log_at(enum log_level level, const char *event, const char *format, ...)
 		return;
 	}
 	wall_render(&line, clock_wall(), 3);
-	buf_printf(&line, " %s %s: %s", levels[level].column, the_log.daemon, event);
+	buf_printf(&line, " %s %s: ", levels[level].column, the_log.daemon);
+	event_at = line.n;
+	buf_put_cstr(&line, event);
 	if (format[0]) {
 		buf_put_char(&line, ' ');
 		va_start(args, format);
@@ -120,6 +128,10 @@ void log_at(enum log_level level, const char *event, const char *format, ...)
 	}
 	buf_put_char(&line, '\n');
 	ring_add(level, buf_str(&line));
+	if (the_log.journal && log_journal_put(levels[level].priority, the_log.daemon,
+				       str_trim(str_skip(buf_str(&line), event_at)))) {
+		return;
+	}
 	ignored = write(STDERR_FILENO, line.p, line.n);
 	(void)ignored; /* nobody to tell */
 }

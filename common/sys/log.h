@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One line per event: a name and key=value pairs, on stderr and in a ring of the newest lines (for
- * `monitor`).
+ * `monitor`). Where stderr is systemd's journal, the pairs are fields there.
  *
  *     2026-11-20T08:51:24.236Z [INFO]  checkd: check-registered id=web interval=10s
  *

@@ -14,6 +14,7 @@
 
 #include "common/base/err.h"
 #include "common/sys/clock.h"
+#include "common/sys/share.h"
 
 struct shared {
 	char boot[UUID_TEXT_SIZE + 4]; /* the machine's run in which this was published */
@@ -56,7 +57,8 @@ int page_writer_open(const char *path, size_t size, struct page_writer **out)
 	if (ftruncate(fd, (off_t)(sizeof(struct shared) + size))) {
 		return err_errno("ftruncate %s", path);
 	}
-	r = boot_id_read(boot);
+	r = share_file(path, path, 0640);
+	r = r ? r : boot_id_read(boot);
 	r = r ? r : shared_map(fd, size, PROT_READ | PROT_WRITE, &shared);
 	if (r) {
 		return err_pass(r);

@@ -10,7 +10,8 @@
 #include "common/base/std.h"
 
 struct page_writer;
-/* Creates the file (0640) or takes over what is there. -errno. */
+/* Creates the file (0640, shared under its own path: share.h) or takes over what is there.
+ * -errno. */
 int page_writer_open(const char *path, size_t size, struct page_writer **out);
 void page_writer_free(struct page_writer *w); /* the file stays, with its last content */
 DEFINE_OWN(struct page_writer, page_writer_free)

@@ -180,13 +180,13 @@ def test_archives_without_a_taker_go_away(node):
     for i in range(2000):
         node.put("/v1/kv/a/%d" % i, "x" * 100)
     deadline = time.monotonic() + 40
-    while not leftovers(node, "catalogd", "archive-"):
+    while not leftovers(node, "catalogd/saved", "archive-"):
         with socket.create_connection((node.address, 8500)) as sock:
             sock.sendall(b"GET /v1/snapshot HTTP/1.1\r\nHost: x\r\n\r\n")
             time.sleep(0.003)
         time.sleep(0.1)
         assert time.monotonic() < deadline, "no client was quick enough"
-    wait_until(lambda: not leftovers(node, "catalogd", "archive-"))
+    wait_until(lambda: not leftovers(node, "catalogd/saved", "archive-"))
 
 
 def test_uploads_of_a_killed_httpd_go_away(node):

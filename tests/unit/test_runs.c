@@ -3,19 +3,25 @@
  * Running checks for real: programs, sockets, HTTP; what comes back, and that nothing stays behind.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/unit/unit.h"
 
 #include "checkd/run.h"
+#include "checkd/script.h"
 #include "common/sys/net.h"
 
 struct bench {
 	struct loop *loop;
 	struct conf conf;
+	struct scripts scripts;
 	struct runs *runs;
 	struct run *done;
 	struct loop_timer limit;
@@ -31,7 +37,8 @@ static void bench_init(struct bench *b)
 {
 	*b = (struct bench) { .loop = loop_new() };
 	b->conf.check_output_max_size = 4096;
-	b->runs = runs_new(b->loop, &b->conf);
+	ck_assert_int_eq(scripts_open(SCRIPT_PROGRAM, &b->scripts), 0);
+	b->runs = runs_new(b->loop, &b->conf, &b->scripts);
 	loop_timer_init(&b->limit, b->loop, on_limit, b);
 	loop_timer_in(&b->limit, 20000);
 }
@@ -40,7 +47,9 @@ static void bench_fini(struct bench *b)
 {
 	loop_timer_stop(&b->limit);
 	runs_free(b->runs);
+	scripts_close(&b->scripts);
 	loop_free(b->loop);
+	ck_assert_int_gt(waitpid(-1, NULL, 0), 0); /* the server ends with its channel */
 }
 
 static void start(struct bench *b, const struct check_def *def, uint64_t number)
@@ -98,13 +107,16 @@ TEST(test_script)
 		{ "kill -9 $$", 10000, 0, CHECK_CRITICAL, "" },
 		{ "printf abcdefgh", 10000, 3, CHECK_PASSING, "Captured 3 of 8 bytes\n...\nfgh" },
 		{ "printf abc", 10000, 3, CHECK_PASSING, "abc" },
-		{ "echo x; sleep 60 & sleep 60", 200, 0, CHECK_CRITICAL,
-			"Timed out (200ms) running check\n\nx\n" },
+		{ "echo x; sleep 60 & sleep 60", 3000, 0, CHECK_CRITICAL,
+			"Timed out (3s) running check\n\nx\n" },
 		{ "sleep 60", 200, 0, CHECK_CRITICAL, "Timed out (200ms) running check" },
 		{ "sleep 60 & exit 0", 200, 0, CHECK_CRITICAL, "Timed out (200ms) running check" },
 		{ "cat; ls /proc/self/fd | tr '\\n' ' '", 10000, 0, CHECK_PASSING,
 			"0 1 2 3 " }, /* 3 is the folder */
 		{ "echo $NOTIFY_SOCKET$MUSTER_PARENT", 10000, 0, CHECK_PASSING, "\n" },
+		/* the limits are there soon after its start */
+		{ "until [ $(ulimit -Ht) = 3600 ]; do :; done; ulimit -Hc", 10000, 0, CHECK_PASSING,
+			"0\n" },
 	};
 	struct bench b;
 	int fds[2];
@@ -122,9 +134,9 @@ TEST(test_script)
 		def.output_max_size = rows[i].output_max;
 		is_result(&b, &def, rows[i].status, rows[i].output);
 	}
+	bench_fini(&b);
 	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1); /* everybody was reaped */
 	ck_assert_int_eq(errno, ECHILD);
-	bench_fini(&b);
 }
 END_TEST
 
@@ -155,21 +167,99 @@ TEST(test_script_cannot_start)
 }
 END_TEST
 
+/* Returns when nobody has the writing end of this pipe any more. */
+static void wait_gone(const char *path, int *fd)
+{
+	char byte;
+
+	ck_assert_int_eq(read(*fd, &byte, 1), 0);
+	close(*fd);
+	unlink(path);
+}
+
+/* A program that holds a named pipe, and has a child that holds it too. */
+static struct check_def holder(
+	struct str args[3], char text[128], const char *end, char path[64], int *fd_out)
+{
+	snprintf(path, 64, "/tmp/test_runs.%d.fifo", (int)getpid());
+	unlink(path);
+	ck_assert_int_eq(mkfifo(path, 0600), 0);
+	*fd_out = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	ck_assert_int_ge(*fd_out, 0);
+	snprintf(text, 128, "exec 3>%s; sleep 60 >/dev/null 2>&1 & echo up; %s", path, end);
+	return script(args, text);
+}
+
+static void wait_output(struct bench *b, int fd)
+{
+	struct pollfd p = { fd, POLLIN, 0 };
+
+	/* somebody has opened the other end once reading would block instead of telling the end */
+	for (;;) {
+		char byte;
+		ssize_t n = read(fd, &byte, 1);
+
+		if (n < 0 && errno == EAGAIN) {
+			break;
+		}
+		(void)poll(&p, 1, 10);
+		ck_assert(!b->late);
+	}
+	ck_assert_int_eq(fcntl(fd, F_SETFL, 0), 0); /* from now on reading waits for the end */
+}
+
 /* A check that is taken away: its whole group dies. */
 TEST(test_script_stop)
 {
+	char path[64], text[128];
 	struct str args[3];
-	struct check_def def = script(args, "sleep 60 & echo $!; sleep 60");
+	struct check_def def;
+	struct bench b;
+	int fd;
+
+	bench_init(&b);
+	def = holder(args, text, "sleep 60", path, &fd);
+	start(&b, &def, 1);
+	wait_output(&b, fd);
+	ck_assert(!runs_stop(b.runs, 2));
+	ck_assert(runs_stop(b.runs, 1));
+	wait_gone(path, &fd);
+	def = holder(args, text, "sleep 60", path, &fd);
+	start(&b, &def, 3);
+	wait_output(&b, fd);
+	bench_fini(&b); /* and with the runs themselves */
+	wait_gone(path, &fd);
+}
+END_TEST
+
+/* What a script leaves behind ends with it. */
+TEST(test_script_leaves_nothing)
+{
+	char path[64], text[128];
+	struct str args[3];
+	struct check_def def;
+	struct bench b;
+	int fd;
+
+	bench_init(&b);
+	def = holder(args, text, "exit 1", path, &fd);
+	is_result(&b, &def, CHECK_WARNING, "up\n");
+	ck_assert_int_eq(fcntl(fd, F_SETFL, 0), 0);
+	wait_gone(path, &fd);
+	bench_fini(&b);
+}
+END_TEST
+
+TEST(test_script_server_gone)
+{
+	struct str args[3];
+	struct check_def def = script(args, "exit 0");
 	struct bench b;
 
 	bench_init(&b);
-	start(&b, &def, 1);
-	ck_assert(!runs_stop(b.runs, 2));
-	ck_assert(runs_stop(b.runs, 1));
-	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1);
-	start(&b, &def, 3);
-	bench_fini(&b); /* and with the runs themselves */
-	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1);
+	ck_assert_int_eq(shutdown(b.scripts.server, SHUT_RDWR), 0);
+	is_result(&b, &def, CHECK_CRITICAL, "fork/exec sh: broken pipe");
+	bench_fini(&b);
 }
 END_TEST
 
@@ -302,4 +392,4 @@ TEST(test_http)
 END_TEST
 
 UNIT_MAIN("runs", test_script, test_shell, test_script_cannot_start, test_script_stop,
-	test_tcp_and_udp, test_http)
+	test_script_leaves_nothing, test_script_server_gone, test_tcp_and_udp, test_http)
