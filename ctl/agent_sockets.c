@@ -83,10 +83,17 @@ static int listen_patiently(const struct net_address *a, int type)
 	return fd;
 }
 
-static int one_open(const struct conf *c, struct agent_sockets *s, const char *name,
-	struct str address, int64_t port, struct buf *why)
+struct wanted {
+	const char *name;
+	int type;
+	struct str addresses;
+	int64_t port;
+};
+
+static int one_open(const struct conf *c, struct agent_sockets *s, const struct wanted *w,
+	struct str address, struct buf *why)
 {
-	bool udp = strcmp(name, "dns-udp") == 0, local = str_starts(address, STR("unix://"));
+	bool udp = w->type == SOCK_DGRAM, local = str_starts(address, STR("unix://"));
 	OWN_EMBEDDED(buf_fini) struct buf shown = { 0 };
 	struct net_address a;
 	int fd;
@@ -95,12 +102,12 @@ static int one_open(const struct conf *c, struct agent_sockets *s, const char *n
 		buf_printf(why, "more than %d addresses to listen on", AGENT_SOCKETS_MAX);
 		return ST_INVALID;
 	}
-	if (net_address_parse(address, (int)port, &a)) {
+	if (net_address_parse(address, (int)w->port, &a)) {
 		buf_printf(why, "cannot listen on \"" STR_FMT "\"", STR_ARG(address));
 		return ST_INVALID;
 	}
 	net_address_render(&a, &shown);
-	fd = listen_patiently(&a, udp ? SOCK_DGRAM : SOCK_STREAM);
+	fd = listen_patiently(&a, w->type);
 	if (fd < 0) {
 		buf_printf(why, "listen %s %s: bind: %s",
 			udp	? "udp"
@@ -109,7 +116,7 @@ static int one_open(const struct conf *c, struct agent_sockets *s, const char *n
 			buf_cstr(&shown), reason_of(-fd));
 		return ST_INVALID;
 	}
-	snprintf(s->rows[s->count].name, sizeof(s->rows[0].name), "%s", name);
+	snprintf(s->rows[s->count].name, sizeof(s->rows[0].name), "%s", w->name);
 	s->rows[s->count++].fd = fd;
 	return local ? permissions_set(&c->unix_sockets, buf_cstr(&shown) + strlen("unix://"), why)
 		     : 0;
@@ -117,17 +124,13 @@ static int one_open(const struct conf *c, struct agent_sockets *s, const char *n
 
 int agent_sockets_open(const struct conf *c, struct agent_sockets *out, struct buf *why)
 {
-	const struct {
-		const char *name;
-		struct str addresses;
-		int64_t port;
-	} wanted[] = {
-		{ "dns-tcp", c->addresses.dns, c->ports.dns },
-		{ "dns-udp", c->addresses.dns, c->ports.dns },
-		{ "http", c->addresses.http, c->ports.http },
-		{ "https", c->addresses.https, c->ports.https },
-		{ "raft", c->bind_addr, c->server ? c->ports.server : 0 },
-		{ "http-peer", c->bind_addr, c->server ? c->ports.peer_http : 0 },
+	const struct wanted wanted[] = {
+		{ "dns", SOCK_STREAM, c->addresses.dns, c->ports.dns },
+		{ "dns", SOCK_DGRAM, c->addresses.dns, c->ports.dns },
+		{ "http", SOCK_STREAM, c->addresses.http, c->ports.http },
+		{ "https", SOCK_STREAM, c->addresses.https, c->ports.https },
+		{ "raft", SOCK_STREAM, c->bind_addr, c->server ? c->ports.server : 0 },
+		{ "http-peer", SOCK_STREAM, c->bind_addr, c->server ? c->ports.peer_http : 0 },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
@@ -135,8 +138,7 @@ int agent_sockets_open(const struct conf *c, struct agent_sockets *out, struct b
 
 		while (wanted[i].port > 0 && rest.p) {
 			struct str one = str_split(rest, ' ', &rest);
-			int r = one.n ? one_open(c, out, wanted[i].name, one, wanted[i].port, why)
-				      : 0;
+			int r = one.n ? one_open(c, out, &wanted[i], one, why) : 0;
 
 			if (r) {
 				agent_sockets_close(out);

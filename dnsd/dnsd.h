@@ -88,8 +88,8 @@ void query_count(struct dnsd *d, enum dns_kind kind, double ms);
 
 /* ---- sockets.c ---- */
 
-/* Passed or opened descriptors of a kind ("dns-udp", "dns-tcp"). Returns how many; -errno. */
-int sockets_take(struct dnsd *d, const char *name, int type, int fds[SOCKETS_MAX]);
+/* Passed or opened descriptors of a type (SOCK_DGRAM, SOCK_STREAM). Returns how many; -errno. */
+int sockets_take(struct dnsd *d, int type, int fds[SOCKETS_MAX]);
 
 /* ---- udp.c ---- */
 

@@ -6,22 +6,29 @@
 
 #include <errno.h>
 
-static int passed(struct dnsd *d, const char *name, int fds[SOCKETS_MAX])
+/* Both kinds come under one name: a socket unit has only one for all that it listens on. */
+static int passed(struct dnsd *d, int type, int fds[SOCKETS_MAX])
 {
 	int count = 0, fd;
 
-	while (count < SOCKETS_MAX && (fd = daemon_socket(d->daemon, name, count)) >= 0) {
-		fds[count++] = fd;
+	for (int i = 0; count < SOCKETS_MAX && (fd = daemon_socket(d->daemon, "dns", i)) >= 0;
+		i++) {
+		socklen_t size = sizeof(int);
+		int is;
+
+		if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &is, &size) == 0 && is == type) {
+			fds[count++] = fd;
+		}
 	}
 	return count;
 }
 
 /* addresses.dns, else client_addr: several may stand there, separated by blanks. */
-int sockets_take(struct dnsd *d, const char *name, int type, int fds[SOCKETS_MAX])
+int sockets_take(struct dnsd *d, int type, int fds[SOCKETS_MAX])
 {
 	const struct conf *c = d->daemon->conf;
 	struct str rest = c->addresses.dns.n ? c->addresses.dns : c->client_addr;
-	int count = passed(d, name, fds);
+	int count = passed(d, type, fds);
 
 	if (count || c->ports.dns <= 0) {
 		return count;

@@ -250,7 +250,7 @@ static bool room_make(struct dnsd *d)
 {
 	struct connection *c;
 
-	list_for_each(c, &d->connections, link) {
+	list_for_each (c, &d->connections, link) {
 		if (!c->held && !waiting(c) && !c->in.n) {
 			connection_close(c);
 			return true;
@@ -281,7 +281,7 @@ static void on_listener(void *arg, int events UNUSED)
 int tcp_open(struct dnsd *d)
 {
 	int fds[SOCKETS_MAX], r = 0;
-	int count = sockets_take(d, "dns-tcp", SOCK_STREAM, fds);
+	int count = sockets_take(d, SOCK_STREAM, fds);
 
 	for (int i = 0; i < count; i++) {
 		struct tcp_listener *l = &d->tcp[d->tcp_count++];

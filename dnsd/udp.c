@@ -221,7 +221,7 @@ static int socket_prepare(struct dnsd *d, int fd)
 int udp_open(struct dnsd *d)
 {
 	int fds[SOCKETS_MAX], r = 0;
-	int count = sockets_take(d, "dns-udp", SOCK_DGRAM, fds);
+	int count = sockets_take(d, SOCK_DGRAM, fds);
 
 	d->batch = xcalloc(1, sizeof(*d->batch));
 	batch_init(d->batch);
