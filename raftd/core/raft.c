@@ -467,6 +467,9 @@ static void on_message(struct raft *r, const struct raft_event *e, struct raft_u
 		uuid_eq(&m->from, &r->id)) {
 		return; /* for an earlier holder of this address, or nonsense */
 	}
+	if (m->term > UINT64_MAX / 2) {
+		return; /* no cluster gets there by elections; and one more must be possible */
+	}
 	if (m->term < r->persistent.term) {
 		answer_stale(r, m);
 		return;
