@@ -112,7 +112,7 @@ static bool is_dead(struct autopilot *a, const struct autopilot_config *c,
 }
 
 struct voters {
-	uint32_t all, dead, healthy;
+	uint32_t all, away, dead, healthy; /* away: out of reach, dead or not yet */
 };
 
 static struct voters voters_count(
@@ -126,6 +126,7 @@ static struct voters voters_count(
 
 		if (s->member && s->voter) {
 			v.all++;
+			v.away += !reachable(s);
 			v.dead += is_dead(a, c, view, s);
 			v.healthy += k && k->healthy;
 		}
@@ -172,8 +173,8 @@ static bool remove_one(struct autopilot *a, const struct autopilot_config *c,
 			return decide(out, AUTOPILOT_REMOVE, s, "dead, and a new one has come");
 		}
 	}
-	if (!v.dead) {
-		a->replaced = false; /* what dies later waits for another replacement */
+	if (!v.away) {
+		a->replaced = false; /* what goes later waits for another replacement */
 	}
 	return false;
 }

@@ -198,6 +198,23 @@ TEST(test_a_dead_voter_goes_when_another_has_come)
 }
 END_TEST
 
+/* The new one came before the old one was given up. */
+TEST(test_a_voter_that_dies_while_another_comes)
+{
+	struct autopilot_sight *s;
+	struct cluster c;
+
+	cluster_init(&c, 3);
+	step(&c, 0);
+	c.servers[2].connected = false;
+	s = server_add(&c);
+	ck_decides(&c, 1000, AUTOPILOT_ADD, 3);
+	s->member = true;
+	ck_assert_int_eq(step(&c, 1000), AUTOPILOT_NOTHING);
+	ck_decides(&c, 9000, AUTOPILOT_REMOVE, 2);
+}
+END_TEST
+
 TEST(test_the_dead_stay_where_it_would_be_dangerous)
 {
 	static const struct {
@@ -291,6 +308,6 @@ END_TEST
 UNIT_MAIN("autopilot", test_health, test_stability_is_counted_from_the_last_change,
 	test_a_new_server_is_added_and_promoted,
 	test_who_was_there_before_the_leadership_need_not_wait,
-	test_a_dead_voter_goes_when_another_has_come,
+	test_a_dead_voter_goes_when_another_has_come, test_a_voter_that_dies_while_another_comes,
 	test_the_dead_stay_where_it_would_be_dangerous, test_others_that_go,
 	test_removed_by_an_operator, test_another_address)
