@@ -19,11 +19,10 @@
 #define MUSTER_GOSSIPD_CORE_GOSSIP_H
 
 #include "common/base/list.h"
+#include "gossipd/core/pool.h"
 #include "gossipd/core/user_event.h"
 
 enum { GOSSIP_EVENTS_MAX = 256, GOSSIP_UNMATCHED_MAX = 64, GOSSIP_IDS_MAX = 256 };
-
-enum member_status { MEMBER_NONE, MEMBER_ALIVE, MEMBER_LEAVING, MEMBER_LEFT, MEMBER_FAILED };
 
 enum gossip_pool_name { GOSSIP_LAN, GOSSIP_WAN, GOSSIP_POOLS };
 

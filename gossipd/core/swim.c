@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Who is alive: the merge rules of alive, suspect and dead messages, refutation, and the suspicion
+ * timers of Lifeguard. Section numbers: the notes on the protocol.
+ */
+#include "gossipd/core/pool_private.h"
+
+#include <math.h>
+
+#include "common/base/bind.h"
+
+/* -------- suspicion (4.6) -------- */
+
+int64_t suspicion_min_ms(uint32_t mult, uint32_t nodes, int64_t interval_ms)
+{
+	double scale = fmax(1.0, log10(fmax(1.0, (double)nodes)));
+
+	return (int64_t)mult * (int64_t)floor(1000.0 * scale) * interval_ms / 1000;
+}
+
+int64_t suspicion_timeout_ms(int64_t min, int64_t max, uint32_t confirmed, uint32_t wanted)
+{
+	double part = log((double)confirmed + 1.0) / log((double)wanted + 1.0);
+	double timeout = (double)max - part * (double)(max - min);
+
+	return wanted == 0 ? min : max_of(min, (int64_t)floor(timeout));
+}
+
+static void suspicion_arm(struct pool *p, struct pool_suspicion *s)
+{
+	s->deadline = mono_add_ms(
+		s->start, suspicion_timeout_ms(s->min_ms, s->max_ms, s->count, s->wanted));
+	p->suspicion_at = mono_min(p->suspicion_at, s->deadline);
+}
+
+static void suspicion_begin(struct pool *p, struct pool_node *n, struct str from)
+{
+	struct pool_suspicion *s = xcalloc(1, sizeof(*s));
+	uint32_t mult = p->options.profile.suspicion_mult;
+	uint32_t wanted = mult > 2 ? min_of(mult - 2, (uint32_t)ARRAY_SIZE(s->from) - 1) : 0;
+
+	s->node = n;
+	s->start = p->now;
+	s->wanted = p->ring_count < wanted + 2 ? 0 : wanted;
+	s->min_ms = suspicion_min_ms(mult, p->ring_count, p->options.profile.probe_interval_ms);
+	s->max_ms = s->min_ms * p->options.profile.suspicion_max_mult;
+	s->from[s->from_count++] = str_dup(from);
+	list_add_tail(&p->suspicions, &s->link);
+	n->suspicion = s;
+	suspicion_arm(p, s);
+}
+
+void suspicion_end(struct pool *p, struct pool_node *n)
+{
+	struct pool_suspicion *s = take(n->suspicion);
+
+	(void)p;
+	if (s) {
+		for (uint32_t i = 0; i < s->from_count; i++) {
+			free(s->from[i]);
+		}
+		list_del(&s->link);
+		free(s);
+	}
+}
+
+/* Is it news that this one suspects too? */
+static bool suspicion_confirm(struct pool *p, struct pool_suspicion *s, struct str from)
+{
+	if (s->count >= s->wanted) {
+		return false;
+	}
+	for (uint32_t i = 0; i < s->from_count; i++) {
+		if (str_is(from, s->from[i])) {
+			return false;
+		}
+	}
+	s->from[s->from_count++] = str_dup(from);
+	s->count++;
+	suspicion_arm(p, s);
+	return true;
+}
+
+void suspicions_tick(struct pool *p)
+{
+	struct pool_suspicion *s, *next;
+
+	if (mono_before(p->now, p->suspicion_at)) {
+		return;
+	}
+	list_for_each_safe (s, next, &p->suspicions, link) {
+		if (!mono_before(p->now, s->deadline)) {
+			struct swim_accusation m = { s->node->incarnation, s->node->name,
+				p->options.name };
+
+			swim_on_dead(p, &m);
+		}
+	}
+	p->suspicion_at = MONO_NEVER;
+	list_for_each (s, &p->suspicions, link) {
+		p->suspicion_at = mono_min(p->suspicion_at, s->deadline);
+	}
+}
+
+/* -------- messages about nodes -------- */
+
+static void spread_accusation(
+	struct pool *p, enum swim_type type, struct pool_node *n, const struct swim_accusation *m)
+{
+	OWN_EMBEDDED(buf_fini) struct buf message = { 0 };
+
+	swim_put(&message, type, &swim_accusation_schema, m);
+	pool_broadcast(p, QUEUE_SWIM, buf_str(&message), &n->broadcast);
+}
+
+static void spread_alive(struct pool *p, struct pool_node *n, const struct swim_alive *m)
+{
+	OWN_EMBEDDED(buf_fini) struct buf message = { 0 };
+
+	swim_put(&message, SWIM_ALIVE, &swim_alive_schema, m);
+	pool_broadcast(p, QUEUE_SWIM, buf_str(&message), &n->broadcast);
+}
+
+static void state_set(struct pool *p, struct pool_node *n, enum swim_state state)
+{
+	if (n->state != state) {
+		n->state = (uint8_t)state;
+		n->state_at = p->now;
+	}
+}
+
+static struct swim_alive alive_of_self(struct pool *p)
+{
+	return (struct swim_alive) {
+		.incarnation = p->incarnation,
+		.node = p->options.name,
+		.addr = address_str(&p->options.address),
+		.port = p->options.address.port,
+		.meta = p->options.meta,
+		.vsn = str_n(p->options.versions, SWIM_VERSIONS),
+	};
+}
+
+/* refute(accused), 4.2 */
+static void refute(struct pool *p, uint32_t accused)
+{
+	struct swim_alive m;
+
+	p->incarnation++;
+	if (accused >= p->incarnation) {
+		p->incarnation = accused + 1;
+	}
+	p->self->incarnation = p->incarnation;
+	p->health = min_of(p->health + 1, p->options.profile.health_max - 1);
+	p->refuted_count++;
+	m = alive_of_self(p);
+	spread_alive(p, p->self, &m);
+	note_add(p, POOL_NOTE_REFUTED, p->options.name, STR(""));
+}
+
+/* -------- who may be a member (6.3) -------- */
+
+struct consul_tags {
+	struct str role, datacenter, segment, id;
+	bool any;
+};
+
+static struct consul_tags consul_tags_of(struct str meta)
+{
+	struct consul_tags out = { .any = false };
+	struct pair tags[SERF_TAGS_MAX];
+	uint32_t count;
+
+	if (!meta.n || (uint8_t)meta.p[0] != 0xff || serf_tags_get(meta, tags, &count)) {
+		return out;
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		const struct {
+			const char *key;
+			struct str *value;
+		} rows[] = { { "role", &out.role }, { "dc", &out.datacenter },
+			{ "segment", &out.segment }, { "id", &out.id } };
+
+		for (size_t k = 0; k < ARRAY_SIZE(rows); k++) {
+			if (str_is(tags[i].key, rows[k].key)) {
+				*rows[k].value = tags[i].value;
+			}
+		}
+	}
+	out.any = count > 0;
+	return out;
+}
+
+static bool admit_lan(struct pool *p, const struct swim_alive *m, struct buf *why)
+{
+	struct consul_tags t = consul_tags_of(m->meta);
+
+	if (!str_is(t.role, "consul") && !str_is(t.role, "node")) {
+		return true;
+	}
+	if (!str_eq(t.datacenter, p->options.datacenter)) {
+		buf_printf(why, "Member '" STR_FMT "' part of wrong datacenter '" STR_FMT "'",
+			STR_ARG(m->node), STR_ARG(t.datacenter));
+		return false;
+	}
+	if (!str_eq(t.segment, p->options.segment)) {
+		buf_printf(why,
+			"Member '" STR_FMT "' part of wrong segment '" STR_FMT
+			"' (expected '" STR_FMT "')",
+			STR_ARG(m->node), STR_ARG(t.segment), STR_ARG(p->options.segment));
+		return false;
+	}
+	if (t.id.n && str_eq(t.id, p->options.id) && !str_eq(m->node, p->options.name)) {
+		buf_printf(why,
+			"Member '" STR_FMT "' has conflicting node ID '" STR_FMT
+			"' with this agent's ID",
+			STR_ARG(m->node), STR_ARG(t.id));
+		return false;
+	}
+	return true;
+}
+
+bool rules_admit(struct pool *p, const struct swim_alive *m, bool left, struct buf *why)
+{
+	if (p->options.rules == POOL_RULES_LAN && !left) {
+		return admit_lan(p, m, why);
+	}
+	if (p->options.rules == POOL_RULES_WAN && !str_is(consul_tags_of(m->meta).role, "consul")) {
+		buf_printf(why, "Member '" STR_FMT "' is not a server", STR_ARG(m->node));
+		return false;
+	}
+	return true;
+}
+
+/* -------- alive (4.2) -------- */
+
+static bool versions_are_valid(struct str vsn)
+{
+	/* Anything but six bytes harms others: dropped, not forwarded. */
+	return vsn.n == SWIM_VERSIONS && vsn.p[0] && vsn.p[1] &&
+	       (uint8_t)vsn.p[0] <= (uint8_t)vsn.p[1];
+}
+
+static bool address_may_change(const struct pool *p, const struct pool_node *n)
+{
+	return n->state == SWIM_STATE_LEFT ||
+	       (n->state == SWIM_STATE_DEAD && p->options.reclaim_ms > 0 &&
+		       mono_diff_ms(p->now, n->state_at) > p->options.reclaim_ms);
+}
+
+static void conflict(struct pool *p, const struct pool_node *n, const struct pool_address *claimed)
+{
+	OWN_EMBEDDED(buf_fini) struct buf text = { 0 };
+	static const struct pool_query_options options = { .ack = false };
+
+	pool_address_render(claimed, &text);
+	note_add(p, POOL_NOTE_CONFLICT, n->name, buf_str(&text));
+	if (n == p->self && p->options.resolve_conflicts) {
+		query_send(p, QUERY_CONFLICT, STR("_serf_conflict"), p->options.name, &options);
+	}
+}
+
+static void alive_store(struct pool *p, struct pool_node *n, const struct swim_alive *m,
+	const struct pool_address *address)
+{
+	bool was_gone = state_is_gone(n);
+	bool changed = !n->meta.p || !str_eq(n->meta, m->meta) ||
+		       memcmp(n->versions, m->vsn.p, SWIM_VERSIONS) != 0 ||
+		       !pool_address_eq(&n->address, address);
+
+	spread_alive(p, n, m);
+	memcpy(n->versions, m->vsn.p, SWIM_VERSIONS);
+	n->incarnation = m->incarnation;
+	node_set_meta(n, m->meta);
+	n->address = *address;
+	state_set(p, n, SWIM_STATE_ALIVE);
+	if (was_gone) {
+		member_on_alive(p, n);
+	} else if (changed) {
+		member_on_update(p, n);
+	}
+}
+
+/* The record of a name, made when there is none; NULL: refused. */
+static struct pool_node *alive_node(struct pool *p, const struct swim_alive *m)
+{
+	OWN_EMBEDDED(buf_fini) struct buf why = { 0 };
+	struct pool_node *n = node_find(p, m->node);
+
+	if (!rules_admit(p, m, false, &why)) {
+		note_add(p, POOL_NOTE_REFUSED, m->node, buf_str(&why));
+		return NULL;
+	}
+	n = n ? n : node_add(p, m->node);
+	if (n && n->slot == POOL_NO_SLOT) {
+		n->incarnation = 0;
+		n->state = SWIM_STATE_DEAD;
+		n->state_at = p->now;
+		n->address = address_of(m->addr, m->port);
+		ring_add(p, n);
+	}
+	return n;
+}
+
+static void alive_of_us(struct pool *p, const struct swim_alive *m)
+{
+	struct pool_node *n = p->self;
+
+	if (m->incarnation == n->incarnation && str_eq(m->meta, n->meta) &&
+		memcmp(m->vsn.p, n->versions, SWIM_VERSIONS) == 0) {
+		return;
+	}
+	suspicion_end(p, n);
+	refute(p, m->incarnation);
+}
+
+void swim_on_alive(struct pool *p, const struct swim_alive *message)
+{
+	struct swim_alive m = *message;
+	struct pool_address address;
+	struct pool_node *n;
+	bool moved;
+
+	m.port = m.port ? m.port : p->options.address.port;
+	address = address_of(m.addr, m.port);
+	if (!m.node.n || m.node.n > POOL_NAME_MAX || !address.n || !versions_are_valid(m.vsn) ||
+		(p->leave && str_eq(m.node, p->options.name))) {
+		return;
+	}
+	n = alive_node(p, &m);
+	if (!n) {
+		return;
+	}
+	moved = !pool_address_eq(&n->address, &address);
+	if (moved && !address_may_change(p, n)) {
+		conflict(p, n, &address);
+		return;
+	}
+	if (n == p->self) {
+		if (m.incarnation >= n->incarnation) {
+			alive_of_us(p, &m);
+		}
+		return;
+	}
+	if (m.incarnation <= n->incarnation && !moved) {
+		return;
+	}
+	suspicion_end(p, n);
+	alive_store(p, n, &m, &address);
+}
+
+void swim_announce(struct pool *p)
+{
+	struct swim_alive m;
+
+	p->incarnation++;
+	m = alive_of_self(p);
+	alive_store(p, p->self, &m, &p->options.address);
+}
+
+/* -------- suspect and dead (4.2) -------- */
+
+void swim_on_suspect(struct pool *p, const struct swim_accusation *m)
+{
+	struct pool_node *n = node_find(p, m->node);
+
+	if (!n || n->slot == POOL_NO_SLOT || m->incarnation < n->incarnation) {
+		return;
+	}
+	if (n->suspicion) {
+		if (suspicion_confirm(p, n->suspicion, m->from)) {
+			spread_accusation(p, SWIM_SUSPECT, n, m);
+		}
+		return;
+	}
+	if (n->state != SWIM_STATE_ALIVE) {
+		return;
+	}
+	if (n == p->self) {
+		if (!p->leave) {
+			refute(p, m->incarnation);
+		}
+		return;
+	}
+	spread_accusation(p, SWIM_SUSPECT, n, m);
+	n->incarnation = m->incarnation;
+	state_set(p, n, SWIM_STATE_SUSPECT);
+	p->suspects_seen++;
+	suspicion_begin(p, n, m->from);
+	note_add(p, POOL_NOTE_SUSPECT, n->name, m->from);
+}
+
+void swim_on_dead(struct pool *p, const struct swim_accusation *m)
+{
+	struct pool_node *n = node_find(p, m->node);
+
+	if (!n || n->slot == POOL_NO_SLOT || m->incarnation < n->incarnation) {
+		return;
+	}
+	suspicion_end(p, n);
+	if (state_is_gone(n)) {
+		return;
+	}
+	if (n == p->self && !p->leave) {
+		refute(p, m->incarnation);
+		return;
+	}
+	spread_accusation(p, SWIM_DEAD, n, m);
+	n->incarnation = m->incarnation;
+	state_set(p, n, str_eq(m->node, m->from) ? SWIM_STATE_LEFT : SWIM_STATE_DEAD);
+	member_on_gone(p, n);
+}
+
+void swim_leave(struct pool *p)
+{
+	struct swim_accusation m = { p->incarnation, p->options.name, p->options.name };
+
+	swim_on_dead(p, &m);
+}

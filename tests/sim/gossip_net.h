@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A network of gossip pools in virtual time: packets take a little while, get lost, are held while a
+ * node pauses, and do not pass between groups. Everything follows from one seed. A node is what
+ * survives its process: name, address and the clocks it would have stored.
+ */
+#ifndef MUSTER_TESTS_SIM_GOSSIP_NET_H
+#define MUSTER_TESTS_SIM_GOSSIP_NET_H
+
+#include "gossipd/core/pool.h"
+
+struct sim_node {
+	struct pool pool;
+	char name[24];
+	bool up, left;
+	int group;
+	struct mono timer_at, paused_until;
+	struct pool_clocks clocks;
+	uint32_t incarnation;
+	uint64_t generation; /* of its process: what was meant for an older one is lost */
+};
+
+struct sim_item;
+
+struct net {
+	uint64_t seed;
+	struct rng rng;
+	struct mono now;
+	struct sim_node *nodes;
+	size_t count;
+	struct sim_item *heap;
+	size_t heap_count, heap_size;
+	uint64_t order;
+	unsigned loss_permille;
+	struct pool_options options; /* of every node; name and address are filled in */
+	uint64_t packets, bytes, steps;
+	size_t packet_max;
+	void *arg;
+	void (*on_note)(void *arg, struct sim_node *node, const struct pool_note *note);
+};
+
+void net_init(struct net *n, size_t count, uint64_t seed);
+void net_fini(struct net *n);
+void net_start_node(struct net *n, size_t i); /* its process begins, with what it stored */
+void net_kill_node(struct net *n, size_t i);  /* its process ends, no word said */
+void net_step(struct net *n, size_t i, struct pool_event *event); /* now is filled in */
+void net_join(struct net *n, size_t i, size_t to);
+void net_run(struct net *n, int64_t ms); /* lets so much time pass */
+size_t net_index(const struct net *n, const struct sim_node *node);
+
+#endif

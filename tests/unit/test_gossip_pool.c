@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * gossipd's pool against the numbers of the original library (gossip_vectors/): Vivaldi coordinates
+ * and the formulas of timeouts; and the queue of broadcasts.
+ */
+#include <math.h>
+
+#include "common/base/json.h"
+#include "gossipd/core/pool_private.h"
+#include "tests/unit/unit.h"
+
+static FILE *vectors_open(const char *name)
+{
+	char path[1024];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/gossip_vectors/%s", getenv("MUSTER_UNIT_DIR"), name);
+	f = fopen(path, "r");
+	ck_assert_msg(f != NULL, "%s", path);
+	return f;
+}
+
+/* -------- coordinates -------- */
+
+static double number(const struct json *object, const char *key)
+{
+	return strtod(json_find(object, key)->text.p, NULL);
+}
+
+static void coordinate_of(const struct json *v, struct vivaldi_coordinate *out)
+{
+	const struct json *item;
+	int i = 0;
+
+	json_for_each (item, json_find(v, "Vec")) {
+		out->vec[i++] = strtod(item->text.p, NULL);
+	}
+	out->error = number(v, "Error");
+	out->adjustment = number(v, "Adjustment");
+	out->height = number(v, "Height");
+}
+
+static void ck_coordinate(const struct vivaldi_coordinate *a, const struct vivaldi_coordinate *b)
+{
+	for (int i = 0; i < VIVALDI_DIMENSIONS; i++) {
+		ck_assert(a->vec[i] == b->vec[i]);
+	}
+	ck_assert(a->error == b->error);
+	ck_assert(a->adjustment == b->adjustment);
+	ck_assert(a->height == b->height);
+}
+
+static struct vivaldi_latencies latencies[8];
+static char peers[8][16];
+
+static struct vivaldi_latencies *latencies_of(struct str peer)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(peers); i++) {
+		if (!peers[i][0]) {
+			snprintf(peers[i], sizeof(peers[i]), STR_FMT, STR_ARG(peer));
+		}
+		if (str_is(peer, peers[i])) {
+			return &latencies[i];
+		}
+	}
+	ck_abort_msg("too many peers");
+}
+
+TEST(vivaldi_vectors)
+{
+	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
+	OWN_EMBEDDED(buf_fini) struct buf payload = { 0 };
+	static char text[65536];
+	FILE *f = vectors_open("vivaldi.json");
+	struct vivaldi_coordinate other, after, back;
+	const struct json *step;
+	struct json *tree;
+	struct vivaldi v;
+	struct rng rng;
+	size_t count = 0, n = fread(text, 1, sizeof(text), f);
+
+	fclose(f);
+	ck_assert_int_eq(json_parse(&arena, str_n(text, n), &tree, NULL), 0);
+	rng_init(&rng, 1);
+	vivaldi_init(&v);
+	coordinate_of(json_find(tree, "start"), &v.at);
+	json_for_each (step, json_find(tree, "steps")) {
+		coordinate_of(json_find(step, "other"), &other);
+		coordinate_of(json_find(step, "after"), &after);
+		/* A round trip out of bounds changes nothing. */
+		vivaldi_update(&v, latencies_of(json_find_text(step, "peer")), &other,
+			number(step, "rtt_ns") / 1e9, &rng);
+		ck_coordinate(&v.at, &after);
+		ck_assert_int_eq((int64_t)round(vivaldi_distance(&v.at, &other) * 1e9),
+			(int64_t)number(step, "distance_after_ns"));
+		count++;
+	}
+	ck_assert_uint_eq(count, 12);
+	vivaldi_put(&v.at, &payload);
+	ck_assert_uint_eq(payload.n, 130);
+	ck_assert_int_eq(vivaldi_get(buf_str(&payload), &back), 0);
+	ck_coordinate(&v.at, &back);
+	back.vec[3] = (double)NAN;
+	ck_assert_int_eq(vivaldi_update(&v, &latencies[0], &back, 0.01, &rng), ST_INVALID);
+	ck_assert_int_eq(vivaldi_update(&v, &latencies[0], &after, 11, &rng), ST_INVALID);
+}
+END_TEST
+
+/* -------- formulas -------- */
+
+static int64_t ms_of(const char *duration)
+{
+	int64_t ns = -1;
+
+	ck_assert_msg(duration_parse(str_of(duration), &ns, NULL) == 0, "%s", duration);
+	return ns / NS_PER_MS;
+}
+
+TEST(formulas)
+{
+	FILE *f = vectors_open("formulas.txt");
+	char line[256], a[32], b[32];
+	unsigned mult, n, result, seen = 0;
+	static struct pool p;
+
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "suspicionTimeout mult=%u n=%u interval=%31s -> %31s", &mult, &n,
+			    a, b) == 4) {
+			ck_assert_int_eq(suspicion_min_ms(mult, n, ms_of(a)), ms_of(b));
+			seen |= 1;
+		} else if (sscanf(line, "retransmitLimit mult=%u n=%u -> %u", &mult, &n, &result) ==
+			   3) {
+			p.options.profile.retransmit_mult = mult;
+			ck_assert_uint_eq(retransmit_limit(&p, n), result);
+			seen |= 2;
+		} else if (sscanf(line, "pushPullScale %31s n=%u -> %31s", a, &n, b) == 3) {
+			ck_assert_int_eq(sync_interval_ms(ms_of(a), n), ms_of(b));
+			seen |= 4;
+		}
+	}
+	fclose(f);
+	ck_assert_uint_eq(seen, 7);
+}
+END_TEST
+
+/* -------- queue -------- */
+
+static size_t take_all(struct queue *q, size_t room, uint32_t limit, struct str *first)
+{
+	static struct queue_pick pick;
+
+	pick.count = 0;
+	queue_take(q, &pick, &room, 2);
+	if (pick.count) {
+		*first = pick.messages[0];
+	}
+	queue_sent(q, &pick, limit);
+	return pick.count;
+}
+
+TEST(queue_order_and_limits)
+{
+	struct broadcast *a = NULL, *b = NULL;
+	struct queue q;
+	struct str first;
+
+	queue_init(&q, 3);
+	queue_add(&q, STR("aaaa"), &a);
+	queue_add(&q, STR("bbbb"), &b);
+	ck_assert_uint_eq(take_all(&q, 6, 2, &first), 1); /* the newest, room for one */
+	ck_assert(first.p == b->bytes);
+	ck_assert_uint_eq(take_all(&q, 6, 2, &first), 1); /* the one sent less */
+	ck_assert(first.p == a->bytes);
+	queue_add(&q, STR("cccc"), &a); /* replaces */
+	ck_assert_uint_eq(q.count, 2);
+	ck_assert_uint_eq(take_all(&q, 100, 2, &first), 2);
+	ck_assert(b == NULL && a != NULL); /* b was sent twice */
+	queue_add(&q, STR("d"), NULL);
+	queue_add(&q, STR("e"), NULL);
+	queue_add(&q, STR("f"), NULL);
+	ck_assert_uint_eq(q.count, 3);
+	ck_assert(a == NULL); /* sent most: dropped at the ceiling */
+	queue_fini(&q);
+	ck_assert_uint_eq(q.count, 0);
+}
+END_TEST
+
+UNIT_MAIN("gossip_pool", vivaldi_vectors, formulas, queue_order_and_limits)
