@@ -1,27 +1,48 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * gossipd: who is in the cluster. This is the state of the process: the core (core/gossip.h)
- * between the endpoints of service.c, the calls that wait (hold.c), joins under way (join.c) and
- * the stored clocks (clocks.c). It opens no listening socket yet: its pools have one member.
+ * gossipd: who is in the cluster. The state of the process: two wires (a pool of the core with its
+ * sockets and files), Consul's events (core/gossip.h), and between them and the endpoints of
+ * service.c what waits: calls (hold.c, calls.c), joins (join.c).
+ *
+ * Everything that happens to a pool goes through wire_step: step -> store -> send -> notes -> timer.
  */
 #ifndef MUSTER_GOSSIPD_GOSSIPD_H
 #define MUSTER_GOSSIPD_GOSSIPD_H
 
 #include "common/sys/daemon.h"
+#include "common/sys/net.h"
 #include "gossipd/core/gossip.h"
+#include "gossipd/core/snapshot.h"
+#include "gossipd/seal.h"
 
 enum {
 	HOLDS_MAX = 4096, /* held calls of members and events; more are refused with ST_FULL */
-	JOINS_MAX = 32,	  /* connections under way */
-	JOIN_TIMEOUT_MS = 10000,
+	JOINS_MAX = 256,  /* under way */
+	CALLS_MAX = 64,	  /* that wait for a leave or for keys */
+	STREAMS_MAX = 128, /* from others at once; more are closed */
 	SERVICES_TIMEOUT_MS = 2000,
-	CLOCKS_PATH_SIZE = 4096,
+	WIRE_PATH_SIZE = 4096,
+	WIRE_RETRY_MS = 1000,	/* when the port is in use */
+	WIRE_STORE_MS = 500,	/* changes of others are stored so much later */
+	COORDINATE_SEND_MS = 15000,
+	FLOOD_MS = 60000,
 };
+
+enum gossip_pool_name { GOSSIP_LAN, GOSSIP_WAN, GOSSIP_POOLS };
 
 enum gossipd_metric {
 	METRIC_EVENTS,
 	METRIC_MEMBER_JOIN,
 	METRIC_MEMBER_LEFT,
+	METRIC_MEMBER_FAILED,
+	METRIC_MEMBER_UPDATE,
+	METRIC_SUSPECT,
+	METRIC_REFUTED,
+	METRIC_UDP_SENT,
+	METRIC_UDP_RECEIVED,
+	METRIC_DROPPED,
+	METRIC_TCP_ACCEPT,
+	METRIC_TCP_CONNECT,
 	METRIC_HEALTH_SCORE,
 	METRIC_QUEUE_EVENT,
 	METRIC_QUEUE_INTENT,
@@ -29,19 +50,47 @@ enum gossipd_metric {
 	METRICS_COUNT,
 };
 
+struct gossipd;
+
+/* One pool on the network. */
+struct wire {
+	struct gossipd *gossipd;
+	enum gossip_pool_name name;
+	bool active; /* this node has such a pool */
+	struct pool pool;
+	struct seal seal;
+	bool verify_incoming, verify_outgoing;
+	bool store_keyring;
+	uint16_t port; /* <= 0 in the configuration: no sockets */
+	struct net_address bind;
+	int udp, tcp; /* -1: not open (yet) */
+	struct loop_io udp_io, tcp_io;
+	struct loop_timer step_timer, open_timer, store_timer;
+	struct list streams; /* struct stream */
+	size_t inbound_count;
+	char snapshot_path[WIRE_PATH_SIZE], keyring_path[WIRE_PATH_SIZE];
+	bool left;
+	uint64_t stored_clocks[3];
+};
+
 struct gossipd {
 	struct daemon *daemon;
 	struct gossip gossip;
 	bool gossip_open;
-	char clocks_path[CLOCKS_PATH_SIZE];
+	struct wire wires[GOSSIP_POOLS];
 	struct ipc_server *read_server, *write_server;
-	struct ipc_client *checkd;
+	struct ipc_client *checkd, *catalogd;
 	struct list matches; /* struct match: events that wait for checkd's answer */
 	struct list holds;   /* struct hold */
 	size_t holds_count;
 	struct list joins; /* struct join */
 	size_t joins_count;
-	struct loop_timer hold_timer;
+	struct list calls; /* struct call */
+	size_t calls_count;
+	struct loop_timer hold_timer, flood_timer, coordinate_timer;
+	struct list retries; /* struct retry: retry_join */
+	struct ipc_pending *coordinate_pending;
+	struct vivaldi_coordinate coordinate_sent;
 };
 
 extern const struct metric_row gossipd_metrics[METRICS_COUNT];
@@ -49,20 +98,46 @@ extern const struct metric_row gossipd_metrics[METRICS_COUNT];
 /* service.c */
 int gossipd_open(struct daemon *d);
 int gossipd_start(struct daemon *d);
+void gossipd_reload(struct daemon *d);
 void gossipd_stop(struct daemon *d);
-/* Steps the core, stores the clocks and wakes who waits. The update is valid until the next step.
- */
-void gossipd_step(
-	struct gossipd *g, const struct gossip_event *event, struct gossip_update *update);
 
-/* self.c: this node as a member of a pool; strings and tags live in the arena. */
-void self_describe(const struct conf *c, const char *id, enum gossip_pool_name pool,
-	struct arena *arena, struct member *out);
+/* self.c: this node as a member of a pool; strings and tags live in the arena. ST_INVALID: an address
+ * is none. */
+int self_options(const struct conf *c, const char *id, enum gossip_pool_name pool,
+	struct arena *arena, struct pool_options *out);
+void member_of(const struct pool_node *n, struct arena *arena, struct member *out);
+struct str conf_text(const struct conf *c, const char *key); /* of the merged configuration */
+bool conf_flag(const struct conf *c, const char *key, bool otherwise);
+int64_t conf_ms(const struct conf *c, const char *group, const char *key, int64_t otherwise);
+int64_t conf_number(const struct conf *c, const char *group, const char *key, int64_t otherwise);
 
-/* clocks.c */
-int clocks_load(const char *path,
-	struct gossip_clocks *out); /* zero where there are none. -errno; ST_CORRUPT */
-int clocks_store(const char *path, const struct gossip_clocks *c);
+/* wire.c */
+int wire_init(struct wire *w, struct gossipd *g, enum gossip_pool_name name,
+	const struct pool_options *options);
+void wire_open(struct wire *w); /* the sockets, now or when they are free */
+void wire_fini(struct wire *w);
+/* now is filled in. The update is valid until the next step of this pool. */
+void wire_step(struct wire *w, struct pool_event *event, struct pool_update *update);
+void wire_store_soon(struct wire *w);
+
+/* udp.c */
+void udp_send(struct wire *w, const struct pool_update *u);
+void udp_on_readable(void *arg, int events);
+
+/* stream.c */
+void stream_dial(struct wire *w, const struct pool_dial *d, struct str message);
+void stream_on_acceptable(void *arg, int events);
+void streams_fini(struct wire *w);
+
+/* store.c */
+int store_paths(struct wire *w);
+void store_snapshot_load(struct wire *w, struct arena *arena, struct snapshot *out);
+void store_snapshot(struct wire *w);
+int store_keyring_load(struct wire *w);
+void store_keyring(struct wire *w);
+
+/* note.c: what a pool says about itself and its members */
+void notes_handle(struct wire *w, const struct pool_update *u);
 
 /* hold.c */
 void holds_init(struct gossipd *g);
@@ -72,16 +147,40 @@ void holds_wake(struct gossipd *g); /* answers those that have news */
 void holds_fini(struct gossipd *g);
 
 /* join.c */
+void joins_init(struct gossipd *g);
+void joins_start(struct gossipd *g); /* start_join, retry_join */
+void joins_rejoin(struct wire *w, const struct snapshot *s);
 void handle_join(struct gossipd *g, struct ipc_call *call, const struct gossip_join *m);
+void joins_on_note(struct wire *w, uint32_t token, struct str why);
 void joins_fini(struct gossipd *g);
+void joins_flood(struct gossipd *g); /* LAN servers that the WAN pool does not have */
+
+/* calls.c: calls that wait for the pool */
+void calls_init(struct gossipd *g);
+void handle_leave(struct gossipd *g, struct ipc_call *call, const struct gossip_leave *m);
+void handle_keyring(struct gossipd *g, struct ipc_call *call, const struct gossip_keyring *m);
+void handle_query(struct gossipd *g, struct ipc_call *call, const struct gossip_query *m);
+void calls_on_left(struct gossipd *g);
+void calls_on_note(struct wire *w, const struct pool_note *note);
+void calls_fini(struct gossipd *g);
 
 /* match.c: asks checkd for the services and steps MATCHED. */
+void gossipd_step(
+	struct gossipd *g, const struct gossip_event *event, struct gossip_update *update);
 void match_services(struct gossipd *g, const struct user_event *e);
 void matches_fini(struct gossipd *g);
+
+/* coordinate.c */
+void handle_coordinates(
+	struct gossipd *g, struct ipc_call *call, const struct gossip_coordinates *m);
+void coordinates_init(struct gossipd *g);
+void coordinates_start(struct gossipd *g);
+void coordinates_fini(struct gossipd *g);
 
 /* status.c */
 void gossipd_status(struct daemon *d, struct jsonw *w);
 void gossipd_dump(struct daemon *d, struct jsonw *w);
+const char *gossipd_waits_for(struct daemon *d);
 void handle_stats(struct gossipd *g, struct ipc_call *call, const struct gossip_stats *m);
 
 #endif

@@ -18,25 +18,26 @@ struct hold {
 
 static uint64_t news(const struct gossipd *g, const struct hold *h)
 {
-	return h->kind == HOLD_MEMBERS ? g->gossip.pools[h->pool].version
+	return h->kind == HOLD_MEMBERS ? g->wires[h->pool].pool.version
 				       : gossip_events_index(&g->gossip, str_of(h->name));
 }
 
 static void answer_members(struct gossipd *g, struct ipc_call *call, enum gossip_pool_name name)
 {
-	const struct gossip_pool *pool = &g->gossip.pools[name];
+	const struct wire *w = &g->wires[name];
 	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
-	struct members_reply reply = {
-		.version = pool->version,
-		.self = pool->active ? list_first(&pool->members, struct gossip_member, link)
-					       ->member.name
-				     : STR_NONE,
-		.members = { arena_array(&arena, struct member, pool->members_count + 1), 0 },
-	};
-	const struct gossip_member *m;
+	struct members_reply reply = { .version = w->pool.version };
+	struct pool_node *n, *next;
 
-	list_for_each (m, &pool->members, link) {
-		reply.members.items[reply.members.count++] = m->member;
+	if (w->active) {
+		reply.self = w->pool.options.name;
+		reply.members.items =
+			arena_array(&arena, struct member, w->pool.members_count + 1);
+		pool_for_each (n, next, &w->pool) {
+			if (n->status != MEMBER_NONE) {
+				member_of(n, &arena, &reply.members.items[reply.members.count++]);
+			}
+		}
 	}
 	IPC_REPLY(call, members, &reply);
 }

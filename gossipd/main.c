@@ -14,9 +14,11 @@ int main(int argc, char **argv)
 		.paths_count = ARRAY_SIZE(paths),
 		.open = gossipd_open,
 		.start = gossipd_start,
+		.reload = gossipd_reload,
 		.stop = gossipd_stop,
 		.status = gossipd_status,
 		.dump = gossipd_dump,
+		.waits_for = gossipd_waits_for,
 		.metrics = gossipd_metrics,
 		.metrics_count = METRICS_COUNT,
 	};

@@ -38,7 +38,7 @@ static bool decide(const struct match *m, struct str payload)
 static void on_services(void *arg, int status, struct str payload)
 {
 	OWN(match_free) struct match *m = arg;
-	struct gossip_event event = { .type = GOSSIP_EVENT_MATCHED, .ltime = m->event.ltime };
+	struct gossip_event event = { .type = GOSSIP_EVENT_MATCHED, .id = m->event.id };
 	struct gossip_update update;
 
 	if (status) {
@@ -49,6 +49,18 @@ static void on_services(void *arg, int status, struct str payload)
 	}
 	event.matched = status == 0 && decide(m, payload);
 	gossipd_step(m->gossipd, &event, &update);
+}
+
+void gossipd_step(struct gossipd *g, const struct gossip_event *event, struct gossip_update *update)
+{
+	gossip_step(&g->gossip, event, update);
+	if (update->events_changed) {
+		metrics_add(g->daemon->metrics, METRIC_EVENTS, 1);
+		holds_wake(g);
+	}
+	if (update->to_match) {
+		match_services(g, update->to_match);
+	}
 }
 
 void match_services(struct gossipd *g, const struct user_event *e)

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * This node as other members see it: Consul's tags (reference: 6.2), sorted by key.
+ * This node as other members see it: Consul's tags, sorted by key; and what the configuration says
+ * about pools.
  */
+#include <netinet/in.h>
+
+#include "common/sys/clock.h"
 #include "gossipd/gossipd.h"
 #include "version.h"
 
@@ -54,27 +58,142 @@ static void describe_tags(
 	}
 }
 
-void self_describe(const struct conf *c, const char *id, enum gossip_pool_name pool,
-	struct arena *arena, struct member *out)
+/* -------- settings -------- */
+
+static const struct json *setting(const struct conf *c, const char *group, const char *key)
 {
+	const struct json *at = group ? json_find(c->merged, group) : c->merged;
+
+	return at ? json_find(at, key) : NULL;
+}
+
+struct str conf_text(const struct conf *c, const char *key)
+{
+	return json_find_text(c->merged, key);
+}
+
+bool conf_flag(const struct conf *c, const char *key, bool otherwise)
+{
+	const struct json *v = setting(c, NULL, key);
+
+	return v && v->type == JSON_BOOL ? v->boolean : otherwise;
+}
+
+int64_t conf_number(const struct conf *c, const char *group, const char *key, int64_t otherwise)
+{
+	const struct json *v = setting(c, group, key);
+	int64_t out;
+
+	return v && v->type == JSON_NUMBER && str_to_i64(v->text, &out) == 0 && out > 0
+		       ? out
+		       : otherwise;
+}
+
+int64_t conf_ms(const struct conf *c, const char *group, const char *key, int64_t otherwise)
+{
+	const struct json *v = setting(c, group, key);
+	int64_t ns;
+
+	return v && v->type == JSON_STRING && duration_parse(v->text, &ns, NULL) == 0 &&
+			       ns >= NS_PER_MS
+		       ? ns / NS_PER_MS
+		       : otherwise;
+}
+
+static struct pool_profile profile_of(const struct conf *c, bool wan)
+{
+	struct pool_profile p = wan ? pool_profile_wan : pool_profile_lan;
+	const char *group = wan ? "gossip_wan" : "gossip_lan";
+
+	p.gossip_interval_ms = conf_ms(c, group, "gossip_interval", p.gossip_interval_ms);
+	p.probe_interval_ms = conf_ms(c, group, "probe_interval", p.probe_interval_ms);
+	p.probe_timeout_ms = conf_ms(c, group, "probe_timeout", p.probe_timeout_ms);
+	p.gossip_nodes = (uint32_t)conf_number(c, group, "gossip_nodes", p.gossip_nodes);
+	p.retransmit_mult = (uint32_t)conf_number(c, group, "retransmit_mult", p.retransmit_mult);
+	p.suspicion_mult = (uint32_t)conf_number(c, group, "suspicion_mult", p.suspicion_mult);
+	return p;
+}
+
+/* -------- this node -------- */
+
+static int address_parse(struct str text, uint16_t port, struct pool_address *out)
+{
+	struct net_address a;
+
+	if (net_address_parse(text, port, &a)) {
+		return ST_INVALID;
+	}
+	*out = (struct pool_address) { .port = port };
+	if (a.sa.ss_family == AF_INET) {
+		out->n = 4;
+		memcpy(out->bytes, &((const struct sockaddr_in *)&a.sa)->sin_addr, 4);
+	} else if (a.sa.ss_family == AF_INET6) {
+		out->n = 16;
+		memcpy(out->bytes, &((const struct sockaddr_in6 *)&a.sa)->sin6_addr, 16);
+	}
+	return out->n ? 0 : ST_INVALID;
+}
+
+int self_options(const struct conf *c, const char *id, enum gossip_pool_name pool,
+	struct arena *arena, struct pool_options *out)
+{
+	enum { TOMBSTONE_MS = 24 * 3600 * 1000, LEAVE_DELAY_MS = 3000, RECLAIM_MS = 30000 };
 	bool wan = pool == GOSSIP_WAN;
+	int64_t port = wan ? c->ports.serf_wan : c->ports.serf_lan;
+	int64_t reconnect_ms = c->reconnect_timeout_ns / NS_PER_MS;
+	OWN_EMBEDDED(buf_fini) struct buf meta = { 0 };
 	struct tags tags = { .arena = arena };
 
 	describe_tags(c, id, pool, &tags);
-	*out = (struct member) {
+	serf_tags_put(&meta, tags.items, tags.count);
+	*out = (struct pool_options) {
 		.name = wan ? arena_printf(arena, STR_FMT "." STR_FMT, STR_ARG(c->node_name),
 				      STR_ARG(c->datacenter))
 			    : c->node_name,
-		.addr = wan ? c->advertise_addr_wan : c->advertise_addr,
-		.port = (uint16_t)(wan ? c->ports.serf_wan : c->ports.serf_lan),
-		.tags = { arena_array(arena, struct pair, tags.count), tags.count, true },
-		.status = MEMBER_ALIVE,
-		.protocol_min = 1,
-		.protocol_max = 5,
-		.protocol_cur = 2,
-		.delegate_min = 2,
-		.delegate_max = 5,
-		.delegate_cur = 4,
+		.meta = arena_str(arena, buf_str(&meta)),
+		.versions = { 1, 5, 2, 2, 5, 4 },
+		.profile = profile_of(c, wan),
+		.reclaim_ms = RECLAIM_MS,
+		.reconnect_timeout_ms = wan ? conf_ms(c, NULL, "reconnect_timeout_wan", reconnect_ms)
+					    : reconnect_ms,
+		.tombstone_ms = TOMBSTONE_MS,
+		.leave_delay_ms = LEAVE_DELAY_MS,
+		.compress = true,
+		.coordinates = !c->disable_coordinates,
+		.sealed = c->encrypt.n > 0,
+		.rules = wan ? POOL_RULES_WAN : POOL_RULES_LAN,
+		.datacenter = c->datacenter,
+		.id = arena_str(arena, str_of(id)),
+		.segment = STR(""),
+		.seed = random_u64(),
 	};
-	memcpy(out->tags.items, tags.items, tags.count * sizeof(tags.items[0]));
+	return address_parse(wan ? c->advertise_addr_wan : c->advertise_addr,
+		(uint16_t)max_of(port, (int64_t)0), &out->address);
+}
+
+/* A node of a pool as the other daemons are told of it; tags sorted by key. */
+void member_of(const struct pool_node *n, struct arena *arena, struct member *out)
+{
+	OWN_EMBEDDED(buf_fini) struct buf address = { 0 };
+	struct pair *tags = arena_array(arena, struct pair, SERF_TAGS_MAX);
+	uint32_t count = 0;
+
+	if (serf_tags_get(n->meta, tags, &count)) {
+		count = 0;
+	}
+	pool_address_render(&n->address, &address);
+	*out = (struct member) {
+		.name = n->name,
+		.addr = arena_str(arena, buf_str(&address)),
+		.port = n->address.port,
+		.tags = { tags, count, true },
+		.status = n->status,
+		.protocol_min = n->versions[0],
+		.protocol_max = n->versions[1],
+		.protocol_cur = n->versions[2],
+		.delegate_min = n->versions[3],
+		.delegate_max = n->versions[4],
+		.delegate_cur = n->versions[5],
+	};
+	pairs_sort(&out->tags);
 }

@@ -3,71 +3,74 @@
  * The endpoints gossipd/read and gossipd/write, and the life of the process.
  */
 #include <errno.h>
-#include <stdio.h>
-#include <sys/stat.h>
 
 #include "gossipd/gossipd.h"
 
-void gossipd_step(struct gossipd *g, const struct gossip_event *event, struct gossip_update *update)
+static struct wire *lan_of(struct gossipd *g)
 {
-	gossip_step(&g->gossip, event, update);
-	if (update->clocks_changed && clocks_store(g->clocks_path, &g->gossip.clocks)) {
-		/* The next start may use a time twice; alone that does no harm. */
-		log_error("clocks", "error=\"%s\"", err_text());
-	}
-	if (update->events_changed) {
-		metrics_add(g->daemon->metrics, METRIC_EVENTS, 1);
-	}
-	if (update->events_changed || update->members_changed) {
-		holds_wake(g);
-	}
+	return &g->wires[GOSSIP_LAN];
 }
 
-static struct result result_of(const struct gossip_update *u)
+/* The pool spreads it, and brings it to us as to everybody (note.c). */
+static int spread(struct gossipd *g, const struct gossip_update *u)
 {
-	return (struct result) { .kind = u->status ? RESULT_ERROR : RESULT_OK, .text = u->why };
+	OWN_EMBEDDED(buf_fini) struct buf name = { 0 }, payload = { 0 };
+	struct pool_event event = { .type = POOL_FIRE };
+	struct pool_update update;
+
+	buf_put_str(&name, u->name);
+	buf_put_str(&payload, u->payload);
+	event.name = buf_str(&name);
+	event.payload = buf_str(&payload);
+	wire_step(lan_of(g), &event, &update);
+	return update.status;
 }
 
 static void handle_fire(struct gossipd *g, struct ipc_call *call, const struct event_fire *m)
 {
-	struct gossip_event event = { .type = GOSSIP_EVENT_FIRE, .user_event = &m->event };
+	struct gossip_event event = { .type = GOSSIP_EVENT_FIRE,
+		.user_event = &m->event,
+		.ltime = lan_of(g)->pool.clocks.event };
 	struct event_fire_reply reply = { .event = m->event };
 	struct gossip_update update;
 
 	gossipd_step(g, &event, &update);
-	reply.result = result_of(&update);
+	reply.result = (struct result) { .kind = update.status ? RESULT_ERROR : RESULT_OK,
+		.text = update.why };
 	reply.event.ltime = 0;
 	IPC_REPLY(call, event_fire, &reply);
-	if (update.to_match) {
-		match_services(g, update.to_match);
+	if (!update.status && update.name.n && spread(g, &update)) {
+		log_error("event-not-spread", "event=\"" STR_FMT "\"", STR_ARG(m->event.name));
 	}
 }
 
-static void handle_leave(struct gossipd *g, struct ipc_call *call, const struct gossip_leave *m)
-{
-	struct gossip_event event = { .type = GOSSIP_EVENT_LEAVE };
-	struct gossip_leave_reply reply;
-	struct gossip_update update;
-
-	gossipd_step(g, &event, &update);
-	if (update.members_changed) {
-		log_notice("left", "member_time=%llu",
-			(unsigned long long)g->gossip.clocks.member_time);
-		metrics_add(g->daemon->metrics, METRIC_MEMBER_LEFT, 1);
-	}
-	reply.result = result_of(&update);
-	IPC_REPLY(call, gossip_leave, &reply);
-}
-
+/* In the WAN pool its name is another. Members that no pool knows are refused. */
 static void handle_force_leave(
 	struct gossipd *g, struct ipc_call *call, const struct gossip_force_leave *m)
 {
-	struct gossip_event event = { .type = GOSSIP_EVENT_FORCE_LEAVE, .node = m->node };
-	struct gossip_force_leave_reply reply;
-	struct gossip_update update;
+	OWN_EMBEDDED(buf_fini) struct buf name = { 0 }, text = { 0 };
+	struct gossip_force_leave_reply reply = { .result = { .kind = RESULT_OK } };
+	struct pool_event event = {
+		.type = POOL_FORCE_LEAVE, .name = m->node, .prune = m->prune
+	};
+	struct pool_update update;
+	int status;
 
-	gossipd_step(g, &event, &update);
-	reply.result = result_of(&update);
+	wire_step(lan_of(g), &event, &update);
+	status = update.status;
+	if (g->wires[GOSSIP_WAN].active) {
+		buf_printf(&name, STR_FMT "." STR_FMT, STR_ARG(m->node),
+			STR_ARG(g->daemon->conf->datacenter));
+		event.name = buf_str(&name);
+		wire_step(&g->wires[GOSSIP_WAN], &event, &update);
+		event.name = m->node; /* of another data centre: with its own */
+		wire_step(&g->wires[GOSSIP_WAN], &event, &update);
+		status = status ? update.status : 0;
+	}
+	if (status) {
+		buf_printf(&text, "agent: No node found with name '" STR_FMT "'", STR_ARG(m->node));
+		reply.result = (struct result) { .kind = RESULT_ERROR, .text = buf_str(&text) };
+	}
 	IPC_REPLY(call, gossip_force_leave, &reply);
 }
 
@@ -78,6 +81,9 @@ IPC_DECODER(struct gossipd, event_fire, handle_fire)
 IPC_DECODER(struct gossipd, gossip_join, handle_join)
 IPC_DECODER(struct gossipd, gossip_leave, handle_leave)
 IPC_DECODER(struct gossipd, gossip_force_leave, handle_force_leave)
+IPC_DECODER(struct gossipd, gossip_keyring, handle_keyring)
+IPC_DECODER(struct gossipd, gossip_query, handle_query)
+IPC_DECODER(struct gossipd, gossip_coordinates, handle_coordinates)
 
 static const struct ipc_handler rows[] = {
 	IPC_HANDLER(members, ROLE_READ, handle_members),
@@ -87,38 +93,28 @@ static const struct ipc_handler rows[] = {
 	IPC_HANDLER(gossip_join, ROLE_WRITE, handle_join),
 	IPC_HANDLER(gossip_leave, ROLE_WRITE, handle_leave),
 	IPC_HANDLER(gossip_force_leave, ROLE_WRITE, handle_force_leave),
+	IPC_HANDLER(gossip_keyring, ROLE_WRITE, handle_keyring),
+	IPC_HANDLER(gossip_query, ROLE_WRITE, handle_query),
+	IPC_HANDLER(gossip_coordinates, ROLE_READ, handle_coordinates),
 };
 
 /* -------- life -------- */
 
-static int clocks_open(struct gossipd *g, struct gossip_clocks *out)
-{
-	const struct conf *c = g->daemon->conf;
-	int r;
-
-	snprintf(g->clocks_path, sizeof(g->clocks_path), STR_FMT "/gossipd", STR_ARG(c->data_dir));
-	if (mkdir(g->clocks_path, 0750) < 0 && errno != EEXIST) {
-		return err_errno("make %s", g->clocks_path);
-	}
-	snprintf(g->clocks_path, sizeof(g->clocks_path), STR_FMT "/gossipd/clocks.json",
-		STR_ARG(c->data_dir));
-	r = clocks_load(g->clocks_path, out);
-	if (r == ST_CORRUPT) {
-		log_warning("clocks-unreadable", "path=\"%s\" action=\"they start again\"",
-			g->clocks_path);
-		*out = (struct gossip_clocks) { 0 };
-		return 0;
-	}
-	return r;
-}
-
-static int core_open(struct gossipd *g)
+static int wire_begin(struct gossipd *g, enum gossip_pool_name name, const char *id)
 {
 	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
+	struct pool_options options;
+
+	if (self_options(g->daemon->conf, id, name, &arena, &options)) {
+		return err_new(-EINVAL, "advertised address");
+	}
+	return wire_init(&g->wires[name], g, name, &options);
+}
+
+static int wires_open(struct gossipd *g)
+{
 	const struct conf *c = g->daemon->conf;
 	char id[UUID_TEXT_SIZE + 1];
-	struct member lan, wan;
-	struct gossip_options options = { &lan, c->server && c->ports.serf_wan > 0 ? &wan : NULL };
 	struct uuid uuid;
 	int r = conf_node_id(c, &uuid);
 
@@ -126,32 +122,44 @@ static int core_open(struct gossipd *g)
 		return r;
 	}
 	uuid_text(&uuid, id);
-	self_describe(c, id, GOSSIP_LAN, &arena, &lan);
-	self_describe(c, id, GOSSIP_WAN, &arena, &wan);
-	gossip_init(&g->gossip, &options);
-	g->gossip_open = true;
-	return 0;
+	r = wire_begin(g, GOSSIP_LAN, id);
+	return r || !c->server || c->ports.serf_wan <= 0 ? r : wire_begin(g, GOSSIP_WAN, id);
+}
+
+/* With the clocks of the last life, and one incarnation above it. */
+static void wire_start(struct wire *w)
+{
+	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
+	struct pool_event start = { .type = POOL_START };
+	struct pool_update update;
+	struct snapshot s;
+
+	store_snapshot_load(w, &arena, &s);
+	start.clocks = (struct pool_clocks) {
+		s.clocks.member + 1, s.clocks.event + 1, s.clocks.query + 1
+	};
+	start.event_min = s.clocks.event ? s.clocks.event + 1 : 0;
+	start.query_min = s.clocks.query ? s.clocks.query + 1 : 0;
+	start.incarnation = s.incarnation;
+	wire_open(w);
+	wire_step(w, &start, &update);
+	joins_rejoin(w, &s);
 }
 
 int gossipd_open(struct daemon *d)
 {
 	struct gossipd *g = xcalloc(1, sizeof(*g));
-	struct gossip_event start = { .type = GOSSIP_EVENT_START };
-	struct gossip_update update;
-	int r;
 
 	d->self = g;
 	g->daemon = d;
 	list_init(&g->matches);
 	holds_init(g);
-	list_init(&g->joins);
-	r = clocks_open(g, &start.clocks);
-	r = r ? r : core_open(g);
-	if (r == 0) {
-		gossip_step(&g->gossip, &start, &update);
-		metrics_add(d->metrics, METRIC_MEMBER_JOIN, 1);
-	}
-	return r;
+	joins_init(g);
+	calls_init(g);
+	coordinates_init(g);
+	gossip_init(&g->gossip, d->conf->node_name);
+	g->gossip_open = true;
+	return wires_open(g);
 }
 
 int gossipd_start(struct daemon *d)
@@ -159,32 +167,81 @@ int gossipd_start(struct daemon *d)
 	struct gossipd *g = d->self;
 	int r = ipc_client_new(d->loop, "checkd/read", &g->checkd);
 
+	r = r ? r : ipc_client_new(d->loop, "catalogd/write", &g->catalogd);
 	r = r ? r
 	      : ipc_server_new(d->loop, "gossipd/read", ROLE_READ, rows, ARRAY_SIZE(rows), g,
 			&g->read_server);
-	return r ? r
-		 : ipc_server_new(d->loop, "gossipd/write", ROLE_WRITE, rows, ARRAY_SIZE(rows), g,
-			   &g->write_server);
+	r = r ? r
+	      : ipc_server_new(d->loop, "gossipd/write", ROLE_WRITE, rows, ARRAY_SIZE(rows), g,
+			&g->write_server);
+	if (r) {
+		return r;
+	}
+	for (int i = 0; i < GOSSIP_POOLS; i++) {
+		if (g->wires[i].active) {
+			wire_start(&g->wires[i]);
+		}
+	}
+	joins_start(g);
+	coordinates_start(g);
+	return 0;
+}
+
+/* What the others are told of this node may have changed. */
+void gossipd_reload(struct daemon *d)
+{
+	struct gossipd *g = d->self;
+	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
+	char id[UUID_TEXT_SIZE + 1];
+	struct uuid uuid;
+
+	if (conf_node_id(d->conf, &uuid)) {
+		log_error("node-id", "error=\"%s\"", err_text());
+		return;
+	}
+	uuid_text(&uuid, id);
+	for (int i = 0; i < GOSSIP_POOLS; i++) {
+		struct pool_event event = { .type = POOL_TAGS };
+		struct pool_options options;
+		struct pool_update update;
+
+		if (!g->wires[i].active || self_options(d->conf, id, (enum gossip_pool_name)i,
+						   &arena, &options)) {
+			continue;
+		}
+		event.payload = options.meta;
+		if (!str_eq(options.meta, g->wires[i].pool.options.meta)) {
+			wire_step(&g->wires[i], &event, &update);
+		}
+	}
 }
 
 void gossipd_stop(struct daemon *d)
 {
 	struct gossipd *g = d->self;
+	struct ipc_client *const clients[] = { g ? g->checkd : NULL, g ? g->catalogd : NULL };
 
 	if (!g) {
 		return;
 	}
 	matches_fini(g);
 	joins_fini(g);
+	calls_fini(g);
 	holds_fini(g);
+	coordinates_fini(g);
+	for (int i = 0; i < GOSSIP_POOLS; i++) {
+		wire_fini(&g->wires[i]);
+	}
 	if (g->read_server) {
 		ipc_server_free(g->read_server);
 	}
 	if (g->write_server) {
 		ipc_server_free(g->write_server);
 	}
-	if (g->checkd) {
-		ipc_client_free(g->checkd);
+	for (size_t i = 0; i < ARRAY_SIZE(clients); i++) {
+		if (clients[i]) {
+			ipc_client_free(clients[i]);
+		}
 	}
 	if (g->gossip_open) {
 		gossip_fini(&g->gossip);

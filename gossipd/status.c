@@ -9,6 +9,15 @@ const struct metric_row gossipd_metrics[METRICS_COUNT] = {
 	[METRIC_EVENTS] = { "serf.events", METRIC_COUNTER, "" },
 	[METRIC_MEMBER_JOIN] = { "serf.member.join", METRIC_COUNTER, "" },
 	[METRIC_MEMBER_LEFT] = { "serf.member.left", METRIC_COUNTER, "" },
+	[METRIC_MEMBER_FAILED] = { "serf.member.failed", METRIC_COUNTER, "" },
+	[METRIC_MEMBER_UPDATE] = { "serf.member.update", METRIC_COUNTER, "" },
+	[METRIC_SUSPECT] = { "memberlist.msg.suspect", METRIC_COUNTER, "" },
+	[METRIC_REFUTED] = { "memberlist.msg.alive.refuted", METRIC_COUNTER, "" },
+	[METRIC_UDP_SENT] = { "memberlist.udp.sent", METRIC_COUNTER, "" },
+	[METRIC_UDP_RECEIVED] = { "memberlist.udp.received", METRIC_COUNTER, "" },
+	[METRIC_DROPPED] = { "memberlist.udp.dropped", METRIC_COUNTER, "" },
+	[METRIC_TCP_ACCEPT] = { "memberlist.tcp.accept", METRIC_COUNTER, "" },
+	[METRIC_TCP_CONNECT] = { "memberlist.tcp.connect", METRIC_COUNTER, "" },
 	[METRIC_HEALTH_SCORE] = { "memberlist.health.score", METRIC_GAUGE, "" },
 	[METRIC_QUEUE_EVENT] = { "serf.queue.Event", METRIC_SAMPLE, "" },
 	[METRIC_QUEUE_INTENT] = { "serf.queue.Intent", METRIC_SAMPLE, "" },
@@ -25,21 +34,41 @@ void gossipd_status(struct daemon *d, struct jsonw *w)
 {
 	const struct gossipd *g = d->self;
 
-	put_number(w, "members", g->gossip.pools[GOSSIP_LAN].members_count);
-	put_number(w, "members_wan", g->gossip.pools[GOSSIP_WAN].members_count);
-	put_number(w, "event_time", g->gossip.clocks.event_time);
+	put_number(w, "members", g->wires[GOSSIP_LAN].pool.members_count);
+	put_number(w, "members_wan", g->wires[GOSSIP_WAN].pool.members_count);
+	put_number(w, "event_time", g->wires[GOSSIP_LAN].pool.clocks.event);
+	put_number(w, "incarnation", g->wires[GOSSIP_LAN].pool.incarnation);
 	put_number(w, "events", g->gossip.events_count);
 	put_number(w, "events_dropped", g->gossip.dropped_count);
 	put_number(w, "calls_held", g->holds_count);
 }
 
-static void dump_pool(const struct gossip_pool *pool, struct jsonw *w)
+const char *gossipd_waits_for(struct daemon *d)
 {
-	const struct gossip_member *m;
+	const struct gossipd *g = d->self;
+
+	for (int i = 0; i < GOSSIP_POOLS; i++) {
+		const struct wire *w = &g->wires[i];
+
+		if (w->active && w->port && w->udp < 0) {
+			return i == GOSSIP_LAN ? "its LAN port" : "its WAN port";
+		}
+	}
+	return NULL;
+}
+
+static void dump_pool(const struct wire *wire, struct jsonw *w)
+{
+	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
+	struct pool_node *n, *next;
+	struct member m;
 
 	jsonw_open(w, '[');
-	list_for_each (m, &pool->members, link) {
-		member_dump(w, &m->member);
+	if (wire->active) {
+		pool_for_each (n, next, &wire->pool) {
+			member_of(n, &arena, &m);
+			member_dump(w, &m);
+		}
 	}
 	jsonw_close(w, ']');
 }
@@ -50,9 +79,9 @@ void gossipd_dump(struct daemon *d, struct jsonw *w)
 	const struct gossip_stored *s;
 
 	jsonw_keyc(w, "lan");
-	dump_pool(&g->gossip.pools[GOSSIP_LAN], w);
+	dump_pool(&g->wires[GOSSIP_LAN], w);
 	jsonw_keyc(w, "wan");
-	dump_pool(&g->gossip.pools[GOSSIP_WAN], w);
+	dump_pool(&g->wires[GOSSIP_WAN], w);
 	jsonw_keyc(w, "events");
 	jsonw_open(w, '[');
 	list_for_each (s, &g->gossip.events, link) {
@@ -62,37 +91,35 @@ void gossipd_dump(struct daemon *d, struct jsonw *w)
 	put_number(w, "digest", gossip_digest(&g->gossip));
 }
 
-/* Sorted by name, as Consul shows them. What is about sending to others stands at zero alone. */
-static struct pairs stats_of(
-	const struct gossipd *g, enum gossip_pool_name name, struct arena *arena)
+/* Sorted by name, as Consul shows them. */
+static struct pairs stats_of(const struct wire *w, struct arena *arena)
 {
-	const struct gossip *core = &g->gossip;
-	const struct gossip_pool *pool = &core->pools[name];
-	bool lan = name == GOSSIP_LAN;
+	const struct pool *p = &w->pool;
 	const struct {
 		const char *key;
 		uint64_t value;
 	} rows[] = {
-		{ "coordinate_resets", 0 },
-		{ "event_queue", 0 },
-		{ "event_time", lan ? core->clocks.event_time : 1 },
-		{ "failed", gossip_count(core, name, MEMBER_FAILED) },
-		{ "health_score", 0 },
-		{ "intent_queue", 0 },
-		{ "left", gossip_count(core, name, MEMBER_LEFT) },
-		{ "member_time", lan ? core->clocks.member_time : 1 },
-		{ "members", pool->members_count },
-		{ "query_queue", 0 },
-		{ "query_time", 1 },
+		{ "coordinate_resets", p->vivaldi.resets },
+		{ "event_queue", p->queues[QUEUE_EVENT].count },
+		{ "event_time", p->clocks.event },
+		{ "failed", w->active ? pool_count(p, MEMBER_FAILED) : 0 },
+		{ "health_score", p->health },
+		{ "intent_queue", p->queues[QUEUE_INTENT].count },
+		{ "left", w->active ? pool_count(p, MEMBER_LEFT) : 0 },
+		{ "member_time", p->clocks.member },
+		{ "members", p->members_count },
+		{ "query_queue", p->queues[QUEUE_QUERY].count },
+		{ "query_time", p->clocks.query },
 	};
 	struct pairs out = { arena_array(arena, struct pair, ARRAY_SIZE(rows) + 1), 0, true };
 
-	if (!pool->active) {
+	if (!w->active) {
 		return (struct pairs) { 0 };
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		if (i == 1) {
-			out.items[out.count++] = (struct pair) { STR("encrypted"), STR("false") };
+			out.items[out.count++] = (struct pair) { STR("encrypted"),
+				p->keyring.count ? STR("true") : STR("false") };
 		}
 		out.items[out.count++] = (struct pair) { str_of(rows[i].key),
 			arena_printf(arena, "%llu", (unsigned long long)rows[i].value) };
@@ -104,8 +131,8 @@ void handle_stats(struct gossipd *g, struct ipc_call *call, const struct gossip_
 {
 	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
 	struct gossip_stats_reply reply = {
-		.lan = stats_of(g, GOSSIP_LAN, &arena),
-		.wan = stats_of(g, GOSSIP_WAN, &arena),
+		.lan = stats_of(&g->wires[GOSSIP_LAN], &arena),
+		.wan = stats_of(&g->wires[GOSSIP_WAN], &arena),
 	};
 
 	IPC_REPLY(call, gossip_stats, &reply);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Serf's members: what SWIM says about nodes, together with the intents to join and leave, in the
- * order of their Lamport times. Leaving, forcing others out, reaping, reconnecting. Section numbers:
- * the notes on the protocol.
+ * order of their Lamport times. Leaving, forcing others out, reaping, reconnecting. Section
+ * numbers: the notes on the protocol.
  */
 #include "gossipd/core/pool_private.h"
 

@@ -32,8 +32,8 @@ void queue_add(struct queue *q, struct str bytes, struct broadcast **owner);
 void queue_del(struct queue *q, struct broadcast *b);
 
 /*
- * Takes what fits: bytes.n + per_message of each within *room (reduced). The strings are valid until
- * queue_sent, which must follow, with how often a message may be sent.
+ * Takes what fits: bytes.n + per_message of each within *room (reduced). The strings are valid
+ * until queue_sent, which must follow, with how often a message may be sent.
  */
 struct queue_pick {
 	struct str messages[256];

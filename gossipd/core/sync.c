@@ -126,7 +126,7 @@ static bool common_allows(const struct common *c, const uint8_t *versions)
 	return allowed;
 }
 
-/* 4.4. A state without all of its versions would do harm: refused as a whole, as stock agents do. */
+/* 4.4. A state without all of its versions would do harm: all is refused, as by stock agents. */
 static bool versions_agree(struct pool *p, const struct remote *r, struct buf *why)
 {
 	struct common common = { .max = { UINT8_MAX, UINT8_MAX } };

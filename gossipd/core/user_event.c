@@ -6,63 +6,97 @@
 
 #include "common/base/err.h"
 #include "common/base/regex.h"
+#include "gossipd/core/serf_message.h"
 
-#define EVENT_PREFIX "consul:event:"
+/* -------- as Consul writes them -------- */
 
-/* -------- sizes: MessagePack as Consul and Serf write it -------- */
-
-/* The payload is written with the str8 and bin types, Serf's own message in the older format
- * without them. */
-static size_t str_size(size_t n)
+static void put_text(struct buf *out, const char *key, struct str value)
 {
-	return n + (n < 32 ? 1 : n < 256 ? 2 : 3);
+	if (value.n) {
+		pack_str8(out, str_of(key));
+		pack_str8(out, value);
+	}
 }
 
-static size_t bin_size(size_t n)
+/* The payload has the newer kinds of strings, Serf's own message around it has not. */
+void user_event_pack(struct buf *out, const struct user_event *e)
 {
-	return n + (n < 256 ? 2 : 3);
+	char id[UUID_TEXT_SIZE + 1];
+
+	uuid_text(&e->id, id);
+	pack_map(out, 3 + (e->node_filter.n > 0) + (e->payload.n > 0) + (e->service_filter.n > 0) +
+			      (e->tag_filter.n > 0));
+	put_text(out, "ID", str_of(id));
+	pack_str8(out, STR("n"));
+	pack_str8(out, e->name);
+	put_text(out, "nf", e->node_filter);
+	if (e->payload.n) {
+		pack_str8(out, STR("p"));
+		pack_bin(out, e->payload);
+	}
+	put_text(out, "sf", e->service_filter);
+	put_text(out, "tf", e->tag_filter);
+	pack_str8(out, STR("v"));
+	pack_uint(out, e->version);
 }
 
-static size_t raw_size(size_t n)
+struct packed {
+	struct str id, name, node_filter, payload, service_filter, tag_filter;
+	uint64_t version;
+};
+
+static const struct pack_field packed_fields[] = {
+	{ "ID", PACK_STR, 0, false, offsetof(struct packed, id) },
+	{ "n", PACK_STR, 1, false, offsetof(struct packed, name) },
+	{ "nf", PACK_STR, 3, false, offsetof(struct packed, node_filter) },
+	{ "p", PACK_BYTES, 2, false, offsetof(struct packed, payload) },
+	{ "sf", PACK_STR, 4, false, offsetof(struct packed, service_filter) },
+	{ "tf", PACK_STR, 5, false, offsetof(struct packed, tag_filter) },
+	{ "v", PACK_U64, 6, false, offsetof(struct packed, version) },
+};
+static const struct pack_schema packed_schema = PACK_SCHEMA(packed_fields);
+
+int user_event_unpack(struct str name, struct str payload, struct user_event *out)
 {
-	return n + (n < 32 ? 1 : 3);
+	struct packed m;
+
+	if (!str_starts(name, STR(USER_EVENT_PREFIX)) || swim_get(payload, &packed_schema, &m) ||
+		m.version > UINT8_MAX || m.payload.n > USER_EVENT_SIZE_MAX) {
+		return ST_INVALID;
+	}
+	*out = (struct user_event) {
+		.name = m.name,
+		.payload = m.payload,
+		.node_filter = m.node_filter,
+		.service_filter = m.service_filter,
+		.tag_filter = m.tag_filter,
+		.version = (__typeof__(out->version))m.version,
+	};
+	return uuid_parse(m.id, &out->id) ? ST_INVALID : 0;
 }
 
-static size_t uint_size(uint64_t v)
-{
-	return v < 128 ? 1 : v <= UINT8_MAX ? 2 : v <= UINT16_MAX ? 3 : v <= UINT32_MAX ? 5 : 9;
-}
-
-static size_t filter_size(struct str filter)
-{
-	return filter.n ? str_size(2) + str_size(filter.n) : 0;
-}
-
-/* {"ID", "n", "nf", "p", "sf", "tf", "v"}; what is empty is left out. */
-static size_t payload_size(const struct user_event *e)
-{
-	return 1 + str_size(2) + str_size(UUID_TEXT_SIZE) + str_size(1) + str_size(e->name.n) +
-	       filter_size(e->node_filter) +
-	       (e->payload.n ? str_size(1) + bin_size(e->payload.n) : 0) +
-	       filter_size(e->service_filter) + filter_size(e->tag_filter) + str_size(1) +
-	       uint_size(e->version);
-}
-
-static size_t name_size(const struct user_event *e)
-{
-	return strlen(EVENT_PREFIX) + e->name.n;
-}
+/* -------- sizes -------- */
 
 size_t user_event_size(const struct user_event *e)
 {
-	return name_size(e) + payload_size(e);
+	OWN_EMBEDDED(buf_fini) struct buf payload = { 0 };
+
+	user_event_pack(&payload, e);
+	return strlen(USER_EVENT_PREFIX) + e->name.n + payload.n;
 }
 
-/* A type byte and {"CC", "LTime", "Name", "Payload"}. */
 size_t user_event_encoded_size(const struct user_event *e, uint64_t ltime)
 {
-	return 1 + 1 + raw_size(2) + 1 + raw_size(5) + uint_size(ltime) + raw_size(4) +
-	       raw_size(name_size(e)) + raw_size(7) + raw_size(payload_size(e));
+	OWN_EMBEDDED(buf_fini) struct buf payload = { 0 }, name = { 0 }, message = { 0 };
+	struct serf_event m = { .ltime = ltime };
+
+	user_event_pack(&payload, e);
+	buf_put_lit(&name, USER_EVENT_PREFIX);
+	buf_put_str(&name, e->name);
+	m.name = buf_str(&name);
+	m.payload = buf_str(&payload);
+	serf_put(&message, SERF_EVENT, &serf_event_schema, &m);
+	return message.n;
 }
 
 /* -------- checks -------- */

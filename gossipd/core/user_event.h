@@ -11,6 +11,14 @@
 
 enum { USER_EVENT_SIZE_MAX = 512 }; /* Serf's UserEventSizeLimit */
 
+/* The name in Serf's pool is this and the event's own. */
+#define USER_EVENT_PREFIX "consul:event:"
+
+/* The payload of Serf's event. Reading: ST_INVALID where it is none of Consul's; the strings are
+ * borrowed; ltime is not in it. */
+void user_event_pack(struct buf *out, const struct user_event *e);
+int user_event_unpack(struct str name, struct str payload, struct user_event *out);
+
 /* 0, or ST_INVALID, ST_TOO_LARGE with Consul's text in *why. ltime: what the event would be sent
  * with. */
 int user_event_check(const struct user_event *e, uint64_t ltime, struct buf *why);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A network of gossip pools in virtual time: packets take a little while, get lost, are held while a
- * node pauses, and do not pass between groups. Everything follows from one seed. A node is what
+ * A network of gossip pools in virtual time: packets take a little while, get lost, are held while
+ * a node pauses, and do not pass between groups. Everything follows from one seed. A node is what
  * survives its process: name, address and the clocks it would have stored.
  */
 #ifndef MUSTER_TESTS_SIM_GOSSIP_NET_H

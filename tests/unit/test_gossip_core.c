@@ -9,19 +9,12 @@
 static struct gossip g;
 static struct gossip_update u;
 
+static uint64_t clock;
+
 static void begin(void)
 {
-	struct member lan = {
-		.name = STR("n1"), .addr = STR("127.0.0.1"), .port = 8301, .status = MEMBER_ALIVE
-	};
-	struct member wan = { .name = STR("n1.dc1"),
-		.addr = STR("127.0.0.1"),
-		.port = 8302,
-		.status = MEMBER_ALIVE };
-	struct gossip_event start = { .type = GOSSIP_EVENT_START, .clocks = { 1, 5 } };
-
-	gossip_init(&g, &(struct gossip_options) { &lan, &wan });
-	gossip_step(&g, &start, &u);
+	clock = 5;
+	gossip_init(&g, STR("n1"));
 }
 
 static struct user_event named(struct str name, uint8_t id)
@@ -29,11 +22,24 @@ static struct user_event named(struct str name, uint8_t id)
 	return (struct user_event) { .id = { { id, 1 } }, .name = name, .version = 1 };
 }
 
+/* Fires it; the pool delivers it here too. */
 static int fire(const struct user_event *e)
 {
-	struct gossip_event event = { .type = GOSSIP_EVENT_FIRE, .user_event = e };
+	OWN_EMBEDDED(buf_fini) struct buf name = { 0 }, payload = { 0 };
+	struct gossip_event event = {
+		.type = GOSSIP_EVENT_FIRE, .user_event = e, .ltime = clock
+	};
+	struct gossip_event arrived = { .type = GOSSIP_EVENT_ARRIVED, .ltime = clock };
 
 	gossip_step(&g, &event, &u);
+	if (u.status == 0 && u.name.n) {
+		buf_put_str(&name, u.name);
+		buf_put_str(&payload, u.payload);
+		arrived.name = buf_str(&name);
+		arrived.payload = buf_str(&payload);
+		clock++;
+		gossip_step(&g, &arrived, &u);
+	}
 	gossip_check(&g);
 	return u.status;
 }
@@ -46,7 +52,7 @@ TEST(fires_and_lists)
 	ck_assert_uint_eq(gossip_events_index(&g, STR("")), 1);
 	e.payload = STR("hello");
 	ck_assert_int_eq(fire(&e), 0);
-	ck_assert(u.clocks_changed && u.events_changed && !u.to_match);
+	ck_assert(u.events_changed && !u.to_match);
 	ck_assert_int_eq(fire(&e), 0); /* the call was repeated */
 	ck_assert(!u.events_changed);
 	e = named(STR("other"), 2);
@@ -133,13 +139,13 @@ TEST(filters)
 	begin();
 	e.node_filter = STR("zzz");
 	ck_assert_int_eq(fire(&e), 0);
-	ck_assert(u.clocks_changed && !u.events_changed);
+	ck_assert(!u.events_changed && clock == 6);
 	e = named(STR("deploy"), 2);
 	e.node_filter = STR("n");
 	e.service_filter = STR("web");
 	ck_assert_int_eq(fire(&e), 0);
 	ck_assert(u.to_match && !u.events_changed);
-	matched.ltime = u.to_match->ltime;
+	matched.id = u.to_match->id;
 	gossip_step(&g, &matched, &u);
 	ck_assert(u.events_changed);
 	gossip_check(&g);
@@ -166,37 +172,35 @@ TEST(keeps_the_newest_256)
 }
 END_TEST
 
-TEST(members)
+/* What came over the wire from a Consul agent (gossip_vectors/cap-74), and what is none of ours. */
+TEST(arrives_from_consul)
 {
-	struct gossip_event leave = { .type = GOSSIP_EVENT_LEAVE };
-	struct gossip_event force = { .type = GOSSIP_EVENT_FORCE_LEAVE, .node = STR("nope") };
-	struct gossip_event join = {
-		.type = GOSSIP_EVENT_JOIN, .address = STR("127.0.0.1"), .port = 8301
-	};
-	uint64_t version;
+	static const struct str payload = STR(
+		"\x85\xa2ID\xd9$11ba9aba-3cd9-4b1c-a87e-48fbfe5b2a1d\xa1n\xa6"
+		"deploy\xa1p\xc4\x05hello\xa2nf\xa1n\xa1v\x01");
+	struct gossip_event event = { .type = GOSSIP_EVENT_ARRIVED,
+		.name = STR("consul:event:deploy"),
+		.payload = payload,
+		.ltime = 7 };
+	struct user_event list[GOSSIP_EVENTS_MAX];
 
 	begin();
-	version = g.pools[GOSSIP_LAN].version;
-	gossip_step(&g, &join, &u);
-	ck_assert_int_eq(u.status, 0);
-	join.port = 8302;
-	gossip_step(&g, &join, &u);
-	ck_assert_int_eq(u.status, ST_NOT_FOUND);
-	gossip_step(&g, &force, &u);
-	ck_str_is(u.why, "agent: No node found with name 'nope'");
-	force.node = STR("n1");
-	gossip_step(&g, &force, &u);
-	ck_assert_int_eq(u.status, 0);
-	ck_assert_uint_eq(gossip_count(&g, GOSSIP_LAN, MEMBER_ALIVE), 1);
-	gossip_step(&g, &leave, &u);
-	ck_assert(u.members_changed);
-	ck_assert_uint_eq(gossip_count(&g, GOSSIP_WAN, MEMBER_LEFT), 1);
-	ck_assert_uint_gt(g.pools[GOSSIP_LAN].version, version);
-	gossip_step(&g, &leave, &u);
-	ck_assert(!u.members_changed);
+	gossip_step(&g, &event, &u);
+	ck_assert(u.events_changed);
+	ck_assert_uint_eq(gossip_events_list(&g, STR("deploy"), list), 1);
+	ck_str_is(list[0].payload, "hello");
+	ck_str_is(list[0].node_filter, "n");
+	ck_assert_uint_eq(list[0].ltime, 7);
+	event.name = STR("consul:new-leader");
+	gossip_step(&g, &event, &u);
+	ck_assert(!u.events_changed);
+	event.name = STR("consul:event:deploy");
+	event.payload = str_cut(payload, 40);
+	gossip_step(&g, &event, &u);
+	ck_assert(!u.events_changed);
 	gossip_fini(&g);
 }
 END_TEST
 
 UNIT_MAIN("gossip_core", fires_and_lists, index_of_an_id, refusals, filters, keeps_the_newest_256,
-	members)
+	arrives_from_consul)

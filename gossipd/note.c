@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What happens in a pool, row by row: the log, a metric, and who is told. Other members can cause
+ * these lines, so at most LINES_MAX of them are written in a second.
+ */
+#include "gossipd/gossipd.h"
+
+enum { LINES_MAX = 50, NO_METRIC = METRICS_COUNT };
+
+static const struct {
+	const char *event;
+	int level; /* 0 info, 1 notice, 2 warning */
+	int metric;
+} rows[] = {
+	[POOL_NOTE_MEMBER_JOIN] = { "member-join", 0, METRIC_MEMBER_JOIN },
+	[POOL_NOTE_MEMBER_LEAVE] = { "member-leave", 0, METRIC_MEMBER_LEFT },
+	[POOL_NOTE_MEMBER_FAILED] = { "member-failed", 1, METRIC_MEMBER_FAILED },
+	[POOL_NOTE_MEMBER_UPDATE] = { "member-update", 0, METRIC_MEMBER_UPDATE },
+	[POOL_NOTE_MEMBER_REAP] = { "member-reap", 0, NO_METRIC },
+	[POOL_NOTE_SUSPECT] = { "member-suspect", 0, METRIC_SUSPECT },
+	[POOL_NOTE_REFUTED] = { "refuted", 2, METRIC_REFUTED },
+	[POOL_NOTE_CONFLICT] = { "name-conflict", 2, NO_METRIC },
+	[POOL_NOTE_REFUSED] = { "member-refused", 2, NO_METRIC },
+	[POOL_NOTE_MERGE_FAILED] = { "merge-failed", 2, NO_METRIC },
+	[POOL_NOTE_LEFT] = { "left", 1, NO_METRIC },
+	[POOL_NOTE_NAME_LOST] = { "name-lost", 2, NO_METRIC },
+};
+
+static void log_note(const struct wire *w, const struct pool_note *note)
+{
+	static struct mono second;
+	static int lines;
+	struct mono now = loop_now(w->gossipd->daemon->loop);
+	const char *pool = w->name == GOSSIP_WAN ? "wan" : "lan";
+
+	if (mono_diff_ms(now, second) >= 1000) {
+		second = now;
+		lines = 0;
+	}
+	if (lines++ >= LINES_MAX) {
+		return;
+	}
+	if (rows[note->type].level == 2) {
+		log_warning(rows[note->type].event, "pool=%s name=\"" STR_FMT "\" text=\"" STR_FMT "\"",
+			pool, STR_ARG(note->name), STR_ARG(note->payload));
+	} else if (rows[note->type].level == 1) {
+		log_notice(rows[note->type].event, "pool=%s name=\"" STR_FMT "\"", pool,
+			STR_ARG(note->name));
+	} else {
+		log_info(rows[note->type].event, "pool=%s name=\"" STR_FMT "\"", pool,
+			STR_ARG(note->name));
+	}
+}
+
+/* Consul's events are of the LAN. */
+static void event_arrived(struct wire *w, const struct pool_note *note)
+{
+	struct gossip_event event = { .type = GOSSIP_EVENT_ARRIVED,
+		.name = note->name,
+		.payload = note->payload,
+		.ltime = note->ltime };
+	struct gossip_update update;
+
+	if (w->name == GOSSIP_LAN) {
+		gossipd_step(w->gossipd, &event, &update);
+	}
+}
+
+static void note_handle(struct wire *w, const struct pool_note *note)
+{
+	struct gossipd *g = w->gossipd;
+
+	if (note->type < ARRAY_SIZE(rows) && rows[note->type].event) {
+		log_note(w, note);
+		if (rows[note->type].metric != NO_METRIC) {
+			metrics_add(g->daemon->metrics, (size_t)rows[note->type].metric, 1);
+		}
+	}
+	switch (note->type) {
+	case POOL_NOTE_EVENT:
+		event_arrived(w, note);
+		break;
+	case POOL_NOTE_JOINED:
+		joins_on_note(w, note->id, note->payload);
+		break;
+	case POOL_NOTE_LEFT:
+		w->left = true;
+		calls_on_left(g);
+		break;
+	case POOL_NOTE_MEMBER_JOIN:
+		loop_timer_in(&g->flood_timer, 0);
+		break;
+	default:
+		calls_on_note(w, note);
+		break;
+	}
+}
+
+void notes_handle(struct wire *w, const struct pool_update *u)
+{
+	struct metrics *m = w->gossipd->daemon->metrics;
+
+	for (size_t i = 0; i < u->notes_count; i++) {
+		note_handle(w, &u->notes[i]);
+	}
+	if (u->members_changed) {
+		holds_wake(w->gossipd);
+	}
+	metrics_set(m, METRIC_HEALTH_SCORE, w->pool.health);
+}
