@@ -293,10 +293,11 @@ static void body_set(struct api *a, const char *method, struct str body, FILE *u
 	if (upload) {
 		curl_easy_setopt(a->curl, CURLOPT_UPLOAD, 1L);
 		curl_easy_setopt(a->curl, CURLOPT_READDATA, upload);
-	} else if (strcmp(method, "GET") && strcmp(method, "DELETE")) {
+	} else if (body.n || (strcmp(method, "GET") && strcmp(method, "DELETE"))) {
 		curl_easy_setopt(a->curl, CURLOPT_POST, 1L);
 		curl_easy_setopt(a->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.n);
 		curl_easy_setopt(a->curl, CURLOPT_POSTFIELDS, body.n ? body.p : "");
+		curl_easy_setopt(a->curl, CURLOPT_CUSTOMREQUEST, method);
 	} else {
 		curl_easy_setopt(a->curl, CURLOPT_HTTPGET, 1L);
 		curl_easy_setopt(a->curl, CURLOPT_CUSTOMREQUEST, method);

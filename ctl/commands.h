@@ -39,6 +39,8 @@ int force_leave_run(struct ctl *c, int argc, char **argv);
 int info_run(struct ctl *c, int argc, char **argv);
 int join_run(struct ctl *c, int argc, char **argv);
 int leave_run(struct ctl *c, int argc, char **argv);
+int keyring_run(struct ctl *c, int argc, char **argv);
+int rtt_run(struct ctl *c, int argc, char **argv);
 int members_run(struct ctl *c, int argc, char **argv);
 int reload_run(struct ctl *c, int argc, char **argv);
 

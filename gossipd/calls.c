@@ -101,7 +101,8 @@ static struct pairs pairs_of(const struct map *counts, bool text, struct arena *
 	struct pairs out = { arena_array(arena, struct pair, counts->count + 1), 0, true };
 	struct pool_count *c, *next;
 
-	map_for_each (c, next, counts, entry) {
+	map_for_each(c, next, counts, entry)
+	{
 		out.items[out.count++] = (struct pair) { c->key,
 			text ? c->text : arena_printf(arena, "%u", c->count) };
 	}

@@ -49,7 +49,8 @@ void handle_coordinates(
 			arena_array(&arena, struct coordinate, w->pool.nodes.count + 1);
 		reply.coordinates.items[reply.coordinates.count++] =
 			coordinate_of(w->pool.options.name, &w->pool.vivaldi.at);
-		pool_for_each (n, next, &w->pool) {
+		pool_for_each(n, next, &w->pool)
+		{
 			if (n->coordinate && n != w->pool.self) {
 				reply.coordinates.items[reply.coordinates.count++] =
 					coordinate_of(n->name, n->coordinate);
@@ -87,8 +88,8 @@ static void send_own(struct gossipd *g)
 	cmd_coordinates_encode(&payload, &command);
 	m.payload = buf_str(&payload);
 	g->coordinate_sent = at;
-	g->coordinate_pending = IPC_CALL(
-		g->catalogd, catalog_propose, &m, PROPOSE_TIMEOUT_MS, on_proposed, g);
+	g->coordinate_pending =
+		IPC_CALL(g->catalogd, catalog_propose, &m, PROPOSE_TIMEOUT_MS, on_proposed, g);
 }
 
 static void on_coordinate(void *arg)

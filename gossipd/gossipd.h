@@ -4,7 +4,7 @@
  * sockets and files), Consul's events (core/gossip.h), and between them and the endpoints of
  * service.c what waits: calls (hold.c, calls.c), joins (join.c).
  *
- * Everything that happens to a pool goes through wire_step: step -> store -> send -> notes -> timer.
+ * All that happens to a pool goes through wire_step: step -> store -> send -> notes -> timer.
  */
 #ifndef MUSTER_GOSSIPD_GOSSIPD_H
 #define MUSTER_GOSSIPD_GOSSIPD_H
@@ -16,14 +16,14 @@
 #include "gossipd/seal.h"
 
 enum {
-	HOLDS_MAX = 4096, /* held calls of members and events; more are refused with ST_FULL */
-	JOINS_MAX = 256,  /* under way */
-	CALLS_MAX = 64,	  /* that wait for a leave or for keys */
+	HOLDS_MAX = 4096,  /* held calls of members and events; more are refused with ST_FULL */
+	JOINS_MAX = 256,   /* under way */
+	CALLS_MAX = 64,	   /* that wait for a leave or for keys */
 	STREAMS_MAX = 128, /* from others at once; more are closed */
 	SERVICES_TIMEOUT_MS = 2000,
 	WIRE_PATH_SIZE = 4096,
-	WIRE_RETRY_MS = 1000,	/* when the port is in use */
-	WIRE_STORE_MS = 500,	/* changes of others are stored so much later */
+	WIRE_RETRY_MS = 1000, /* when the port is in use */
+	WIRE_STORE_MS = 500,  /* changes of others are stored so much later */
 	COORDINATE_SEND_MS = 15000,
 	FLOOD_MS = 60000,
 };
@@ -101,8 +101,8 @@ int gossipd_start(struct daemon *d);
 void gossipd_reload(struct daemon *d);
 void gossipd_stop(struct daemon *d);
 
-/* self.c: this node as a member of a pool; strings and tags live in the arena. ST_INVALID: an address
- * is none. */
+/* self.c: this node as a member of a pool; strings and tags live in the arena. ST_INVALID: an
+ * address is none. */
 int self_options(const struct conf *c, const char *id, enum gossip_pool_name pool,
 	struct arena *arena, struct pool_options *out);
 void member_of(const struct pool_node *n, struct arena *arena, struct member *out);

@@ -31,9 +31,9 @@ static void answer_members(struct gossipd *g, struct ipc_call *call, enum gossip
 
 	if (w->active) {
 		reply.self = w->pool.options.name;
-		reply.members.items =
-			arena_array(&arena, struct member, w->pool.members_count + 1);
-		pool_for_each (n, next, &w->pool) {
+		reply.members.items = arena_array(&arena, struct member, w->pool.members_count + 1);
+		pool_for_each(n, next, &w->pool)
+		{
 			if (n->status != MEMBER_NONE) {
 				member_of(n, &arena, &reply.members.items[reply.members.count++]);
 			}

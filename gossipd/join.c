@@ -92,8 +92,7 @@ static void join_free(struct gossipd *g, struct join *j)
 }
 
 /* NULL: too many. */
-static struct join *join_begin(
-	struct wire *w, const struct pool_address *address, bool rejoin)
+static struct join *join_begin(struct wire *w, const struct pool_address *address, bool rejoin)
 {
 	struct gossipd *g = w->gossipd;
 	struct pool_event event = { .type = POOL_JOIN, .from = *address, .rejoin = rejoin };
@@ -243,20 +242,24 @@ void joins_on_note(struct wire *w, uint32_t token, struct str why)
 
 static void list_start(struct wire *w, enum retry_kind kind, const char *key)
 {
-	const struct conf *c = w->gossipd->daemon->conf;
-	const struct json *list = json_find(c->merged, key), *item;
+	const struct json *list, *item;
 	bool wan = w->name == GOSSIP_WAN;
+	const struct conf *c;
 	struct retry *r;
 
-	if (!w->active || !list || list->type != JSON_ARRAY || !list->count) {
+	if (!w->active) {
+		return;
+	}
+	c = w->gossipd->daemon->conf;
+	list = json_find(c->merged, key);
+	if (!list || list->type != JSON_ARRAY || !list->count) {
 		return;
 	}
 	r = retry_new(w, kind, list->count);
 	json_for_each (item, list) {
 		r->addresses[r->count++] = str_dup(item->text);
 	}
-	r->interval_ms =
-		conf_ms(c, NULL, wan ? "retry_interval_wan" : "retry_interval", 30000);
+	r->interval_ms = conf_ms(c, NULL, wan ? "retry_interval_wan" : "retry_interval", 30000);
 	r->attempts_max = conf_number(c, NULL, wan ? "retry_max_wan" : "retry_max", 0);
 	loop_timer_in(&r->timer, 0);
 }
@@ -331,7 +334,8 @@ void joins_flood(struct gossipd *g)
 	if (!g->wires[GOSSIP_WAN].active || g->wires[GOSSIP_WAN].pool.leave) {
 		return;
 	}
-	pool_for_each (n, next, &lan->pool) {
+	pool_for_each(n, next, &lan->pool)
+	{
 		if (n->status == MEMBER_ALIVE && n != lan->pool.self) {
 			flood_one(g, n);
 		}

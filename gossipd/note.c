@@ -41,8 +41,9 @@ static void log_note(const struct wire *w, const struct pool_note *note)
 		return;
 	}
 	if (rows[note->type].level == 2) {
-		log_warning(rows[note->type].event, "pool=%s name=\"" STR_FMT "\" text=\"" STR_FMT "\"",
-			pool, STR_ARG(note->name), STR_ARG(note->payload));
+		log_warning(rows[note->type].event,
+			"pool=%s name=\"" STR_FMT "\" text=\"" STR_FMT "\"", pool,
+			STR_ARG(note->name), STR_ARG(note->payload));
 	} else if (rows[note->type].level == 1) {
 		log_notice(rows[note->type].event, "pool=%s name=\"" STR_FMT "\"", pool,
 			STR_ARG(note->name));

@@ -84,9 +84,8 @@ int64_t conf_number(const struct conf *c, const char *group, const char *key, in
 	const struct json *v = setting(c, group, key);
 	int64_t out;
 
-	return v && v->type == JSON_NUMBER && str_to_i64(v->text, &out) == 0 && out > 0
-		       ? out
-		       : otherwise;
+	return v && v->type == JSON_NUMBER && str_to_i64(v->text, &out) == 0 && out > 0 ? out
+											: otherwise;
 }
 
 int64_t conf_ms(const struct conf *c, const char *group, const char *key, int64_t otherwise)
@@ -154,8 +153,9 @@ int self_options(const struct conf *c, const char *id, enum gossip_pool_name poo
 		.versions = { 1, 5, 2, 2, 5, 4 },
 		.profile = profile_of(c, wan),
 		.reclaim_ms = RECLAIM_MS,
-		.reconnect_timeout_ms = wan ? conf_ms(c, NULL, "reconnect_timeout_wan", reconnect_ms)
-					    : reconnect_ms,
+		.reconnect_timeout_ms =
+			wan ? conf_ms(c, NULL, "reconnect_timeout_wan", reconnect_ms)
+			    : reconnect_ms,
 		.tombstone_ms = TOMBSTONE_MS,
 		.leave_delay_ms = LEAVE_DELAY_MS,
 		.compress = true,

@@ -50,9 +50,7 @@ static void handle_force_leave(
 {
 	OWN_EMBEDDED(buf_fini) struct buf name = { 0 }, text = { 0 };
 	struct gossip_force_leave_reply reply = { .result = { .kind = RESULT_OK } };
-	struct pool_event event = {
-		.type = POOL_FORCE_LEAVE, .name = m->node, .prune = m->prune
-	};
+	struct pool_event event = { .type = POOL_FORCE_LEAVE, .name = m->node, .prune = m->prune };
 	struct pool_update update;
 	int status;
 
@@ -135,9 +133,8 @@ static void wire_start(struct wire *w)
 	struct snapshot s;
 
 	store_snapshot_load(w, &arena, &s);
-	start.clocks = (struct pool_clocks) {
-		s.clocks.member + 1, s.clocks.event + 1, s.clocks.query + 1
-	};
+	start.clocks = (struct pool_clocks) { s.clocks.member + 1, s.clocks.event + 1,
+		s.clocks.query + 1 };
 	start.event_min = s.clocks.event ? s.clocks.event + 1 : 0;
 	start.query_min = s.clocks.query ? s.clocks.query + 1 : 0;
 	start.incarnation = s.incarnation;
@@ -205,8 +202,8 @@ void gossipd_reload(struct daemon *d)
 		struct pool_options options;
 		struct pool_update update;
 
-		if (!g->wires[i].active || self_options(d->conf, id, (enum gossip_pool_name)i,
-						   &arena, &options)) {
+		if (!g->wires[i].active ||
+			self_options(d->conf, id, (enum gossip_pool_name)i, &arena, &options)) {
 			continue;
 		}
 		event.payload = options.meta;

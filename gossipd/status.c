@@ -65,7 +65,8 @@ static void dump_pool(const struct wire *wire, struct jsonw *w)
 
 	jsonw_open(w, '[');
 	if (wire->active) {
-		pool_for_each (n, next, &wire->pool) {
+		pool_for_each(n, next, &wire->pool)
+		{
 			member_of(n, &arena, &m);
 			member_dump(w, &m);
 		}

@@ -138,8 +138,7 @@ static int bind_address(struct wire *w)
 	int64_t port = wan ? c->ports.serf_wan : c->ports.serf_lan;
 
 	w->port = (uint16_t)max_of(port, (int64_t)0);
-	if (net_address_parse(
-		    wan ? c->serf_wan_bind : c->serf_lan_bind, (int)w->port, &w->bind)) {
+	if (net_address_parse(wan ? c->serf_wan_bind : c->serf_lan_bind, (int)w->port, &w->bind)) {
 		return err_new(-EINVAL, "bind address");
 	}
 	return 0;

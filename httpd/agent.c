@@ -101,6 +101,8 @@ void handle_agent_force_leave(struct exchange *x)
 
 /* ---- the end of the node ---- */
 
+enum { LEAVE_MS = 20000 }; /* both pools are told in stages of at most five seconds */
+
 /* The others have been told, or cannot be: the node ends either way. */
 static void on_left(struct exchange *x, int status, struct str payload)
 {
@@ -119,7 +121,7 @@ void handle_agent_leave(struct exchange *x)
 {
 	struct gossip_leave m = { .token = exchange_token(x) };
 
-	EXCHANGE_CALL(x, x->httpd->gossip_write, gossip_leave, &m, LOCAL_ASK_MS * 2, on_left);
+	EXCHANGE_CALL(x, x->httpd->gossip_write, gossip_leave, &m, LEAVE_MS, on_left);
 }
 
 /* ---- reload ---- */

@@ -4,7 +4,7 @@
  * all that arrives, its own included. A pure function like the pool.
  *
  *     FIRE --checks--> to be spread by the pool, which delivers it here too
- *     ARRIVED --node filter--> [service filter: the shell asks for the services, MATCHED] --> stored
+ *     ARRIVED --node filter--> [service filter: the shell asks checkd, MATCHED] --> stored
  *
  * Event memory is borrowed for the call. Update memory is the core's, valid until the next step.
  * Limits: GOSSIP_EVENTS_MAX stored events (the oldest goes), GOSSIP_UNMATCHED_MAX that wait for the
@@ -35,8 +35,8 @@ struct gossip_event {
 };
 
 struct gossip_update {
-	int status;	/* FIRE: 0 ST_INVALID ST_TOO_LARGE */
-	struct str why; /* Consul's text */
+	int status;		  /* FIRE: 0 ST_INVALID ST_TOO_LARGE */
+	struct str why;		  /* Consul's text */
 	struct str name, payload; /* FIRE: give this to the pool; none: it was fired before */
 	const struct user_event *to_match; /* compare with the services of this node, then step
 					      MATCHED with its ID */

@@ -14,8 +14,8 @@
  *         +------dead---------+--> DEAD (LEFT, if it said so itself)
  *
  * Event memory is borrowed for the call. Update memory is the pool's, valid until the next step.
- * The caller must do what an update says in this order: make durable what changed (clocks, keyring),
- * send packets, dial, reply; then step with POOL_TICK at pool_deadline().
+ * The caller must do what an update says in this order: make durable what changed (clocks,
+ * keyring), send packets, dial, reply; then step with POOL_TICK at pool_deadline().
  */
 #ifndef MUSTER_GOSSIPD_CORE_POOL_H
 #define MUSTER_GOSSIPD_CORE_POOL_H

@@ -80,7 +80,8 @@ void snapshot_parse(struct str text, struct arena *arena, struct snapshot *out)
 		take_line(line, &alive, arena, out);
 	}
 	out->members = arena_array(arena, struct snapshot_member, alive.count + 1);
-	map_for_each (m, next, &alive, entry) {
+	map_for_each(m, next, &alive, entry)
+	{
 		out->members[out->members_count++] = m->member;
 	}
 	map_fini(&alive);
@@ -90,7 +91,8 @@ void snapshot_render(const struct pool *p, struct buf *out)
 {
 	struct pool_node *n, *next;
 
-	pool_for_each (n, next, p) {
+	pool_for_each(n, next, p)
+	{
 		bool v6 = n->address.n == 16;
 
 		if (n->status != MEMBER_ALIVE || str_find(n->name, '\n') >= 0) {

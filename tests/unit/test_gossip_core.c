@@ -26,9 +26,7 @@ static struct user_event named(struct str name, uint8_t id)
 static int fire(const struct user_event *e)
 {
 	OWN_EMBEDDED(buf_fini) struct buf name = { 0 }, payload = { 0 };
-	struct gossip_event event = {
-		.type = GOSSIP_EVENT_FIRE, .user_event = e, .ltime = clock
-	};
+	struct gossip_event event = { .type = GOSSIP_EVENT_FIRE, .user_event = e, .ltime = clock };
 	struct gossip_event arrived = { .type = GOSSIP_EVENT_ARRIVED, .ltime = clock };
 
 	gossip_step(&g, &event, &u);
@@ -175,9 +173,9 @@ END_TEST
 /* What came over the wire from a Consul agent (gossip_vectors/cap-74), and what is none of ours. */
 TEST(arrives_from_consul)
 {
-	static const struct str payload = STR(
-		"\x85\xa2ID\xd9$11ba9aba-3cd9-4b1c-a87e-48fbfe5b2a1d\xa1n\xa6"
-		"deploy\xa1p\xc4\x05hello\xa2nf\xa1n\xa1v\x01");
+	static const struct str payload =
+		STR("\x85\xa2ID\xd9$11ba9aba-3cd9-4b1c-a87e-48fbfe5b2a1d\xa1n\xa6"
+		    "deploy\xa1p\xc4\x05hello\xa2nf\xa1n\xa1v\x01");
 	struct gossip_event event = { .type = GOSSIP_EVENT_ARRIVED,
 		.name = STR("consul:event:deploy"),
 		.payload = payload,

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The others: stock Serf and Consul agents on loopback addresses of their own, and gossipd by itself (a member of a pool
+without the rest of a node)."""
+import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+
+from node import BUILD, TOP, clean_environment, die_with_parent, free_address, wait_until
+
+SERF = os.environ.get("MUSTER_SERF") or shutil.which("serf")
+CONSUL = os.environ.get("MUSTER_CONSUL") or shutil.which("consul") or (
+    str(TOP / "build/consul/bin/consul") if (TOP / "build/consul/bin/consul").exists() else None)
+
+
+class Process:
+    """One agent: subclasses say command()."""
+
+    def __init__(self, directory, name):
+        self.directory = pathlib.Path(directory) / name
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.name = name
+        self.address = free_address()
+        self.process = None
+
+    def start(self):
+        with open(self.directory / "log", "ab") as log:
+            self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            env=clean_environment(), start_new_session=True,
+                                            preexec_fn=die_with_parent, cwd=self.directory)
+        wait_until(self.is_ready, 20, self.name + " started\n" + self.log())
+        return self
+
+    def log(self):
+        return (self.directory / "log").read_text(errors="replace")
+
+    def kill(self):
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+
+class Serf(Process):
+    def __init__(self, directory, name, port=8301, args=(), tags=()):
+        super().__init__(directory, name)
+        self.port = port
+        self.args = list(args)
+        self.tags = list(tags)
+        self.events = self.directory / "events"
+
+    def command(self):
+        handler = self.directory / "handler"
+        handler.write_text('#!/bin/sh\nprintf "%%s %%s %%s\\n" "$SERF_EVENT" "$SERF_USER_EVENT$SERF_QUERY_NAME" '
+                           '"$(cat)" >>%s\n[ "$SERF_EVENT" != query ] || echo answer-of-%s\n' % (self.events, self.name))
+        handler.chmod(0o755)
+        tags = [a for t in self.tags for a in ("-tag", t)]
+        return [SERF, "agent", "-node=" + self.name, "-bind=%s:%d" % (self.address, self.port),
+                "-rpc-addr=%s:7373" % self.address, "-event-handler=user=" + str(handler),
+                "-event-handler=query=" + str(handler), "-log-level=debug"] + tags + self.args
+
+    def is_ready(self):
+        return self.run("members").returncode == 0
+
+    def run(self, *words, timeout=30):
+        return subprocess.run([SERF, words[0], "-rpc-addr=%s:7373" % self.address, *words[1:]], capture_output=True,
+                              timeout=timeout, check=False)
+
+    def members(self):
+        out = json.loads(self.run("members", "-format=json").stdout)
+        return {m["name"]: m for m in out["members"]}
+
+    def status(self, name):
+        return self.members().get(name, {}).get("status")
+
+    def seen(self):
+        return self.events.read_text(errors="replace") if self.events.exists() else ""
+
+
+class Gossipd(Process):
+    """muster-gossipd alone, seen through its control socket."""
+
+    def __init__(self, directory, name, config=None):
+        super().__init__(directory, name)
+        self.config = dict(config or {})
+
+    def command(self):
+        base = {"node_name": self.name, "bind_addr": self.address, "data_dir": str(self.directory / "data"),
+                "log_level": "DEBUG"}
+        path = self.directory / "config.json"
+        path.write_text(json.dumps(dict(base, **self.config)))
+        (self.directory / "data").mkdir(exist_ok=True)
+        (self.directory / "run").mkdir(exist_ok=True)
+        return [str(BUILD / "gossipd" / "muster-gossipd"), "-config-file", str(path), "-run-dir",
+                str(self.directory / "run")]
+
+    def control(self, cmd):
+        out = subprocess.run(["nanocat", "--req", "-x", "gossipd/control", "--recv-timeout", "5", "-D",
+                              json.dumps({"cmd": cmd}), "--raw"], capture_output=True, check=False,
+                             cwd=self.directory / "run", timeout=20)
+        return json.loads(out.stdout)
+
+    def is_ready(self):
+        return self.control("ping")["ok"]
+
+    def dump(self):
+        return self.control("dump")["dump"]
+
+    def members(self):
+        return {m["name"]: m for m in self.dump()["lan"] if m["status"]}
+
+    def alive(self):
+        return sorted(n for n, m in self.members().items() if m["status"] == 1)
+
+
+class Consul(Process):
+    """A stock agent of the first data centre, a client unless told otherwise."""
+
+    def __init__(self, directory, name, args=()):
+        super().__init__(directory, name)
+        self.args = list(args)
+
+    def command(self):
+        return [CONSUL, "agent", "-node=" + self.name, "-bind=" + self.address, "-client=" + self.address,
+                "-data-dir=" + str(self.directory / "data")] + self.args
+
+    def is_ready(self):
+        with socket.create_connection((self.address, 8500), timeout=1):
+            return True
+
+    def run(self, *words):
+        return subprocess.run([CONSUL, words[0], "-http-addr=%s:8500" % self.address, *words[1:]], capture_output=True,
+                              timeout=30, check=False, text=True)
+
+    def members(self):
+        lines = self.run("members").stdout.split("\n")[1:]
+        return {w[0]: w for w in (line.split() for line in lines) if w}
