@@ -160,7 +160,6 @@ int self_options(const struct conf *c, const char *id, enum gossip_pool_name poo
 		.leave_delay_ms = LEAVE_DELAY_MS,
 		.compress = true,
 		.coordinates = !c->disable_coordinates,
-		.sealed = c->encrypt.n > 0,
 		.rules = wan ? POOL_RULES_WAN : POOL_RULES_LAN,
 		.datacenter = c->datacenter,
 		.id = arena_str(arena, str_of(id)),

@@ -106,7 +106,7 @@ int store_keyring_load(struct wire *w)
 {
 	OWN_EMBEDDED(buf_fini) struct buf text = { 0 }, key = { 0 }, why = { 0 };
 	struct str encrypt = w->gossipd->daemon->conf->encrypt;
-	int r = encrypt.n && w->store_keyring ? file_read(w->keyring_path, &text) : ST_NOT_FOUND;
+	int r = w->store_keyring ? file_read(w->keyring_path, &text) : ST_NOT_FOUND;
 
 	if (r == 0) {
 		if (keyring_parse(buf_str(&text), &w->pool.keyring, &why)) {

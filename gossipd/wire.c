@@ -165,7 +165,9 @@ int wire_init(struct wire *w, struct gossipd *g, enum gossip_pool_name name,
 	loop_timer_init(&w->store_timer, g->daemon->loop, on_store, w);
 	r = bind_address(w);
 	r = r ? r : store_paths(w);
-	return r ? r : store_keyring_load(w);
+	r = r ? r : store_keyring_load(w);
+	w->pool.options.sealed = w->pool.keyring.count > 0;
+	return r;
 }
 
 void wire_fini(struct wire *w)

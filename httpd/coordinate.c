@@ -171,49 +171,114 @@ void handle_coordinate_node(struct exchange *x)
 	}
 }
 
-/* The servers of each data centre as the WAN pool knows them: here those of our own. */
-static void on_members(struct exchange *x, int status, struct str payload)
+/* The servers of each data centre as far as gossip has measured them in the WAN pool. */
+
+static double double_of(uint64_t bits)
+{
+	double v;
+
+	memcpy(&v, &bits, sizeof(v));
+	return v;
+}
+
+static void put_coord(struct jsonw *w, const struct coordinate *c)
+{
+	const uint64_t vec[VEC_SIZE] = { c->vec0, c->vec1, c->vec2, c->vec3, c->vec4, c->vec5,
+		c->vec6, c->vec7 };
+
+	jsonw_open(w, '{');
+	jsonw_keyc(w, "Vec");
+	jsonw_open(w, '[');
+	for (int i = 0; i < VEC_SIZE; i++) {
+		jsonw_double(w, double_of(vec[i]));
+	}
+	jsonw_close(w, ']');
+	jsonw_keyc(w, "Error");
+	jsonw_double(w, double_of(c->error));
+	jsonw_keyc(w, "Adjustment");
+	jsonw_double(w, double_of(c->adjustment));
+	jsonw_keyc(w, "Height");
+	jsonw_double(w, double_of(c->height));
+	jsonw_close(w, '}');
+}
+
+/* "node.datacenter" */
+static struct str datacenter_of(const struct coordinate *c, struct str *node_out)
+{
+	ssize_t dot = str_rfind(c->node, '.');
+
+	*node_out = dot < 0 ? c->node : str_cut(c->node, (size_t)dot);
+	return dot < 0 ? STR("") : str_skip(c->node, (size_t)dot + 1);
+}
+
+/* Those of one data centre, that of the one at `first`. */
+static void put_datacenter(
+	struct jsonw *w, const struct gossip_coordinates_reply *all, uint32_t first)
+{
+	struct str node, dc = datacenter_of(&all->coordinates.items[first], &node);
+
+	jsonw_open(w, '{');
+	jsonw_keyc(w, "Datacenter");
+	jsonw_str(w, dc);
+	jsonw_keyc(w, "AreaID");
+	jsonw_cstr(w, "wan");
+	jsonw_keyc(w, "Coordinates");
+	jsonw_open(w, '[');
+	for (uint32_t i = first; i < all->coordinates.count; i++) {
+		if (!str_eq(datacenter_of(&all->coordinates.items[i], &node), dc)) {
+			continue;
+		}
+		jsonw_open(w, '{');
+		jsonw_keyc(w, "Node");
+		jsonw_str(w, node);
+		jsonw_keyc(w, "Segment");
+		jsonw_cstr(w, "");
+		jsonw_keyc(w, "Coord");
+		put_coord(w, &all->coordinates.items[i]);
+		jsonw_close(w, '}');
+	}
+	jsonw_close(w, ']');
+	jsonw_close(w, '}');
+}
+
+static bool is_first_of_its_own(const struct gossip_coordinates_reply *all, uint32_t at)
+{
+	struct str node, dc = datacenter_of(&all->coordinates.items[at], &node);
+
+	for (uint32_t i = 0; i < at; i++) {
+		if (str_eq(datacenter_of(&all->coordinates.items[i], &node), dc)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static void on_coordinates(struct exchange *x, int status, struct str payload)
 {
 	struct jsonw w = jsonw_of(exchange_body(x));
-	struct members_reply reply;
+	struct gossip_coordinates_reply reply;
 
-	if (status || members_reply_decode(payload, &x->arena, &reply)) {
-		answer_result(x, status ? status : ST_INVALID, NULL);
+	status = EXCHANGE_DECODE(x, gossip_coordinates, status, payload, &reply);
+	if (status) {
+		answer_result(x, status, NULL);
 		return;
 	}
 	jsonw_open(&w, '[');
-	jsonw_open(&w, '{');
-	jsonw_keyc(&w, "Datacenter");
-	jsonw_str(&w, x->httpd->conf->datacenter);
-	jsonw_keyc(&w, "AreaID");
-	jsonw_cstr(&w, "wan");
-	jsonw_keyc(&w, "Coordinates");
-	jsonw_open(&w, '[');
-	for (uint32_t i = 0; i < reply.members.count; i++) {
-		struct str name = reply.members.items[i].name;
-		ssize_t dot = str_rfind(name, '.');
-
-		jsonw_open(&w, '{');
-		jsonw_keyc(&w, "Node");
-		jsonw_str(&w, dot < 0 ? name : str_cut(name, (size_t)dot));
-		jsonw_keyc(&w, "Segment");
-		jsonw_cstr(&w, "");
-		jsonw_keyc(&w, "Coord");
-		jsonw_raw(&w, COORDINATE_ORIGIN);
-		jsonw_close(&w, '}');
+	for (uint32_t i = 0; i < reply.coordinates.count; i++) {
+		if (is_first_of_its_own(&reply, i)) {
+			put_datacenter(&w, &reply, i);
+		}
 	}
-	jsonw_close(&w, ']');
-	jsonw_close(&w, '}');
 	jsonw_close(&w, ']');
 	answer_json(x, 200);
 }
 
 void handle_coordinate_datacenters(struct exchange *x)
 {
-	struct members m = { .wan = true };
+	struct gossip_coordinates m = { .wan = true };
 
 	if (disabled(x)) {
 		return;
 	}
-	EXCHANGE_CALL(x, x->httpd->gossip_read, members, &m, 0, on_members);
+	EXCHANGE_CALL(x, x->httpd->gossip_read, gossip_coordinates, &m, 0, on_coordinates);
 }

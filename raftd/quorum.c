@@ -365,8 +365,8 @@ void raftd_quorum_open(struct raftd *r)
 	seeds_add(r, &c->retry_join);
 	seeds_add(r, &c->start_join);
 	r->forward_tag = random_u64() >> 1; /* replies meant for an earlier life find nobody */
-	/* A late answer to an earlier life would end the reads of this one up to its tag: they go on
-	 * behind all that were ever used. */
+	/* A late answer to an earlier life would end the reads of this one up to its tag: they go
+	 * on behind all that were ever used. */
 	for (int kind = 0; kind < RAFT_READ_KINDS; kind++) {
 		r->read_tag[kind] = (uint64_t)clock_mono().ns;
 	}
