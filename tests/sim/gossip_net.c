@@ -304,7 +304,7 @@ void net_kill_node(struct net *n, size_t i)
 
 void net_join(struct net *n, size_t i, size_t to)
 {
-	struct pool_event join = { .type = POOL_JOIN, .from = address_of_node(to) };
+	struct pool_event join = { .type = POOL_JOIN, .rejoin = true, .from = address_of_node(to) };
 
 	net_step(n, i, &join);
 }

@@ -44,6 +44,7 @@ void net_fini(struct net *n);
 void net_start_node(struct net *n, size_t i); /* its process begins, with what it stored */
 void net_kill_node(struct net *n, size_t i);  /* its process ends, no word said */
 void net_step(struct net *n, size_t i, struct pool_event *event); /* now is filled in */
+/* Exchanges states with another, as after a restart: no intent is spread. */
 void net_join(struct net *n, size_t i, size_t to);
 void net_run(struct net *n, int64_t ms); /* lets so much time pass */
 size_t net_index(const struct net *n, const struct sim_node *node);

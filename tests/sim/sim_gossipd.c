@@ -173,14 +173,22 @@ static void end(struct sim *s)
 	free(s->latencies_ns);
 }
 
-/* What gossip would still say is known by then: it has done its work long ago. */
-static void forget_queues(struct sim *s)
+/* What gossip would still say is known: it has done its work long ago. What was on its way then is
+ * waited for. */
+static void settle(struct sim *s)
 {
-	for (size_t i = 0; i < s->net.count; i++) {
-		for (int k = 0; k < POOL_QUEUES; k++) {
-			queue_fini(&s->net.nodes[i].pool.queues[k]);
+	size_t queued;
+
+	do {
+		queued = 0;
+		for (size_t i = 0; i < s->net.count; i++) {
+			for (int k = 0; k < POOL_QUEUES; k++) {
+				queued += s->net.nodes[i].pool.queues[k].count;
+				queue_fini(&s->net.nodes[i].pool.queues[k]);
+			}
 		}
-	}
+		net_run(&s->net, 100);
+	} while (queued);
 }
 
 /* Everybody joins the first, and asks it again when all are there. */
@@ -198,8 +206,7 @@ static void build(struct sim *s)
 		}
 		net_run(&s->net, 10);
 	}
-	forget_queues(s);
-	net_run(&s->net, 1000);
+	settle(s);
 	check_agreement(s);
 }
 
