@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Servers of one cluster: real nodes on loopback addresses of their own that find each other by retry_join."""
-from node import MUSTER, Node, free_address, wait_until
+"""Several servers that form one quorum: real nodes, each on an address of its own, that find each other by retry_join."""
+import pathlib
+import subprocess
+
+from node import Node, free_address, wait_until
+
+CALM = {"performance": {"raft_multiplier": 3}}  # elections in 0.3 to 0.6 s: machines that run tests are busy
 
 
 class Server(Node):
@@ -12,96 +17,103 @@ class Server(Node):
         self.join = list(join)
 
     def command(self):
-        return [str(MUSTER), "agent", "-server", "-node=" + self.name, "-bind=" + self.address,
-                "-client=" + self.address, "-data-dir=" + str(self.data_dir), "-config-dir=" + str(self.config_dir)
-                ] + ["-bootstrap-expect=%d" % self.expect] * (self.expect > 0) + [
-                    "-retry-join=" + address for address in self.join] + self.args
+        self.form = ["-bootstrap-expect=%d" % self.expect] * (self.expect > 0) + ["-retry-join=" + a for a in self.join]
+        return super().command()
 
     def raft(self):
         """raftd's status, {} while it does not answer."""
         try:
             return self.control("raftd", "status")["detail"]
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, subprocess.TimeoutExpired):
             return {}
 
     def peer_of(self, other):
         """What raftd says of another server."""
         return next((p for p in self.raft().get("peers", []) if p["node"] == other.name), {})
 
+    def does_duties(self):
+        """Its catalogd knows that it leads."""
+        try:
+            return self.control("catalogd", "status")["detail"]["leader"]
+        except (OSError, ValueError, KeyError, subprocess.TimeoutExpired):
+            return False
 
-CALM = {"performance": {"raft_multiplier": 3}}  # elections in 0.3 to 0.6 s: machines that run tests are busy
+    def crash(self):
+        """As a power cut would, but for the disk."""
+        self.process.kill()
+        self.process.wait()
 
 
 class Cluster:
-    """count servers that expect each other. all: every one that was made; up: those that should be running."""
+    """size servers that expect each other. nodes: every one that was made."""
 
-    def __init__(self, directory, count, config=None):
-        self.directory = directory
+    def __init__(self, directory, size, config=None, addresses=None):
+        self.directory = pathlib.Path(directory)
         self.config = dict(CALM, **(config or {}))
-        self.count = count
-        self.all = []
-        addresses = [free_address() for _ in range(count)]
-        for number, address in enumerate(addresses):
-            self.add(expect=count, join=addresses[:2], address=address)
+        self.nodes = []
+        addresses = addresses or [free_address() for _ in range(size)]
+        for address in addresses:
+            self.add(address=address, expect=size, join=[a for a in addresses if a != address])
 
-    def add(self, expect=0, join=None, address=None, name=None):
-        """One more server, not yet started."""
-        name = name or "s%d" % len(self.all)
-        join = [s.address for s in self.all] if join is None else join
-        server = Server(self.directory / ("%d-%s" % (len(self.all), name)), name, expect, join, address=address,
-                        config=self.config)
-        self.all.append(server)
-        return server
+    def add(self, name=None, address=None, expect=0, join=None):
+        """One more server, not yet started; it joins those that are there."""
+        name = name or "s%d" % (len(self.nodes) + 1)
+        join = [n.address for n in self.nodes] if join is None else join
+        node = Server(self.directory / name, name, expect, join, address=address, config=self.config)
+        self.nodes.append(node)
+        return node
 
-    @property
-    def up(self):
-        return [s for s in self.all if s.process is not None and s.process.poll() is None]
-
-    def start(self):
-        for server in self.all:
-            server.start(wait=False)
-        self.wait_settled()
+    def start(self, wait=True):
+        for node in self.nodes:
+            node.start(wait=False)
+        if wait:
+            for node in self.nodes:
+                node.wait_member(len(self.nodes))
+            self.wait_settled()
         return self
 
-    def leader(self):
+    def alive(self):
+        return [n for n in self.nodes if n.process is not None and n.process.poll() is None]
+
+    def leader(self, among=None, limit_s=20):
+        """The node that leads and does the leader's duties, as it says itself."""
+        return wait_until(lambda: next((n for n in among or self.alive() if n.does_duties()), None), limit_s,
+                          "a leader\n" + self.logs())
+
+    def agreed_leader(self):
         """The one leader that all running members of the quorum name, None while there is none such."""
-        states = [(s, s.raft()) for s in self.up]
-        leaders = [s for s, r in states if r.get("state") == "Leader" and r["leader_address"]]
+        states = [(n, n.raft()) for n in self.alive()]
+        leaders = [n for n, r in states if r.get("state") == "Leader" and r["leader_address"]]
         if len(leaders) != 1:
             return None
         address = "%s:8300" % leaders[0].address
         return leaders[0] if all(r.get("leader_address") == address for _, r in states) else None
 
-    def wait_leader(self, limit_s=20):
-        return wait_until(self.leader, limit_s, "a leader\n" + self.log_tail())
+    def wait_agreed(self, limit_s=40):
+        return wait_until(self.agreed_leader, limit_s, "one leader for all\n" + self.logs())
 
-    def wait_settled(self, limit_s=30):
-        """A leader, and every running server has and has committed what it has."""
+    def wait_settled(self, limit_s=60):
+        """One leader, and every running server has and has committed what it has. Returns the leader."""
         def settled():
-            if self.leader() is None:
+            if self.agreed_leader() is None:
                 return False
-            states = [s.raft() for s in self.up]
+            states = [n.raft() for n in self.alive()]
             return all(r["last_index"] == r["commit_index"] == states[0]["last_index"] for r in states)
         wait_until(settled, limit_s, "all servers equal")
-        return self.leader()
+        return self.wait_agreed()
 
-    def wait_caught_up(self, server, limit_s=30):
-        """server has committed what the leader has now, whatever else is being written."""
-        index = self.wait_leader().raft()["commit_index"]
-        wait_until(lambda: server.raft().get("commit_index", 0) >= index, limit_s, server.name + " catches up")
+    def wait_caught_up(self, node, limit_s=60):
+        """node has committed what the leader has now, whatever else is being written."""
+        index = self.wait_agreed().raft()["commit_index"]
+        wait_until(lambda: node.raft().get("commit_index", 0) >= index, limit_s, node.name + " catches up")
 
     def followers(self):
-        leader = self.wait_leader()
-        return [s for s in self.up if s is not leader]
+        leader = self.wait_agreed()
+        return [n for n in self.alive() if n is not leader]
 
-    def log_tail(self):
-        return "\n".join("%s: %s" % (s.name, s.log_tail(10)) for s in self.all)
-
-    def kill(self, server):
-        """As a power cut would, but for the disk."""
-        server.process.kill()
-        server.process.wait()
+    def logs(self):
+        return "\n".join("==== %s %s\n%s" % (n.name, n.address, n.log_tail(20)) for n in self.nodes)
 
     def cleanup(self):
-        for server in self.all:
-            server.cleanup()
+        for node in self.nodes:
+            node.cleanup()

@@ -257,62 +257,6 @@ class Node:
         return json.loads(out.stdout)
 
 
-class Cluster:
-    """Several servers that form one quorum, each on an address of its own."""
-
-    def __init__(self, directory, size, config=None, addresses=None):
-        self.directory = pathlib.Path(directory)
-        self.config = dict(config or {})
-        self.nodes = []
-        self.addresses = addresses or [free_address() for _ in range(size)]
-        for number, address in enumerate(self.addresses):
-            self.add("s%d" % (number + 1), address, "-bootstrap-expect=%d" % size)
-
-    def add(self, name, address=None, *form):
-        """One more server, not yet started; without a form it joins the others."""
-        address = address or free_address()
-        joins = ["-retry-join=" + a for a in self.addresses if a != address]
-        node = Node(self.directory / name, name=name, config=self.config, address=address, form=list(form) + joins)
-        self.nodes.append(node)
-        return node
-
-    def start(self, wait=True):
-        for node in self.nodes:
-            node.start(wait=False)
-        if wait:
-            for node in self.nodes:
-                node.wait_member(len(self.nodes))
-        return self
-
-    def alive(self):
-        return [n for n in self.nodes if n.process is not None and n.process.poll() is None]
-
-    def leader(self, among=None, limit_s=10):
-        """The node that leads, as it says itself."""
-        nodes = among or self.alive()
-
-        def find():
-            for node in nodes:
-                try:
-                    if node.control("catalogd", "status")["detail"]["leader"]:
-                        return node
-                except (OSError, ValueError, KeyError, subprocess.TimeoutExpired):
-                    continue
-            return None
-        return wait_until(find, limit_s, "a leader")
-
-    def followers(self):
-        leader = self.leader()
-        return [n for n in self.alive() if n is not leader]
-
-    def cleanup(self):
-        for node in self.nodes:
-            node.cleanup()
-
-    def logs(self):
-        return "\n".join("==== %s %s\n%s" % (n.name, n.address, n.log_tail(40)) for n in self.nodes)
-
-
 def die_with_parent():
     """Whatever ends the tests ends the nodes too (in the child, before the program)."""
     pr_set_pdeathsig = 1

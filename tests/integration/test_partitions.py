@@ -7,11 +7,10 @@ import time
 
 import pytest
 
+from cluster import Cluster
 from load import Load
 from network import Network
-from node import Cluster, wait_until
-
-TIMING = {"performance": {"raft_multiplier": 3}}  # 300 ms: loss of packets is no reason for an election
+from node import wait_until
 
 
 @pytest.fixture
@@ -33,7 +32,7 @@ def hosted(network, tmp_path):
 
     def make(size, **options):
         net = network(size, **options)
-        cluster = Cluster(tmp_path, size, TIMING, addresses=[net.address(h) for h in net.hosts])
+        cluster = Cluster(tmp_path, size, addresses=[net.address(h) for h in net.hosts])
         for host, node in zip(net.hosts, cluster.nodes):
             node.host = host
             node.enter = lambda host=host: net.enter_host(host)
@@ -98,20 +97,16 @@ def test_follower_cut_off_from_the_leader_only(hosted):
         load.progress()
         leader = cluster.leader()
         lonely = others(cluster, leader)[0]
-        term = raft(leader)["term"]
+        term = leader.raft()["term"]
         net.cut(lonely.host, leader.host)
         rest = [n for n in cluster.nodes if n is not lonely]
         for _ in range(4):
             load.progress(nodes=rest)
-        assert cluster.leader(among=rest) is leader and raft(leader)["term"] == term
+        assert cluster.leader(among=rest) is leader and leader.raft()["term"] == term
         net.heal()
         load.progress()
-        assert raft(leader)["term"] == term
+        assert leader.raft()["term"] == term
     finish(load, cluster)
-
-
-def raft(node):
-    return node.control("raftd", "status")["detail"]
 
 
 def test_flapping(hosted):
@@ -178,7 +173,7 @@ def fill(path):
 def test_disk_of_the_leader_is_full(network, tmp_path, small_disk):
     """It loses its leadership, the cluster goes on; with room again it comes back."""
     net = network(3)
-    cluster = Cluster(tmp_path, 3, TIMING, addresses=[net.address(h) for h in net.hosts])
+    cluster = Cluster(tmp_path, 3, addresses=[net.address(h) for h in net.hosts])
     full = cluster.nodes[0]
     full.data_dir, full.run_dir = small_disk / "data", small_disk / "data" / "run"
     for host, node in zip(net.hosts, cluster.nodes):

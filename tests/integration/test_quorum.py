@@ -7,8 +7,9 @@ import time
 
 import pytest
 
+from cluster import Cluster
 from load import Load
-from node import DAEMONS, Cluster, wait_until
+from node import DAEMONS, wait_until
 
 LOCK = {"Node": "outside", "TTL": "", "LockDelay": "0s", "Checks": []}
 

@@ -57,7 +57,7 @@ class Load(threading.Thread):
         while not self.ending:
             key = "load/%s-%05d" % (self.name_of_keys, number)
             try:
-                if random.choice(self.cluster.up).put("/v1/kv/" + key, body="x", timeout=10).body == b"true":
+                if random.choice(self.cluster.alive()).put("/v1/kv/" + key, body="x", timeout=10).body == b"true":
                     self.acknowledged.append(key)
                     self.longest_s = max(self.longest_s, time.monotonic() - since)
                     number, since = number + 1, time.monotonic()
@@ -73,7 +73,7 @@ class Load(threading.Thread):
 
 def check_all_there(cluster, keys):
     cluster.wait_settled()
-    for server in cluster.up:
+    for server in cluster.alive():
         def complete(asked=server):
             answer = asked.get("/v1/kv/load/?keys&stale")
             return answer.status == 200 and not set(keys) - set(answer.json())
@@ -81,28 +81,28 @@ def check_all_there(cluster, keys):
 
 
 def test_elects_and_replicates(three):
-    leader = three.wait_leader()
+    leader = three.wait_agreed()
     raft = leader.raft()
     assert raft["servers"] == raft["voters"] == 3
-    for server in three.all:
+    for server in three.nodes:
         put(server, "from-" + server.name)
     three.wait_settled()
-    for server in three.all:
-        for other in three.all:
+    for server in three.nodes:
+        for other in three.nodes:
             wait_until(lambda s=server, o=other: has(s, "from-" + o.name), what="replication")
     for other in three.followers():
         peer = leader.peer_of(other)
         assert peer["connected"] and peer["state"] == "pipeline"
         wait_until(lambda o=other: leader.peer_of(o)["match"] == leader.raft()["last_index"], what="match")
-    assert all(s.control("raftd", "status")["waits_for"] == "" for s in three.all)
+    assert all(s.control("raftd", "status")["waits_for"] == "" for s in three.nodes)
 
 
 def test_five_servers_lose_two(make_cluster):
     cluster = make_cluster(5).start()
-    assert cluster.leader().raft()["voters"] == 5
-    cluster.kill(cluster.leader())
-    cluster.kill(cluster.wait_leader())
-    put(cluster.wait_leader(), "with-three")
+    assert cluster.wait_agreed().raft()["voters"] == 5
+    cluster.wait_agreed().crash()
+    cluster.wait_agreed().crash()
+    put(cluster.wait_agreed(), "with-three")
     put(cluster.followers()[0], "through-a-follower")
     cluster.wait_settled()
 
@@ -111,11 +111,11 @@ def test_leader_killed(three):
     load = Load(three, "a")
     load.start()
     wait_until(lambda: len(load.acknowledged) > 20)
-    old = three.wait_leader()
+    old = three.wait_agreed()
     term = old.raft()["term"]
-    three.kill(old)
+    old.crash()
     killed = time.monotonic()
-    new = three.wait_leader()
+    new = three.wait_agreed()
     assert time.monotonic() - killed < 5  # most of it is asking; about an election timeout on an idle machine
     assert new.raft()["term"] > term
     seen = len(load.acknowledged)
@@ -126,13 +126,13 @@ def test_leader_killed(three):
 
 
 def test_without_majority(three):
-    leader = three.wait_leader()
+    leader = three.wait_agreed()
     for server in three.followers():
-        three.kill(server)
+        server.crash()
     wait_until(lambda: leader.raft().get("state") != "Leader", what="the leader gives up")
     wait_until(lambda: leader.control("raftd", "status")["waits_for"] == "quorum")
     assert leader.raft()["leader_address"] == ""
-    for server in three.all:
+    for server in three.nodes:
         if server is not leader:
             server.start(wait=False)
     three.wait_settled()
@@ -140,17 +140,17 @@ def test_without_majority(three):
 
 
 def test_all_restarted_at_once(three):
-    put(three.wait_leader(), "before")
+    put(three.wait_agreed(), "before")
     three.wait_settled()
-    terms = [s.raft()["term"] for s in three.all]
-    for server in three.all:
-        three.kill(server)
-    for server in three.all:
+    terms = [s.raft()["term"] for s in three.nodes]
+    for server in three.nodes:
+        server.crash()
+    for server in three.nodes:
         server.start(wait=False)
     leader = three.wait_settled()
     assert leader.raft()["term"] > max(terms)
     assert leader.raft()["voters"] == 3
-    for server in three.all:
+    for server in three.nodes:
         wait_until(lambda s=server: has(s, "before"), what="what was written")
 
 
@@ -158,7 +158,7 @@ def test_rolling_restart_under_load(three):
     loads = [Load(three, name) for name in "ab"]
     for load in loads:
         load.start()
-    for server in list(three.all):
+    for server in list(three.nodes):
         seen = [len(load.acknowledged) for load in loads]
         assert server.stop() in (0, 1)
         wait_until(lambda: all(len(l.acknowledged) > n + 5 for l, n in zip(loads, seen)), what="writes with two")
@@ -168,7 +168,7 @@ def test_rolling_restart_under_load(three):
 
 
 def test_stopped_leader_hands_over(three):
-    leader = three.wait_leader()
+    leader = three.wait_agreed()
     others = three.followers()
     term = leader.raft()["term"]
     old = leader.kill("raftd", signal.SIGTERM)
@@ -177,17 +177,17 @@ def test_stopped_leader_hands_over(three):
     leader.wait_restarted("raftd", old)
     three.wait_settled()
     # who was given the word asked for one election, which it won
-    assert three.leader().raft()["term"] == term + 1
+    assert three.wait_agreed().raft()["term"] == term + 1
 
 
 def test_server_with_another_address(three):
-    put(three.wait_leader(), "before")
+    put(three.wait_agreed(), "before")
     moved = three.followers()[0]
     identity = moved.raft()["id"]
     moved.stop()
     moved.address = free_address()
     moved.start(wait=False)
-    leader = three.wait_leader()
+    leader = three.wait_agreed()
     put(leader, "after")
     wait_until(lambda: moved.raft().get("commit_index") == leader.raft()["commit_index"] and has(moved, "after"), 20,
                "the server at its new address follows")
@@ -197,15 +197,15 @@ def test_server_with_another_address(three):
 
 def test_all_with_other_addresses(three):
     """They find each other by the addresses they are told to join, and by their ids."""
-    put(three.wait_leader(), "before")
+    put(three.wait_agreed(), "before")
     three.wait_settled()
-    for server in three.all:
+    for server in three.nodes:
         server.stop()
-    addresses = [free_address() for _ in three.all]
-    for server, address in zip(three.all, addresses):
+    addresses = [free_address() for _ in three.nodes]
+    for server, address in zip(three.nodes, addresses):
         server.address = address
         server.join = addresses
-    for server in three.all:
+    for server in three.nodes:
         server.start(wait=False)
     leader = three.wait_settled()
     put(leader, "after")
@@ -214,7 +214,7 @@ def test_all_with_other_addresses(three):
 
 def test_fourth_server_waits_to_be_added(three):
     """A server that no configuration names says hello to the leader and changes nothing by itself."""
-    leader = three.wait_leader()
+    leader = three.wait_agreed()
     fourth = three.add(expect=3)
     fourth.start(wait=False)
     wait_until(lambda: leader.peer_of(fourth).get("connected"), 20, "the leader hears of it")
@@ -224,34 +224,34 @@ def test_fourth_server_waits_to_be_added(three):
 
 def test_expectations_that_differ(make_cluster):
     cluster = make_cluster(3)
-    cluster.all[2].expect = 5
-    for server in cluster.all:
+    cluster.nodes[2].expect = 5
+    for server in cluster.nodes:
         server.start(wait=False)
-    wait_until(lambda: all("another bootstrap_expect" in s.log() for s in cluster.all), 20, "all say so")
-    assert all(s.raft()["servers"] == 0 for s in cluster.all)
-    cluster.all[2].stop()
-    cluster.all[2].expect = 3
-    cluster.all[2].start(wait=False)
+    wait_until(lambda: all("another bootstrap_expect" in s.log() for s in cluster.nodes), 20, "all say so")
+    assert all(s.raft()["servers"] == 0 for s in cluster.nodes)
+    cluster.nodes[2].stop()
+    cluster.nodes[2].expect = 3
+    cluster.nodes[2].start(wait=False)
     cluster.wait_settled()
 
 
 def test_waits_for_the_last_one(make_cluster):
     cluster = make_cluster(3)
-    for server in cluster.all[:2]:
+    for server in cluster.nodes[:2]:
         server.start(wait=False)
-    wait_until(lambda: all('servers=2 bootstrap_expect=3 state="too few' in s.log() for s in cluster.all[:2]), 20)
-    assert all(s.control("raftd", "status")["waits_for"] == "bootstrap" for s in cluster.all[:2])
-    cluster.all[2].start(wait=False)
+    wait_until(lambda: all('servers=2 bootstrap_expect=3 state="too few' in s.log() for s in cluster.nodes[:2]), 20)
+    assert all(s.control("raftd", "status")["waits_for"] == "bootstrap" for s in cluster.nodes[:2])
+    cluster.nodes[2].start(wait=False)
     cluster.wait_settled()
 
 
 def test_recovery_from_lost_majority(three):
     """raft/peers.json makes a quorum of what is left."""
-    put(three.wait_leader(), "kept")
+    put(three.wait_agreed(), "kept")
     three.wait_settled()
-    left, *lost = three.all
+    left, *lost = three.nodes
     identity = left.raft()["id"]
-    for server in three.all:
+    for server in three.nodes:
         server.stop()
     for server in lost:
         shutil.rmtree(server.data_dir)
@@ -278,7 +278,7 @@ def test_damaged_peers_json_is_refused(three):
 
 def test_port_in_use(make_cluster):
     cluster = make_cluster(1)
-    server = cluster.all[0]
+    server = cluster.nodes[0]
     with socket.create_server((server.address, 8300)):
         server.start(wait=False)
         server.process.wait(20)
@@ -324,7 +324,7 @@ def test_follower_that_hangs(three):
     """Who does not read holds nobody up, and catches up later."""
     slow = three.followers()[0]
     pid = slow.kill("raftd", signal.SIGSTOP)
-    leader = three.all[0] if three.all[0] is not slow else three.all[1]
+    leader = three.nodes[0] if three.nodes[0] is not slow else three.nodes[1]
     for number in range(40):
         put(leader, "big-%d" % number, "x" * 400000)
     slow.kill("raftd", signal.SIGCONT)
@@ -339,7 +339,7 @@ BIG = "b" * 400000
 
 def outrun(cluster, server):
     """Writes until the leader's log begins behind what this server, which is away, has."""
-    leader = cluster.wait_leader()
+    leader = cluster.wait_agreed()
     last = leader.peer_of(server).get("match") or leader.raft()["last_index"]
     for number in range(200):
         put(leader, "outrun/%03d" % number, BIG if number < 12 else "x")
@@ -351,17 +351,17 @@ def outrun(cluster, server):
 def test_snapshot_for_who_is_too_far_behind(make_cluster):
     cluster = make_cluster(3, config=SNAPSHOT_SOON).start()
     away = cluster.followers()[0]
-    put(cluster.leader(), "early")
+    put(cluster.wait_agreed(), "early")
     cluster.wait_settled()
-    cluster.kill(away)
+    away.crash()
     last = outrun(cluster, away)
     away.start(wait=False)
     cluster.wait_caught_up(away, 60)
     assert "snapshot-installed" in away.log()
-    assert "snapshot-sent" in cluster.leader().log()
+    assert "snapshot-sent" in cluster.wait_agreed().log()
     for key, value in (("early", "x"), ("outrun/000", BIG), ("outrun/%03d" % last, "x")):
         wait_until(lambda k=key, v=value: has(away, k, v), what=key + " at the one that was away")
-    put(cluster.leader(), "later")
+    put(cluster.wait_agreed(), "later")
     wait_until(lambda: has(away, "later"), what="entries behind the snapshot")
     away.stop()
     away.start(wait=False)
@@ -373,12 +373,12 @@ def test_snapshot_goes_on_after_deaths(make_cluster):
     """Sender and receiver are killed while one is on its way."""
     cluster = make_cluster(3, config=SNAPSHOT_SOON).start()
     away = cluster.followers()[0]
-    cluster.kill(away)
+    away.crash()
     last = outrun(cluster, away)
     away.start(wait=False)
     for daemon in ("raftd", "catalogd", "raftd"):
         away.wait_restarted(daemon, away.kill(daemon))
-    leader = cluster.wait_leader()
+    leader = cluster.wait_agreed()
     leader.wait_restarted("raftd", leader.kill("raftd"))
     cluster.wait_caught_up(away, 60)
     wait_until(lambda: has(away, "outrun/%03d" % last) and has(away, "outrun/000", BIG), 20, "all keys")

@@ -42,7 +42,10 @@ _Noreturn static void failed(const struct sim *s, const char *what, uint64_t num
 
 static size_t node_named(struct str name)
 {
-	return strtoull(name.p + 1, NULL, 10);
+	uint64_t number;
+
+	must(str_to_u64(str_skip(name, 1), &number) == 0);
+	return number;
 }
 
 /* -------- checkers -------- */
