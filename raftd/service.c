@@ -128,6 +128,9 @@ static void on_update(void *arg, const struct raft_update *u)
 	struct raftd *r = arg;
 
 	if (u->committed) {
+		/* Before anybody is told: a write that was answered elsewhere must show in what
+		 * this leader answers by its lease, and who reads by it looks at the page. */
+		raftd_publish(r);
 		raftd_proposals_commit(r);
 	}
 	if (u->cut || u->reset) {

@@ -69,13 +69,14 @@ struct thing_entry {
 
 /* The remembered requests: a ring in order of their indexes, and slots by hash. */
 struct requests {
-	struct {
+	struct remembered {
 		struct uuid id;
 		uint64_t index;
 		uint32_t bytes;
 		uint32_t chain; /* ring position + 1 of the next one in the slot */
-	} * ring;		/* REQUESTS_MAX */
-	uint32_t *slots;	/* 2 * REQUESTS_MAX; ring position + 1 */
+	} * ring;
+	uint32_t *slots; /* 2 * size; ring position + 1 */
+	uint32_t size;	 /* of the ring: doubled up to REQUESTS_MAX */
 	uint32_t first, count;
 	uint64_t bytes;
 };

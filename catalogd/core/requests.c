@@ -6,14 +6,20 @@
  */
 #include "catalogd/core/internal.h"
 
-enum { SLOTS = 2 * REQUESTS_MAX };
+enum { SIZE_FIRST = 256 };
+
+static void requests_make(struct requests *r, uint32_t size)
+{
+	*r = (struct requests) {
+		.ring = xcalloc(size, sizeof(r->ring[0])),
+		.slots = xcalloc(2 * size, sizeof(r->slots[0])),
+		.size = size,
+	};
+}
 
 void requests_init(struct requests *r)
 {
-	*r = (struct requests) {
-		.ring = xcalloc(REQUESTS_MAX, sizeof(r->ring[0])),
-		.slots = xcalloc(SLOTS, sizeof(r->slots[0])),
-	};
+	requests_make(r, SIZE_FIRST);
 }
 
 void requests_fini(struct requests *r)
@@ -28,7 +34,7 @@ static uint32_t *slot_of(struct requests *r, const struct uuid *id)
 	uint32_t h;
 
 	memcpy(&h, id->b, sizeof(h));
-	return &r->slots[h % SLOTS];
+	return &r->slots[h % (2 * r->size)];
 }
 
 static void drop_oldest(struct catalog *c)
@@ -46,28 +52,47 @@ static void drop_oldest(struct catalog *c)
 	be64_key(&room, r->ring[at].index);
 	kv_del(c->t, STATE_REQUESTS, str_n(room.bytes, sizeof(uint64_t)));
 	r->bytes -= r->ring[at].bytes;
-	r->first = (at + 1) % REQUESTS_MAX;
+	r->first = (at + 1) % r->size;
 	r->count--;
+}
+
+/* At the end of the ring, which has room. */
+static void put(struct requests *r, const struct remembered *one)
+{
+	uint32_t at = (r->first + r->count) % r->size;
+	uint32_t *slot = slot_of(r, &one->id);
+
+	r->ring[at] = *one;
+	r->ring[at].chain = *slot;
+	*slot = at + 1;
+	r->count++;
+	r->bytes += one->bytes;
+}
+
+static void grow(struct requests *r)
+{
+	struct requests larger;
+
+	requests_make(&larger, r->size * 2);
+	for (uint32_t i = 0; i < r->count; i++) {
+		put(&larger, &r->ring[(r->first + i) % r->size]);
+	}
+	requests_fini(r);
+	*r = larger;
 }
 
 static void remember(struct catalog *c, const struct uuid *id, uint64_t index, size_t bytes)
 {
+	struct remembered one = { .id = *id, .index = index, .bytes = (uint32_t)bytes };
 	struct requests *r = &c->requests;
-	uint32_t at;
-	uint32_t *slot;
 
 	while (r->count && (r->count == REQUESTS_MAX || r->bytes + bytes > REQUESTS_BYTES_MAX)) {
 		drop_oldest(c);
 	}
-	at = (r->first + r->count) % REQUESTS_MAX;
-	slot = slot_of(r, id);
-	r->ring[at].id = *id;
-	r->ring[at].index = index;
-	r->ring[at].bytes = (uint32_t)bytes;
-	r->ring[at].chain = *slot;
-	*slot = at + 1;
-	r->count++;
-	r->bytes += bytes;
+	if (r->count == r->size) {
+		grow(r);
+	}
+	put(r, &one);
 }
 
 void requests_load(struct catalog *c)
@@ -76,9 +101,8 @@ void requests_load(struct catalog *c)
 	struct uuid id;
 	uint64_t index;
 
-	c->requests.first = c->requests.count = 0;
-	c->requests.bytes = 0;
-	memset(c->requests.slots, 0, SLOTS * sizeof(c->requests.slots[0]));
+	requests_fini(&c->requests);
+	requests_init(&c->requests);
 	kv_walk_init(&w, c->t, STATE_REQUESTS, STR(""));
 	while (kv_walk_next(&w)) {
 		must(w.key_size == sizeof(index) && w.value.n > sizeof(id.b));

@@ -40,6 +40,14 @@ static void add(struct jail_paths *p, struct str path, enum sandbox_right right)
 	}
 }
 
+/* A file by its folder: it may be replaced by another one of its name. */
+static void file_add(struct jail_paths *p, struct str path)
+{
+	ssize_t slash = str_rfind(path, '/');
+
+	add(p, slash > 0 ? str_cut(path, (size_t)slash) : path, SANDBOX_READ);
+}
+
 static void own_add(struct jail_paths *p, const struct daemon *d)
 {
 	for (size_t i = 0; i < d->spec->paths_count; i++) {
@@ -68,12 +76,17 @@ void daemon_confine_files(struct daemon *d)
 		add(p, str_of(common_paths[i].path), common_paths[i].right);
 	}
 	for (size_t i = 0; i < d->private->sources_count; i++) {
-		add(p, str_of(d->private->sources[i].path), SANDBOX_READ);
+		const struct conf_source *source = &d->private->sources[i];
+
+		add(p, str_of(source->path), SANDBOX_READ);
+		if (!source->directory) {
+			file_add(p, str_of(source->path));
+		}
 	}
-	add(p, c->ca_file, SANDBOX_READ);
 	add(p, c->ca_path, SANDBOX_READ);
-	add(p, c->cert_file, SANDBOX_READ);
-	add(p, c->key_file, SANDBOX_READ);
+	file_add(p, c->ca_file);
+	file_add(p, c->cert_file);
+	file_add(p, c->key_file);
 	add(p, str_of(credentials ? credentials : ""), SANDBOX_READ);
 	add(p, arena_printf(&arena, STR_FMT "/node-id", STR_ARG(c->data_dir)), SANDBOX_READ);
 	add(p, str_of(d->spec->name), SANDBOX_WRITE);

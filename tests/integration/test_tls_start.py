@@ -78,25 +78,37 @@ def test_texts_are_consuls(make_node, files, case, text, consul):  # noqa: F811
     assert out.stderr.rstrip("\n") == "==> %s" % text.format(files).rstrip("\n")
 
 
+def ask_https(node, certificate, method, path):
+    context = ssl.create_default_context(cafile=certificate)
+    context.check_hostname = False
+    connection = http.client.HTTPSConnection(node.address, 8501, context=context, timeout=60)
+    connection.request(method, path)
+    return connection.getresponse().status
+
+
 def test_https_without_a_certificate(make_node, files):
-    """The node runs, as Consul does; a reload brings the certificate."""
+    """The node runs, as Consul does; a reload brings the certificate, and another one in its place."""
     node = make_node(config={"ports": {"https": 8501}}).start()
+    for name in ("a.crt", "a.key", "b.crt", "b.key"):
+        shutil.copy(files / name, node.config_dir)
     with socket.create_connection((node.address, 8501), 60) as sock:
         assert sock.recv(1) == b""
     pair = {"cert_file": "a.crt", "key_file": "a.key"}
-    node.config.update(settings(files, pair))
+    node.config.update(settings(node.config_dir, pair))
     node.write_config()
     assert node.put("/v1/agent/reload").status == 200
-    context = ssl.create_default_context(cafile=files / "a.crt")
-    context.check_hostname = False
-    connection = http.client.HTTPSConnection(node.address, 8501, context=context, timeout=60)
-    connection.request("GET", "/v1/status/leader")
-    assert connection.getresponse().status == 200
-    node.config.update(settings(files, dict(pair, key_file="b.key")))
+    assert ask_https(node, files / "a.crt", "GET", "/v1/status/leader") == 200
+    node.config.update(settings(node.config_dir, dict(pair, key_file="b.key")))
     node.write_config()
     answer = node.put("/v1/agent/reload")
     assert (answer.status, answer.text) == (500, "Failed reloading tls configuration: " + PAIR +
                                             "tls: private key does not match public key")
+    node.config.update(settings(node.config_dir, pair))
+    node.write_config()
+    for name in ("crt", "key"):
+        (node.config_dir / ("b." + name)).rename(node.config_dir / ("a." + name))
+    assert node.put("/v1/agent/reload").status == 200
+    assert ask_https(node, files / "b.crt", "GET", "/v1/status/leader") == 200
 
 
 def test_relative_paths_begin_where_the_agent_was_started(make_node, files, tmp_path):
@@ -106,11 +118,7 @@ def test_relative_paths_begin_where_the_agent_was_started(make_node, files, tmp_
         node.process = subprocess.Popen(node.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=files,
                                         env=clean_environment(), start_new_session=True)
     node.wait_ready()
-    context = ssl.create_default_context(cafile=files / "a.crt")
-    context.check_hostname = False
-    connection = http.client.HTTPSConnection(node.address, 8501, context=context, timeout=60)
-    connection.request("PUT", "/v1/agent/reload")
-    assert connection.getresponse().status == 200
+    assert ask_https(node, files / "a.crt", "PUT", "/v1/agent/reload") == 200
     assert (files / node.config["pid_file"]).read_text() == str(node.process.pid)
     node.stop()
     assert not (files / node.config["pid_file"]).exists()
