@@ -23,7 +23,8 @@ LIMIT_S = 40     # for what takes a moment: a limit costs nothing, and a busy ma
 
 
 def wait_until(condition, limit_s=LIMIT_S, what=None, pause_s=0.02):
-    """Calls condition until it returns something true (which is returned). Errors of connections count as "not yet"."""
+    """Calls condition until it returns something true (which is returned). Errors of connections, and parts that are
+    not there, count as "not yet"."""
     deadline = time.monotonic() + limit_s
     last = None
     while True:
@@ -31,7 +32,7 @@ def wait_until(condition, limit_s=LIMIT_S, what=None, pause_s=0.02):
             value = condition()
             if value:
                 return value
-        except (OSError, http.client.HTTPException, ValueError, KeyError, IndexError) as error:
+        except (OSError, http.client.HTTPException, ValueError, KeyError, IndexError, TypeError) as error:
             last = error
         if time.monotonic() > deadline:
             raise AssertionError("not within %s s: %s (%r)" % (limit_s, what or condition, last))

@@ -30,7 +30,7 @@ class Process:
             self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             env=clean_environment(), start_new_session=True,
                                             preexec_fn=die_with_parent, cwd=self.directory)
-        wait_until(self.is_ready, 20, self.name + " started\n" + self.log())
+        wait_until(self.is_ready, 60, self.name + " started\n" + self.log())
         return self
 
     def log(self):

@@ -158,12 +158,12 @@ def test_a_pause_is_no_failure(pair):
         wait_until(lambda: "member-suspect" in pair.node.log() and "s1" in pair.node.log(), 15, "suspected")
     finally:
         pair.serf.signal(signal.SIGCONT)
-    wait_until(lambda: not member(pair.node, "s1") or member(pair.node, "s1")["Status"] == ALIVE, 10)
+    wait_until(lambda: not member(pair.node, "s1") or member(pair.node, "s1")["Status"] == ALIVE)
     assert not re.search(r'member-failed.*"s1"', pair.node.log())
 
 
 def test_garbage_changes_nothing(pair):
-    wait_until(lambda: pair.node.control("gossipd", "ping")["ok"], 5)
+    wait_until(lambda: pair.node.control("gossipd", "ping")["ok"])
     pid = pair.node.pid_of("gossipd")
     udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     for data in (b"", b"\x00", b"\x07\xff\x00", os.urandom(1400), b"\x09" * 60000, b"\xf4\x04prod\x00"):
@@ -192,12 +192,12 @@ def test_their_failure_and_return(make, make_node):
 def test_our_failure_and_return(make):
     ours, serf = make(Gossipd, "g1").start(), make(Serf, "s1").start()
     assert serf.run("join", ours.address + ":8301").returncode == 0
-    wait_until(lambda: ours.alive() == ["g1", "s1"], 10)
+    wait_until(lambda: ours.alive() == ["g1", "s1"])
     ours.kill()
     serf_sees(serf, "g1", "failed")
     ours.start()                        # it finds its pool by what it remembers
     serf_sees(serf, "g1", "alive")
-    wait_until(lambda: ours.alive() == ["g1", "s1"], 10)
+    wait_until(lambda: ours.alive() == ["g1", "s1"])
 
 
 @needs_serf
@@ -247,13 +247,13 @@ def test_they_force_our_dead_out(make):
     a, b, serf = make(Gossipd, "g1").start(), make(Gossipd, "g2").start(), make(Serf, "s1").start()
     for g in (a, b):
         assert serf.run("join", g.address + ":8301").returncode == 0
-    wait_until(lambda: a.alive() == b.alive() == ["g1", "g2", "s1"], 15)
+    wait_until(lambda: a.alive() == b.alive() == ["g1", "g2", "s1"])
     a.kill()
     serf_sees(serf, "g1", "failed")
-    wait_until(lambda: b.members()["g1"]["status"] == FAILED, 20)
+    wait_until(lambda: b.members()["g1"]["status"] == FAILED)
     assert serf.run("force-leave", "g1").returncode == 0
     serf_sees(serf, "g1", "left")
-    wait_until(lambda: b.members()["g1"]["status"] == LEFT, 20)
+    wait_until(lambda: b.members()["g1"]["status"] == LEFT)
 
 
 @needs_serf
@@ -277,7 +277,7 @@ def test_a_third_is_known_by_gossip(make):
     ours, a, b = make(Gossipd, "g1").start(), make(Serf, "s1").start(), make(Serf, "s2").start()
     assert a.run("join", ours.address + ":8301").returncode == 0
     assert b.run("join", a.address + ":8301").returncode == 0
-    wait_until(lambda: ours.alive() == ["g1", "s1", "s2"], 15)
+    wait_until(lambda: ours.alive() == ["g1", "s1", "s2"])
     serf_sees(b, "g1", "alive")
 
 
@@ -287,7 +287,7 @@ def test_apart_and_together_again(make):
     ours, serf, other = make(Gossipd, "g1").start(), make(Serf, "s1").start(), make(Serf, "s2").start()
     for s in (serf, other):
         assert s.run("join", ours.address + ":8301").returncode == 0
-    wait_until(lambda: ours.alive() == ["g1", "s1", "s2"], 15)
+    wait_until(lambda: ours.alive() == ["g1", "s1", "s2"])
     ours.signal(signal.SIGSTOP)
     serf_sees(serf, "g1", "failed")
     serf_sees(other, "g1", "failed")
@@ -303,16 +303,16 @@ def test_apart_and_together_again(make):
 def test_retry_join_waits_for_them(make):
     serf = make(Serf, "s1")
     ours = make(Gossipd, "g1", config={"retry_join": [serf.address], "retry_interval": "1s"}).start()
-    wait_until(lambda: "join-failed" in ours.log(), 10)
+    wait_until(lambda: "join-failed" in ours.log())
     serf.start()
-    wait_until(lambda: ours.alive() == ["g1", "s1"], 15)
+    wait_until(lambda: ours.alive() == ["g1", "s1"])
 
 
 @needs_serf
 def test_start_join(make):
     serf = make(Serf, "s1").start()
     ours = make(Gossipd, "g1", config={"start_join": [serf.address + ":8301"]}).start()
-    wait_until(lambda: ours.alive() == ["g1", "s1"], 15)
+    wait_until(lambda: ours.alive() == ["g1", "s1"])
     serf_sees(serf, "g1", "alive")
 
 
@@ -328,9 +328,9 @@ def test_a_port_in_use_is_waited_for(make):
         taken.bind((ours.address, 8301))
         taken.listen()
         ours.start()
-        wait_until(lambda: "Address already in use" in ours.log(), 10)
+        wait_until(lambda: "Address already in use" in ours.log())
         assert ours.control("status")["waits_for"] == "its LAN port"
-    wait_until(lambda: "listening" in ours.log(), 10)
+    wait_until(lambda: "listening" in ours.log())
 
 
 # ---- keys ----
@@ -380,7 +380,7 @@ def test_keys_are_changed_by_us_and_by_them(make, make_node, tmp_path):
     assert b"2/2" in serf.run("keys", "-list").stdout
     assert json.loads((node.data_dir / "gossipd/local.keyring").read_text()) == [KEYS[2]]
     assert node.put("/v1/event/fire/after", "x").status == 200
-    wait_until(lambda: "consul:event:after" in serf.seen(), 15)
+    wait_until(lambda: "consul:event:after" in serf.seen())
     assert node.muster("keyring", "-list-primary").stdout.count(KEYS[2]) == 1
 
 
@@ -397,10 +397,10 @@ def test_consul_client_in_our_pool(make, make_node):
     consul = make(Consul, "c1", args=["-retry-join=" + node.address]).start()
     status_is(node, "c1", ALIVE)
     assert member(node, "c1")["Tags"]["role"] == "node"
-    row = wait_until(lambda: consul.members().get("n1"), 10)
+    row = wait_until(lambda: consul.members().get("n1"))
     assert row[1:7] == [node.address + ":8301", "alive", "server", "1.8.7", "2", "dc1"]
     assert node.put("/v1/event/fire/deploy", "payload").status == 200
-    events = wait_until(lambda: json.loads(get(consul.address, "/v1/event/list")), 10)
+    events = wait_until(lambda: json.loads(get(consul.address, "/v1/event/list")))
     assert [(e["Name"], base64.b64decode(e["Payload"])) for e in events] == [("deploy", b"payload")]
     assert consul.run("leave").returncode == 0
     status_is(node, "c1", LEFT)
@@ -410,14 +410,14 @@ def test_consul_client_in_our_pool(make, make_node):
 def test_we_in_the_pool_of_a_consul_server(make):
     server = make(Consul, "c1", args=["-server", "-bootstrap"]).start()
     ours = make(Gossipd, "g1", config={"start_join": [server.address]}).start()
-    wait_until(lambda: ours.alive() == ["c1", "g1"], 15)
-    row = wait_until(lambda: server.members().get("g1"), 10)
+    wait_until(lambda: ours.alive() == ["c1", "g1"])
+    row = wait_until(lambda: server.members().get("g1"))
     assert row[2:4] == ["alive", "client"]
 
     def fired():
         return server.run("event", "-name=hey", "there").returncode == 0
-    wait_until(fired, 20)
-    wait_until(lambda: [e["name"] for e in ours.dump()["events"]], 10)
+    wait_until(fired)
+    wait_until(lambda: [e["name"] for e in ours.dump()["events"]])
     assert ours.members()["c1"]["tags"]["role"] == "consul"
 
 
@@ -439,8 +439,8 @@ def test_wan_pool_of_two_servers(make, make_node):
 
     def wan():
         return sorted(m["Name"] for m in node.json("/v1/agent/members?wan=1") if m["Status"] == ALIVE)
-    wait_until(lambda: wan() == ["c1.dc2", "n1.dc1"], 15)
-    wait_until(lambda: "n1.dc1" in consul.run("members", "-wan").stdout, 15)
+    wait_until(lambda: wan() == ["c1.dc2", "n1.dc1"])
+    wait_until(lambda: "n1.dc1" in consul.run("members", "-wan").stdout)
 
 
 # ---- many ----
