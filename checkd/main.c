@@ -10,6 +10,7 @@ int main(int argc, char **argv)
 	const struct daemon_spec spec = {
 		.name = "checkd",
 		.needs = SANDBOX_NETWORK,
+		.reads_tls = true,
 		.paths = paths,
 		.paths_count = ARRAY_SIZE(paths),
 		.prepare = checkd_prepare,

@@ -21,10 +21,8 @@ static int start_hook(struct daemon *d)
 
 static void reload_hook(struct daemon *d)
 {
-	struct httpd *h = d->self;
-
-	h->conf = d->conf;
-	engine_reload(h);
+	((struct httpd *)d->self)->conf = d->conf;
+	engine_reload(d->self);
 }
 
 static void drain_hook(struct daemon *d)
@@ -42,6 +40,7 @@ int main(int argc, char **argv)
 	struct daemon_spec spec = {
 		.name = "httpd",
 		.needs = SANDBOX_NETWORK,
+		.reads_tls = true,
 		.paths = httpd_paths,
 		.paths_count = HTTPD_PATHS,
 		.open = open_hook,

@@ -45,6 +45,7 @@ struct daemon_path {
 struct daemon_spec {
 	const char *name; /* "httpd": also the folder of its endpoints in the run directory */
 	unsigned needs;	  /* SANDBOX_... */
+	bool reads_tls;	  /* the certificate and key of the configuration */
 	bool offline; /* sees no network interface: addresses of templates are not its business */
 	const struct daemon_path *paths;
 	size_t paths_count;

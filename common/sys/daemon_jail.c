@@ -83,10 +83,12 @@ void daemon_confine_files(struct daemon *d)
 			file_add(p, str_of(source->path));
 		}
 	}
-	add(p, c->ca_path, SANDBOX_READ);
-	file_add(p, c->ca_file);
-	file_add(p, c->cert_file);
-	file_add(p, c->key_file);
+	if (d->spec->reads_tls) {
+		add(p, c->ca_path, SANDBOX_READ);
+		file_add(p, c->ca_file);
+		file_add(p, c->cert_file);
+		file_add(p, c->key_file);
+	}
 	add(p, str_of(credentials ? credentials : ""), SANDBOX_READ);
 	add(p, arena_printf(&arena, STR_FMT "/node-id", STR_ARG(c->data_dir)), SANDBOX_READ);
 	add(p, str_of(d->spec->name), SANDBOX_WRITE);
