@@ -115,8 +115,9 @@ static void why_unreachable(struct forward *f, const struct target *target, int 
 
 	net_address_render(&target->address, &address);
 	snprintf(f->why, sizeof(f->why),
-		"rpc error getting client: failed to get conn: dial tcp <nil>->%s: %s%s",
-		buf_cstr(&address), error == ETIMEDOUT ? "" : "connect: ",
+		"rpc error getting client: failed to get conn: dial tcp " STR_FMT ":0->%s: %s%s",
+		STR_ARG(f->forwards->httpd->conf->advertise_addr), buf_cstr(&address),
+		error == ETIMEDOUT ? "" : "connect: ",
 		error == ETIMEDOUT	? "i/o timeout"
 		: error == ECONNREFUSED ? "connection refused"
 		: error == EHOSTUNREACH ? "no route to host"
