@@ -190,6 +190,8 @@ class Client(Server):
         if source:
             self.behind.start(source.parent / "base.json")
             self.behind.wait_leader()
+            # Whether its own agent or the leader is first to register it is chance; now both find it.
+            self.behind.put("/v1/catalog/register", {"Node": self.name, "ID": self.node_id, "Address": self.address})
         super().start(source)
 
     def alive(self):
