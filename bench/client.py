@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A server and a client node of each kind: what a request costs that is asked of the client. CPU is that of both nodes."""
+import os
 import time
 
 import loads
@@ -37,8 +38,8 @@ class Pair:
 
 
 def suite(b):
-    pairs = [Pair(kind, slot, b.work, b.binaries[kind.name]) for kind, slot in ((Muster, 47), (Consul, 48))
-             if b.binaries[kind.name]]
+    pairs = [Pair(kind, slot, b.work, os.path.abspath(b.binaries[kind.name]))
+             for kind, slot in ((Muster, 47), (Consul, 48)) if b.binaries[kind.name]]
     try:
         for pair in pairs:
             pair.start()
