@@ -3,8 +3,8 @@
  * The servers of all data centres that this node knows, and which of them to ask. Pure: members of
  * gossip's pools in, one server out; time and chance are given.
  *
- * A server that failed somebody is left alone for SERVER_BENCH_FIRST_MS, then for twice as long each
- * time up to SERVER_BENCH_MAX_MS, until it did well or gossip has seen it come back. That is a
+ * A server that failed somebody is left alone for SERVER_BENCH_FIRST_MS, then for twice as long
+ * each time up to SERVER_BENCH_MAX_MS, until it did well or gossip has seen it come back. That is a
  * preference and not a ban: where nobody else is left, the one is offered whose time is over first,
  * so that the only server of a data centre is not missed when it is back before gossip says so.
  */
@@ -61,6 +61,9 @@ bool server_table_pick(struct server_table *t, struct str datacenter, const stru
 	size_t tried_count, struct mono now, struct server *out);
 void server_table_failed(struct server_table *t, const struct uuid *server, struct mono now);
 void server_table_good(struct server_table *t, const struct uuid *server);
+/* The one of this data centre whose httpd listens at this place for others; never this node. */
+bool server_table_find(const struct server_table *t, struct str ip, uint16_t http_port,
+	struct server *out);
 /* Any server of it, alive or not (this node too). */
 bool server_table_knows(const struct server_table *t, struct str datacenter);
 /* How many are alive, this node not counted. */
