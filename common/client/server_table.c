@@ -245,16 +245,27 @@ bool server_table_find(
 
 /* ---- what is known ---- */
 
-bool server_table_knows(const struct server_table *t, struct str datacenter)
+size_t server_table_count(const struct server_table *t, struct str datacenter)
 {
 	const struct server_entry *e;
+	size_t count = 0;
 
 	list_for_each (e, &t->servers, link) {
-		if (str_eq(e->shown.datacenter, datacenter)) {
-			return true;
-		}
+		count += str_eq(e->shown.datacenter, datacenter);
 	}
-	return false;
+	return count;
+}
+
+bool server_table_knows(const struct server_table *t, struct str datacenter)
+{
+	return server_table_count(t, datacenter) > 0;
+}
+
+bool server_table_is_alive(const struct server_table *t, const struct uuid *server)
+{
+	const struct server_entry *e = entry_find(t, server);
+
+	return e && e->alive;
 }
 
 size_t server_table_alive(const struct server_table *t, struct str datacenter)

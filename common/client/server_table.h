@@ -64,8 +64,10 @@ void server_table_good(struct server_table *t, const struct uuid *server);
 /* The one of this data centre whose httpd listens at this place for others; never this node. */
 bool server_table_find(const struct server_table *t, struct str ip, uint16_t http_port,
 	struct server *out);
-/* Any server of it, alive or not (this node too). */
+/* How many servers of it there are, alive or not (this node too). */
+size_t server_table_count(const struct server_table *t, struct str datacenter);
 bool server_table_knows(const struct server_table *t, struct str datacenter);
+bool server_table_is_alive(const struct server_table *t, const struct uuid *server);
 /* How many are alive, this node not counted. */
 size_t server_table_alive(const struct server_table *t, struct str datacenter);
 /* The names of all data centres that are known, this one always, sorted; text in the arena. */

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Two held calls of gossipd's, one per pool, feed the table.
+ */
 #include "common/client/servers.h"
 
 #include "common/base/err.h"
@@ -136,6 +139,16 @@ bool servers_find(
 bool servers_knows(const struct servers *s, struct str datacenter)
 {
 	return server_table_knows(&s->table, datacenter);
+}
+
+size_t servers_count(const struct servers *s, struct str datacenter)
+{
+	return server_table_count(&s->table, datacenter);
+}
+
+bool servers_is_alive(const struct servers *s, const struct uuid *server)
+{
+	return server_table_is_alive(&s->table, server);
 }
 
 size_t servers_alive(const struct servers *s, struct str datacenter)

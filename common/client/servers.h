@@ -35,6 +35,8 @@ bool servers_find(
 
 /* false: nobody there was ever heard of ("No path to datacenter"). */
 bool servers_knows(const struct servers *s, struct str datacenter);
+size_t servers_count(const struct servers *s, struct str datacenter);
+bool servers_is_alive(const struct servers *s, const struct uuid *server);
 size_t servers_alive(const struct servers *s, struct str datacenter);
 void servers_datacenters(const struct servers *s, struct arena *arena, struct strs *out);
 /* gossipd has been heard at least once: what is not known is not there. */
