@@ -1,41 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
 """DNS on client nodes and across data centres: what a node cannot answer itself it asks the dnsd of a server (port 8311). SD09, DC03,
 F08, U01."""
+import pathlib
 import signal
 import socket
 import sys
-import pathlib
 import time
 
 import pytest
 
-from cluster import Cluster, Server
+from cluster import Cluster
 from dns_client import Flood, ask, tcp_answer, tcp_connect, tcp_query
-from node import PORTS, Node, free_address, wait_until
+from node import PORTS, free_address, wait_until
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "conformance"))
 from harness import upstream, wire_dns  # noqa: E402
 
-class Client(Node):
-    """A node without servers' daemons."""
+def dns_status(node):
+    return node.control("dnsd", "status")["detail"]
 
-    def __init__(self, directory, name, servers, **options):
-        super().__init__(directory, name=name, form=["-retry-join=" + s.address for s in servers], **options)
 
-    def command(self):
-        return [part for part in super().command() if part != "-server"]
-
-    def wait_ready(self, limit_s=60):
-        def ready():
-            assert self.process.poll() is None, self.log_tail()
-            return self.control("dnsd", "status")["detail"]["ready"]
-        wait_until(ready, limit_s, "dnsd of a client knows a server\n" + self.log_tail())
-
-    def wait_dns(self):
-        wait_until(lambda: self.dig("consul.service.consul"), what="DNS of a client node")
-
-    def dns_status(self):
-        return self.control("dnsd", "status")["detail"]
+def client_of(cluster, name="c1", **options):
+    """A client node whose dnsd has found all servers."""
+    client = cluster.add_client(name, **options)
+    client.start(wait=False)
+    wait_until(lambda: dns_status(client)["servers"] == len(cluster.nodes), what="dnsd of a client knows the servers")
+    return client
 
 
 def catalog_register(node, **fields):
@@ -105,17 +95,27 @@ def assert_same(one, other, questions, compare=comparable):
             assert a is None or compare(a) == compare(b), (name, kind, way)
 
 
+@pytest.fixture
+def make_cluster(tmp_path):
+    made = []
+
+    def make(size, **options):
+        made.append(Cluster(tmp_path, size, **options))
+        return made[-1].start()
+    yield make
+    for cluster in made:
+        cluster.cleanup()
+
+
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):
     """A server and a client node."""
     directory = tmp_path_factory.mktemp("pair")
     cluster = Cluster(directory, 1).start()
     fill(cluster.nodes[0])
-    client = Client(directory / "c1", "c1", cluster.nodes)
-    client.start()
+    client = client_of(cluster)
     wait_until(lambda: len(ask(client, "many.service.consul", "A", edns=4096).sections[0]) == 60)
     yield cluster.nodes[0], client
-    client.cleanup()
     cluster.cleanup()
 
 
@@ -123,7 +123,7 @@ def test_a_client_node_answers_as_a_server(pair):
     server, client = pair
     assert_same(server, client, names() + names("dc1") + names("dc9") + ZONE)
     assert_same(server, client, LARGE, counts)
-    assert client.dns_status()["questions"] == 0
+    assert dns_status(client)["questions"] == 0
 
 
 def test_the_peer_port_answers_for_its_data_centre_only(pair):
@@ -165,32 +165,23 @@ def test_dnsd_of_the_server_is_replaced_without_a_lost_question(pair):
         flood.stop()
 
 
-def test_a_server_killed_under_load(tmp_path):
+def test_a_server_killed_under_load(make_cluster):
     """Clients of a client node notice nothing: another server is asked."""
-    cluster = Cluster(tmp_path, 3)
-    client = None
-    try:
-        cluster.start()
-        catalog_register(cluster.leader(), Node="ext-1", Address="10.8.0.1")
-        client = Client(tmp_path / "c1", "c1", cluster.nodes)
-        client.start()
-        wait_until(lambda: client.dns_status()["servers"] == 3)
-        for node in cluster.nodes:
-            wait_until(lambda n=node: n.dig("ext-1.node.consul") == ["10.8.0.1"])
-        floods = [Flood(client, tcp=tcp, name="ext-1.node.consul") for tcp in (False, False, False, True)]
-        for victim in (cluster.leader(), cluster.followers()[0]):
-            victim.crash()
-            before = floods[0].asked
-            wait_until(lambda b=before: floods[0].asked > b + 100)
-            victim.start(wait=False)
-            victim.wait_member(3)
-            cluster.wait_settled()
-        for flood in floods:
-            flood.stop()
-    finally:
-        if client:
-            client.cleanup()
-        cluster.cleanup()
+    cluster = make_cluster(3)
+    catalog_register(cluster.leader(), Node="ext-1", Address="10.8.0.1")
+    client = client_of(cluster)
+    for node in cluster.nodes:
+        wait_until(lambda n=node: n.dig("ext-1.node.consul") == ["10.8.0.1"])
+    floods = [Flood(client, tcp=tcp, name="ext-1.node.consul") for tcp in (False, False, False, True)]
+    for victim in (cluster.leader(), cluster.followers()[0]):
+        victim.crash()
+        before = floods[0].asked
+        wait_until(lambda b=before: floods[0].asked > b + 100)
+        victim.start(wait=False)
+        victim.wait_member(3)
+        cluster.wait_settled()
+    for flood in floods:
+        flood.stop()
 
 
 def took(question):
@@ -199,108 +190,83 @@ def took(question):
     return answer, time.monotonic() - began
 
 
-def test_without_servers_the_last_answers_then_none(tmp_path):
-    cluster = Cluster(tmp_path, 1)
-    client = None
-    try:
-        cluster.start()
-        server = cluster.nodes[0]
-        catalog_register(server, Node="ext-1", Address="10.8.0.1", Service={"Service": "web", "Port": 80})
-        client = Client(tmp_path / "c1", "c1", cluster.nodes, config={"dns_config": {"cache_max_age": "8s"}})
-        client.start()
-        for name, kind in (("web.service.consul", "SRV"), ("nope.service.consul", "A")):
-            wait_until(lambda n=name, k=kind: ask(client, n, k).rcode != "SERVFAIL")
-        known = comparable(ask(client, "web.service.consul", "SRV"))
-        killed = time.monotonic()
-        server.crash()
-        answer, seconds = took(lambda: ask(client, "WEB.service.consul", "SRV"))
-        assert answer.rcode == "NOERROR" and seconds < 3, (answer.rcode, seconds)
-        assert comparable(ask(client, "web.service.consul", "SRV")) == known
-        assert ask(client, "nope.service.consul").rcode == "NXDOMAIN"
-        # what nobody asked before, or asked differently
-        answer, seconds = took(lambda: ask(client, "ext-1.node.consul"))
-        assert answer.rcode == "SERVFAIL" and "aa" in answer.flags and seconds < 3
-        assert ask(client, "1.0.8.10.in-addr.arpa", "PTR").rcode == "SERVFAIL"
-        assert ask(client, "0a080001.addr.consul").rcode == "NOERROR"  # no server is needed for that
-        wait_until(lambda: ask(client, "web.service.consul", "SRV").rcode == "SERVFAIL")
-        assert time.monotonic() - killed > 6
-        server.start(wait=False)
-        wait_until(lambda: ask(client, "web.service.consul", "SRV").rcode == "NOERROR")
-        wait_until(lambda: ask(client, "ext-1.node.consul").rcode == "NOERROR")
-    finally:
-        if client:
-            client.cleanup()
-        cluster.cleanup()
+def test_without_servers_the_last_answers_then_none(make_cluster):
+    cluster = make_cluster(1)
+    server = cluster.nodes[0]
+    catalog_register(server, Node="ext-1", Address="10.8.0.1", Service={"Service": "web", "Port": 80})
+    client = client_of(cluster, config={"dns_config": {"cache_max_age": "15s"}})
+    for name, kind in (("web.service.consul", "SRV"), ("nope.service.consul", "A")):
+        wait_until(lambda n=name, k=kind: ask(client, n, k).rcode != "SERVFAIL")
+    known = comparable(ask(client, "web.service.consul", "SRV"))
+    killed = time.monotonic()
+    server.crash()
+    answer, seconds = took(lambda: ask(client, "WEB.service.consul", "SRV"))
+    assert answer.rcode == "NOERROR" and seconds < 3, (answer.rcode, seconds)
+    assert comparable(ask(client, "web.service.consul", "SRV")) == known
+    assert ask(client, "nope.service.consul").rcode == "NXDOMAIN"
+    # what nobody asked before, or asked differently
+    answer, seconds = took(lambda: ask(client, "ext-1.node.consul"))
+    assert answer.rcode == "SERVFAIL" and "aa" in answer.flags and seconds < 3
+    assert ask(client, "1.0.8.10.in-addr.arpa", "PTR").rcode == "SERVFAIL"
+    assert ask(client, "0a080001.addr.consul").rcode == "NOERROR"  # no server is needed for that
+    wait_until(lambda: ask(client, "web.service.consul", "SRV").rcode == "SERVFAIL")
+    assert time.monotonic() - killed > 12
+    server.start(wait=False)
+    wait_until(lambda: ask(client, "web.service.consul", "SRV").rcode == "NOERROR")
+    wait_until(lambda: ask(client, "ext-1.node.consul").rcode == "NOERROR")
 
 
-def test_use_cache_and_its_age(tmp_path):
-    cluster = Cluster(tmp_path, 1)
-    client = None
-    try:
-        cluster.start()
-        server = cluster.nodes[0]
-        client = Client(tmp_path / "c1", "c1", cluster.nodes, config={"dns_config": {"use_cache": True, "cache_max_age": "4s"}})
-        client.start()
-        assert wait_until(lambda: ask(client, "web.service.consul")).rcode == "NXDOMAIN"
-        noted = time.monotonic()
-        catalog_register(server, Node="ext-1", Address="10.8.0.1", Service={"Service": "web", "Port": 80})
-        wait_until(lambda: server.dig("web.service.consul") == ["10.8.0.1"])
-        old = ask(client, "web.service.consul")
-        assert old.rcode == "NXDOMAIN" or time.monotonic() - noted > 4
-        assert client.dns_status()["cached"] >= 1
-        wait_until(lambda: ask(client, "web.service.consul").rcode == "NOERROR", 20)
-        assert time.monotonic() - noted > 3
-    finally:
-        if client:
-            client.cleanup()
-        cluster.cleanup()
+def test_use_cache_and_its_age(make_cluster):
+    cluster = make_cluster(1)
+    server = cluster.nodes[0]
+    client = client_of(cluster, config={"dns_config": {"use_cache": True, "cache_max_age": "4s"}})
+    assert wait_until(lambda: ask(client, "web.service.consul")).rcode == "NXDOMAIN"
+    noted = time.monotonic()
+    catalog_register(server, Node="ext-1", Address="10.8.0.1", Service={"Service": "web", "Port": 80})
+    wait_until(lambda: server.dig("web.service.consul") == ["10.8.0.1"])
+    old = ask(client, "web.service.consul")
+    assert old.rcode == "NXDOMAIN" or time.monotonic() - noted > 4
+    assert dns_status(client)["cached"] >= 1
+    wait_until(lambda: ask(client, "web.service.consul").rcode == "NOERROR", 20)
+    assert time.monotonic() - noted > 3
 
 
-def test_recursors_of_a_client_node(pair, tmp_path):
+def test_recursors_of_a_client_node(make_cluster):
     """Its own, for what is not of the cluster; a reverse name is asked in the cluster first."""
-    server, _ = pair
     place = free_address()
     up = upstream.Upstream(place)
-    client = Client(tmp_path / "c2", "c2", [server], config={"recursors": [place + ":5300"]})
+    cluster = make_cluster(1)
+    client = client_of(cluster, config={"recursors": [place + ":5300"]})
     try:
-        client.start()
-        assert wait_until(lambda: client.dig("a-one.test")) == ["192.0.2.1"]
+        catalog_register(cluster.nodes[0], Node="ext-1", Address="10.8.0.1")
+        wait_until(lambda: client.dig("1.0.8.10.in-addr.arpa", "PTR") == ["ext-1.node.dc1.consul."])
+        assert client.dig("a-one.test") == ["192.0.2.1"]
         assert client.dig("a-one.test", "A", "+tcp") == ["192.0.2.1"]
-        assert client.dig("1.0.8.10.in-addr.arpa", "PTR") == ["ext-1.node.dc1.consul."]
-        assert "ra" in ask(client, "web.service.consul").flags
+        assert "ra" in ask(client, "ext-1.node.consul").flags
         answer = ask(client, "9.9.9.9.in-addr.arpa", "PTR")
         assert answer.rcode == "NOERROR" and answer.sections[1][0][0] == "test."
     finally:
-        client.cleanup()
         up.stop()
 
 
-def test_only_what_the_leader_knows(tmp_path):
+def test_only_what_the_leader_knows(make_cluster):
     """dns_config.allow_stale off: a follower and a client node answer with what was written a moment ago; without a leader nobody."""
     strict = {"dns_config": {"allow_stale": False}}
-    cluster = Cluster(tmp_path, 3, config=strict)
-    client = None
-    try:
-        cluster.start()
-        leader = cluster.leader()
-        follower = cluster.followers()[0]
-        client = Client(tmp_path / "c1", "c1", cluster.nodes, config=strict)
-        client.start()
-        wait_until(lambda: client.dig("consul.service.consul"))
-        wait_until(lambda: follower.dig("consul.service.consul"))
-        for i in range(30):
-            catalog_register(leader, Node="new-%d" % i, Address="10.8.3.%d" % i)
-            for node in (follower, client, leader):
-                assert node.dig("new-%d.node.consul" % i) == ["10.8.3.%d" % i], node.name
-        for node in cluster.nodes:
-            if node is not follower:
-                node.crash()
-        wait_until(lambda: ask(follower, "new-1.node.consul").rcode == "SERVFAIL")
-        assert ask(client, "new-2.node.consul", edns=700).rcode == "SERVFAIL"
-    finally:
-        if client:
-            client.cleanup()
-        cluster.cleanup()
+    cluster = make_cluster(3, config=strict)
+    leader = cluster.leader()
+    follower = cluster.followers()[0]
+    client = client_of(cluster, config=strict)
+    wait_until(lambda: client.dig("consul.service.consul"))
+    wait_until(lambda: follower.dig("consul.service.consul"))
+    for i in range(30):
+        catalog_register(leader, Node="new-%d" % i, Address="10.8.3.%d" % i)
+        for node in (follower, client, leader):
+            assert node.dig("new-%d.node.consul" % i) == ["10.8.3.%d" % i], node.name
+    for node in cluster.nodes:
+        if node is not follower:
+            node.crash()
+    wait_until(lambda: ask(follower, "new-1.node.consul").rcode == "SERVFAIL")
+    assert ask(client, "new-2.node.consul", edns=700).rcode == "SERVFAIL"
 
 
 @pytest.fixture(scope="module")
@@ -310,14 +276,12 @@ def two(tmp_path_factory):
     one = Cluster(directory / "one", 1, config={"datacenter": "dc1"}).start()
     other = Cluster(directory / "other", 1, config={"datacenter": "dc2", "retry_join_wan": [one.nodes[0].address]}).start()
     fill(other.nodes[0])
-    client = Client(directory / "c1", "c1", one.nodes, config={"datacenter": "dc1"})
-    client.start()
+    client = client_of(one, config={"datacenter": "dc1"})
     try:
         for node in (one.nodes[0], client):
             wait_until(lambda n=node: n.dig("ext-1.node.dc2.consul") == ["10.8.0.1"], what="dc2 through " + node.name)
         yield one.nodes[0], other.nodes[0], client
     finally:
-        client.cleanup()
         one.cleanup()
         other.cleanup()
 

@@ -127,14 +127,14 @@ FILES = ["read=/run/muster/raftd/page", "read=/run/muster/catalogd/page", "read=
          "read=/var/lib/muster/checkd/data.mdb", "write=/etc/muster.d/muster.json", "write=/run/muster/probe", "read=/etc/shadow"
          ] + ["read=/etc/muster.d/%s/secret.json" % d for d in DAEMONS]
 ARROWS = {
-    "gossipd": {"connect=/run/muster/checkd/read", "connect=/run/muster/catalogd/write"},
+    "gossipd": {"connect=/run/muster/checkd/read"},
     "raftd": {"connect=/run/muster/catalogd/write"},
     "catalogd": {"connect=/run/muster/raftd/read", "connect=/run/muster/raftd/write", "connect=/run/muster/gossipd/read",
                  "read=/run/muster/raftd/page", "write=/var/lib/muster/catalogd/state.1/lock.mdb",
                  "read=/var/lib/muster/catalogd/mark"} | {
                      "%s=/var/lib/muster/catalogd/%s.1/data.mdb" % (how, what) for how in ("read", "write")
                      for what in ("state", "naming")} | {"read=/var/lib/muster/catalogd/acl.1/data.mdb"},
-    "checkd": {"connect=/run/muster/httpd/api.sock", "read=/var/lib/muster/checkd/data.mdb"},
+    "checkd": {"connect=/run/muster/httpd/api.sock", "connect=/run/muster/gossipd/read", "read=/var/lib/muster/checkd/data.mdb"},
     "dnsd": {"connect=/run/muster/gossipd/read", "read=/run/muster/raftd/page", "read=/run/muster/catalogd/page",
              "read=/var/lib/muster/catalogd/naming.1/data.mdb"},
     "httpd": {e for e in ENDPOINTS if e != "connect=/run/muster/raftd/write"} | {
