@@ -115,8 +115,9 @@ static void why_unreachable(struct forward *f, const struct target *target, int 
 
 	net_address_render(&target->address, &address);
 	snprintf(f->why, sizeof(f->why),
-		"rpc error getting client: failed to get conn: dial tcp <nil>->%s: %s%s",
-		buf_cstr(&address), error == ETIMEDOUT ? "" : "connect: ",
+		"rpc error getting client: failed to get conn: dial tcp " STR_FMT ":0->%s: %s%s",
+		STR_ARG(f->forwards->httpd->conf->advertise_addr), buf_cstr(&address),
+		error == ETIMEDOUT ? "" : "connect: ",
 		error == ETIMEDOUT	? "i/o timeout"
 		: error == ECONNREFUSED ? "connection refused"
 		: error == EHOSTUNREACH ? "no route to host"
@@ -132,6 +133,19 @@ static void server_unreachable(struct forward *f, const struct target *target, i
 		servers_failed(f->forwards->servers, &target->server);
 	}
 	attempt_later(f, f->datacenter.n ? 0 : AGAIN_MS);
+}
+
+/* Nobody there has even acknowledged it: the host, or the way to it, is gone. */
+static void server_silent(struct forward *f)
+{
+	struct target target = f->line->target;
+
+	lines_forget(&f->forwards->lines, &target);
+	if (f->repeatable) {
+		server_unreachable(f, &target, ETIMEDOUT);
+	} else {
+		forward_fail(f, "rpc error making call: i/o timeout");
+	}
 }
 
 /* The other side, or the way to it, went with the request. */
@@ -184,14 +198,8 @@ static void ask(struct forward *f)
 	} else {
 		http_link_ask(http, buf_str(&f->request), f->x->request.method == METHOD_HEAD);
 	}
-	if (!f->datacenter.n) {
-		loop_timer_in(&f->timer, LOOK_MS);
-	} else if (!http_link_reached(http)) {
-		loop_timer_in(
-			&f->timer, max_of(min_of(left_ms, (int64_t)CONNECT_MS), (int64_t)LOOK_MS));
-	} else {
-		loop_timer_stop(&f->timer);
-	}
+	f->patience_ms = max_of(min_of(left_ms, (int64_t)CONNECT_MS), (int64_t)LOOK_MS);
+	loop_timer_in(&f->timer, f->datacenter.n ? f->patience_ms : LOOK_MS);
 }
 
 /* true: on its way, or a later attempt will be made. false: that is all; f->why says why. */
@@ -264,6 +272,8 @@ static void on_timer(void *arg)
 		leader_look(f);
 	} else if (!http_link_reached(&f->line->http)) {
 		attempt_lost(f, ETIMEDOUT);
+	} else if (!f->line->http.spoken && net_is_silent(f->line->http.fd, f->patience_ms)) {
+		server_silent(f);
 	}
 }
 

@@ -32,7 +32,7 @@ enum {
 	HOPS_MAX = 3, /* a client node, its server, one of another data centre, the leader there */
 	TRIED_MAX = 16,
 	DIED_MAX = 3,	      /* cut off so often: it may be the request that kills */
-	CONNECT_MS = 600,     /* for one attempt to reach a server */
+	CONNECT_MS = 600,     /* for one attempt to reach a server, or it to acknowledge */
 	UNREACHABLE_MS = 900, /* nobody at all can be reached */
 	AGAIN_MS = 50,
 	LOOK_MS = 100, /* does the leader that was asked still lead? */
@@ -71,6 +71,7 @@ struct forward {
 	bool now; /* X-Muster-Now */
 	/* attempts */
 	struct mono trying_since; /* the first of this series */
+	int64_t patience_ms;	  /* of this attempt, until a server must have shown itself */
 	struct uuid tried[TRIED_MAX];
 	size_t tried_count, died;
 	char why[WHY_SIZE]; /* the last one failed */
