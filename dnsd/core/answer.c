@@ -68,10 +68,25 @@ void lookup_failed(struct lookup *l)
 	l->rcode = RCODE_SERVFAIL;
 }
 
-bool lookup_here(const struct lookup *l)
+bool lookup_elsewhere(struct lookup *l)
 {
-	return l->right == 0 || (l->right == 1 && str_eq(subject_label(l->subject, l->behind),
-							  l->job->d->settings.datacenter));
+	struct str dc = l->right ? subject_label(l->subject, l->behind) : STR_NONE;
+	enum names_at at;
+
+	if (l->right > 1) {
+		lookup_not_found(l);
+		return true;
+	}
+	if (l->depth < DEPTH_MAX && dc.n && !str_eq(dc, l->job->d->settings.datacenter)) {
+		return true; /* a CNAME into another data centre is for the client to follow */
+	}
+	at = job_names(l->job, dc);
+	if (at == NAMES_NOWHERE) {
+		lookup_not_found(l);
+	} else if (at == NAMES_SILENT) {
+		lookup_failed(l);
+	}
+	return at != NAMES_HERE;
 }
 
 /* The words that say what kind of name this is. Mesh names and prepared queries are words too,
@@ -123,6 +138,18 @@ void lookup_run(struct lookup *l)
 	lookup_not_found(l);
 }
 
+/* The zone is answered for without them where nobody knows any. */
+static void servers_answer(struct job *j, struct rrs *to)
+{
+	enum names_at at = job_names(j, STR_NONE);
+
+	if (at == NAMES_HERE) {
+		name_servers(j, to);
+	} else if (at == NAMES_SILENT && j->request->peer) {
+		j->flags |= RCODE_SERVFAIL; /* another server may know them */
+	}
+}
+
 static void zone_answer(struct job *j)
 {
 	struct dns *d = j->d;
@@ -141,10 +168,10 @@ static void zone_answer(struct job *j)
 	switch (j->query.type) {
 	case TYPE_SOA:
 		soa_add(j, &d->answers);
-		name_servers(j, &d->authorities);
+		servers_answer(j, &d->authorities);
 		return;
 	case TYPE_NS:
-		name_servers(j, &d->answers);
+		servers_answer(j, &d->answers);
 		return;
 	case TYPE_AXFR:
 		j->flags |= RCODE_NOTIMP;
@@ -175,7 +202,7 @@ static enum dns_outcome refuse(struct job *j, enum query_verdict verdict)
 
 static enum dns_outcome foreign(struct job *j)
 {
-	if (j->d->settings.recursors && j->query.has_question) {
+	if (j->d->settings.recursors && j->query.has_question && !j->request->peer) {
 		return DNS_RELAY;
 	}
 	j->reply->size = message_refusal(&j->query, RCODE_REFUSED, 0, true, j->reply->bytes);
@@ -184,13 +211,23 @@ static enum dns_outcome foreign(struct job *j)
 
 static enum dns_outcome reverse(struct job *j)
 {
+	enum names_at at = job_names(j, STR_NONE);
+
 	j->reply->kind = DNS_KIND_PTR;
-	if (j->request->names && reverse_answer(j)) {
+	if (at == NAMES_ASKED) {
+		return job_ask(j);
+	}
+	if (at == NAMES_HERE && reverse_answer(j)) {
 		j->flags |= FLAG_AA;
 		message_write(j);
 		return DNS_REPLY;
 	}
-	if (j->d->settings.recursors) {
+	if (at == NAMES_HERE && j->request->peer) { /* it may know somebody else to ask */
+		j->reply->size =
+			message_refusal(&j->query, RCODE_NXDOMAIN, 0, true, j->reply->bytes);
+		return DNS_REPLY;
+	}
+	if (j->d->settings.recursors && !j->request->peer) {
 		return DNS_RELAY;
 	}
 	j->reply->size = dns_servfail(j->request->query, j->reply->bytes);
@@ -200,10 +237,9 @@ static enum dns_outcome reverse(struct job *j)
 static enum dns_outcome own(struct job *j)
 {
 	j->reply->kind = DNS_KIND_DOMAIN;
-	if (j->request->names) {
-		zone_answer(j);
-	} else {
-		j->flags |= FLAG_AA | RCODE_SERVFAIL;
+	zone_answer(j);
+	if (j->ask) {
+		return job_ask(j);
 	}
 	if (j->reply->wanted_count) {
 		return DNS_CHASE;
@@ -222,7 +258,7 @@ enum dns_outcome dns_answer(struct dns *d, const struct dns_request *request, st
 	j.request = request;
 	j.reply = out;
 	j.flags = d->settings.recursors ? FLAG_RA : 0;
-	j.trim = false;
+	j.ask = j.trim = false;
 	j.total = 0;
 	rrs_reset(&d->answers);
 	rrs_reset(&d->authorities);
@@ -231,9 +267,12 @@ enum dns_outcome dns_answer(struct dns *d, const struct dns_request *request, st
 	out->size = 0;
 	out->kind = DNS_KIND_OTHER;
 	out->wanted_count = 0;
+	out->datacenter[0] = '\0';
+	out->leader = false;
 	if (verdict != QUERY_OK) {
 		return refuse(&j, verdict);
 	}
+	job_peer(&j);
 	if (!j.query.has_question) {
 		return foreign(&j);
 	}

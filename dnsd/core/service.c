@@ -243,8 +243,7 @@ void lookup_service(struct lookup *l)
 {
 	struct found f;
 
-	if (!lookup_here(l)) {
-		lookup_not_found(l);
+	if (lookup_elsewhere(l)) {
 		return;
 	}
 	if (find(l, &f)) {

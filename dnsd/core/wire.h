@@ -50,6 +50,7 @@ enum {
 	CLASS_IN = 1,
 	LABELS_MAX = 128,
 	OPTION_ECS = 8,
+	OPTION_PEER = 65001, /* peer.c */
 	POINTER_MAX = 0x3fff
 };
 
@@ -69,7 +70,8 @@ struct query {
 	bool has_question;
 	bool edns;
 	uint16_t edns_size;
-	struct str ecs; /* family, source prefix, scope, address; checked; STR_NONE without */
+	struct str ecs;	 /* family, source prefix, scope, address; checked; STR_NONE without */
+	struct str peer; /* what another node says about it, unchecked */
 	struct subject subject;
 };
 

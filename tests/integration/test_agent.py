@@ -132,7 +132,7 @@ def test_only_configured_ports_are_open(node):
     bound = listening(processes_of(node))
     assert {(p, port) for p, _, port in bound} <= {
         ("tcp", PORTS["http"]), ("tcp", PORTS["dns"]), ("udp", PORTS["dns"]), ("tcp", PORTS["server"]),
-        ("tcp", PORTS["peer_http"]),
+        ("tcp", PORTS["peer_http"]), ("tcp", PORTS["peer_dns"]), ("udp", PORTS["peer_dns"]),
         ("tcp", PORTS["serf_lan"]), ("udp", PORTS["serf_lan"]), ("tcp", PORTS["serf_wan"]), ("udp", PORTS["serf_wan"])}
     assert {address for _, address, _ in bound} == {node.address}
     assert ("tcp", node.address, PORTS["http"]) in bound and ("udp", node.address, PORTS["dns"]) in bound
@@ -234,6 +234,35 @@ def test_graceful_restart_drops_no_request(node, daemon):
     for thread in threads:
         thread.join(90)
     assert wrong == []
+
+
+BETWEEN_NODES = {"raftd": ["server"], "httpd": ["peer_http"], "gossipd": ["serf_lan", "serf_wan"]}
+
+
+@pytest.mark.parametrize("daemon", sorted(BETWEEN_NODES))
+def test_ports_between_nodes_refuse_nobody_while_their_daemon_is_away(node, daemon):
+    refused = []
+
+    def knock(port):
+        try:
+            socket.create_connection((node.address, port), timeout=20).close()
+            if daemon == "gossipd":
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+                    datagrams.connect((node.address, port))
+                    for _ in range(2):  # the second one hears of it when there was nobody
+                        datagrams.send(b"?")
+        except ConnectionRefusedError as error:
+            refused.append("%d %r" % (port, error))
+
+    def back(old):
+        for name in BETWEEN_NODES[daemon]:
+            knock(PORTS[name])
+        pid = node.pid_of(daemon)
+        return pid and pid != old and node.control("agent", "status")
+    for _ in range(3):
+        old = node.kill(daemon)
+        wait_until(lambda: back(old), what=daemon + " restarted")
+    assert refused == []
 
 
 @pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
