@@ -3,6 +3,8 @@
  * The life of an exchange, and the calls that it makes to other daemons. Exchanges are reused: a
  * request in the common case allocates nothing.
  */
+#include <arpa/inet.h>
+
 #include "common/sys/clock.h"
 #include "httpd/engine.h"
 
@@ -229,6 +231,26 @@ struct str exchange_token(struct exchange *x)
 	struct str token = request_token(&x->request);
 
 	return token.n ? token : x->httpd->conf->acl.token_default;
+}
+
+struct str exchange_client(struct exchange *x)
+{
+	struct str rest, given = request_header(&x->request, "x-forwarded-for");
+	const struct client *client = x->conn->client;
+	char *text = arena_alloc(&x->arena, INET6_ADDRSTRLEN);
+	uint8_t bytes[16];
+	int family = AF_INET;
+
+	given = arena_str(&x->arena, str_trim(str_split(given, ',', &rest)));
+	if (given.n && (inet_pton(AF_INET, given.p, bytes) == 1 ||
+			       inet_pton(family = AF_INET6, given.p, bytes) == 1)) {
+		return str_of(inet_ntop(family, bytes, text, INET6_ADDRSTRLEN));
+	}
+	if (!client) {
+		return STR("");
+	}
+	family = client->address_size == 4 ? AF_INET : AF_INET6;
+	return str_of(inet_ntop(family, client->address, text, INET6_ADDRSTRLEN));
 }
 
 struct str exchange_lower(struct exchange *x, struct str s)

@@ -128,6 +128,8 @@ void answer_stream(
 
 struct str exchange_token(
 	struct exchange *x); /* ?token, headers, else acl.tokens.default, else "" */
+/* The client's address in text: what X-Forwarded-For says, else its own; "" on a Unix socket. */
+struct str exchange_client(struct exchange *x);
 struct str exchange_lower(struct exchange *x, struct str s); /* ASCII lower case, in the arena */
 /*
  * The JSON body bound to a struct (out holds the defaults). false: answered with 400 "Request
