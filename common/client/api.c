@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One request per connection at a time; a connection that is idle is used again. Requests beyond
- * API_CONNECTIONS_MAX queue up, bounded by the registry's own limits.
+ * API_CONNECTIONS_MAX queue up, bounded by the caller's own limits.
  */
-#include "checkd/api.h"
+#include "common/client/api.h"
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -43,6 +43,7 @@ struct api {
 	unsigned connections_count;
 	struct list queue, failed;
 	struct loop_timer timer;
+	struct buf spare; /* empty, or the body that is being handed over */
 	bool reachable;
 };
 
@@ -115,17 +116,23 @@ static void connection_answered(struct connection *c)
 	struct api *a = c->api;
 	struct call *q = take(c->call);
 	bool ends = c->response.close;
+	int status = c->response.status;
+	uint64_t index = c->response.index;
+	struct buf body = c->body;
 
+	/* First of all ready for the next request, which the caller may send at once. */
 	c->deadline = MONO_NEVER;
-	a->reachable = true;
-	a->on_done(a->arg, q->number, c->response.status, c->response.index, buf_str(&c->body));
-	call_free(q);
+	c->body = a->spare;
+	a->spare = body;
 	response_fini(&c->response);
 	response_init(&c->response, on_body, c);
-	buf_trim(&c->body, 64 << 10);
 	if (ends) {
 		connection_free(c);
 	}
+	a->reachable = true;
+	a->on_done(a->arg, q->number, status, index, buf_str(&a->spare));
+	call_free(q);
+	buf_trim(&a->spare, 64 << 10);
 	queue_pump(a);
 }
 
@@ -304,15 +311,16 @@ void api_free(struct api *a)
 		call_free(q);
 	}
 	loop_timer_stop(&a->timer);
+	buf_fini(&a->spare);
 	free(a);
 }
 
-void api_send(struct api *a, const struct registry_request *q)
+void api_send(struct api *a, const struct api_request *q)
 {
 	struct call *call = xcalloc(1, sizeof(*call));
 
 	call->number = q->number;
-	call->timeout_ms = q->waits ? API_WAIT_TIMEOUT_MS : API_TIMEOUT_MS;
+	call->timeout_ms = q->timeout_ms;
 	buf_reserve(&call->bytes, 256 + q->body.n);
 	buf_put_cstr(&call->bytes, q->put ? "PUT " : "GET ");
 	buf_put_str(&call->bytes, q->path);
@@ -320,6 +328,7 @@ void api_send(struct api *a, const struct registry_request *q)
 	if (q->token.n) {
 		buf_printf(&call->bytes, "X-Consul-Token: " STR_FMT "\r\n", STR_ARG(q->token));
 	}
+	buf_put_str(&call->bytes, q->headers);
 	if (q->put) {
 		buf_printf(&call->bytes, "Content-Length: %zu\r\n", q->body.n);
 	}
