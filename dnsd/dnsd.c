@@ -85,10 +85,12 @@ int dnsd_open(struct daemon *daemon)
 	d->daemon = daemon;
 	list_init(&d->connections);
 	list_init(&d->forwards);
+	list_init(&d->executions);
 	rng_init(&d->rng, random_u64());
 	d->reply.bytes = xmalloc(DNS_MESSAGE_MAX);
 	d->state = state_reader_new(
 		arena_str(&daemon->conf->arena, daemon->conf->data_dir).p, STATE_KIND_NAMING);
+	d->api = api_new(daemon->loop, "httpd/api.sock", on_executed, d);
 	descriptors_allow();
 	r = udp_open(d);
 	r = r ? r : tcp_open(d);
@@ -125,7 +127,8 @@ void dnsd_reload(struct daemon *daemon)
 
 void drain_check(struct dnsd *d)
 {
-	if (d->daemon->draining && d->forwards_count == 0 && d->connections_count == 0) {
+	if (d->daemon->draining && d->forwards_count + d->executions_count == 0 &&
+		d->connections_count == 0) {
 		daemon_drained(d->daemon);
 	}
 }
@@ -149,6 +152,8 @@ void dnsd_stop(struct daemon *daemon)
 	}
 	tcp_close(d); /* first: what was held for a connection is then dropped */
 	forwards_end(d);
+	executions_end(d);
+	api_free(d->api);
 	udp_close(d);
 	if (d->core) {
 		dns_free(d->core);
@@ -175,6 +180,10 @@ void dnsd_status(struct daemon *daemon, struct jsonw *w)
 	jsonw_u64(w, d->forwards_count);
 	jsonw_keyc(w, "forwards_max");
 	jsonw_u64(w, FORWARDS_MAX);
+	jsonw_keyc(w, "executions");
+	jsonw_u64(w, d->executions_count);
+	jsonw_keyc(w, "executions_max");
+	jsonw_u64(w, EXECUTIONS_MAX);
 	jsonw_keyc(w, "queries");
 	jsonw_u64(w, metrics_total(daemon->metrics, METRIC_DOMAIN_QUERY) +
 			     metrics_total(daemon->metrics, METRIC_PTR_QUERY));

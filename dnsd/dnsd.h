@@ -2,12 +2,13 @@
 /*
  * dnsd: the shell around the DNS core. It receives queries over UDP and TCP, maps the naming
  * environment read-only, sends answers, and talks to recursors for names that are not ours. It owns
- * no state and asks no other daemon anything: while a state is mapped it answers, whoever else is
- * dead.
+ * no state and, but for prepared queries, asks no other daemon anything: while a state is mapped it
+ * answers, whoever else is dead.
  */
 #ifndef MUSTER_DNSD_DNSD_H
 #define MUSTER_DNSD_DNSD_H
 
+#include "common/client/api.h"
 #include "common/client/state.h"
 #include "common/sys/daemon.h"
 #include "common/sys/net.h"
@@ -21,6 +22,7 @@ enum {
 	LISTEN_BACKLOG = 512,
 	FORWARDS_MAX = 1024,  /* queries waiting for recursors; more get SERVFAIL at once */
 	EXCHANGES_MAX = 2048, /* questions to recursors under way, a descriptor each */
+	EXECUTIONS_MAX = 512, /* queries waiting for httpd; more get SERVFAIL at once */
 	RECURSORS_MAX = 16,
 	CONTROL_SIZE = 64, /* room for the local address of a datagram */
 };
@@ -62,8 +64,10 @@ struct dnsd {
 	size_t udp_count, tcp_count;
 	struct udp_batch *batch;
 	struct dns_reply reply; /* for everything but batches */
-	struct list connections, forwards;
-	size_t connections_count, forwards_count, exchanges_count;
+	struct api *api;	/* httpd */
+	struct list connections, forwards, executions;
+	size_t connections_count, forwards_count, exchanges_count, executions_count;
+	uint64_t executions_number; /* of the newest */
 	struct net_address recursors[RECURSORS_MAX];
 	size_t recursors_count;
 	int64_t recursor_timeout_ms;
@@ -107,6 +111,21 @@ void connection_hold(struct connection *c); /* an answer will come later ... */
 void connection_answer(
 	struct connection *c, struct str message); /* ... this one (empty: there is none) */
 
+/* Whom the connection is with. */
+void connection_address(const struct connection *c, struct sockaddr_storage *out);
+
+/* ---- execute.c ---- */
+
+/* forward_start's part for DNS_EXECUTE. */
+struct execution;
+struct str execute_start(struct dnsd *d, struct str query, const struct client *client,
+	const struct rng *before, const struct dns_reply *reply);
+void on_executed(void *arg, uint64_t number, int status, uint64_t index, struct str body);
+struct str execution_query(const struct execution *e);
+const struct dns_executed *execution_result(const struct execution *e);
+void execution_free(struct execution *e);
+void executions_end(struct dnsd *d);
+
 /* ---- forward.c ---- */
 
 /*
@@ -116,6 +135,10 @@ void connection_answer(
  */
 struct str forward_start(struct dnsd *d, enum dns_outcome outcome, struct str query,
 	const struct client *client, const struct rng *before, const struct dns_reply *reply);
+/* What was executed leads on to host names of others. Owns e, and answers the client that e had. */
+void forward_executed(struct dnsd *d, const struct client *client, const struct rng *before,
+	const struct dns_reply *reply, struct execution *e);
+void client_answer(const struct client *client, struct str message);
 void forwards_end(struct dnsd *d);
 void drain_check(struct dnsd *d); /* ends a drain when nothing is held any more */
 

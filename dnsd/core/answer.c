@@ -74,16 +74,18 @@ bool lookup_here(const struct lookup *l)
 							  l->job->d->settings.datacenter));
 }
 
-/* The words that say what kind of name this is. Mesh names and prepared queries are words too,
- * behind which nothing is found. */
+typedef void (*lookup_fn)(struct lookup *l);
+
+/* The words that say what kind of name this is. Mesh names are words too, behind which nothing is
+ * found. */
 static const struct form {
 	struct str word;
-	void (*run)(struct lookup *l);
+	lookup_fn run;
 } forms[] = {
 	{ { "service", 7 }, lookup_service },
 	{ { "node", 4 }, lookup_node },
 	{ { "addr", 4 }, lookup_addr },
-	{ { "query", 5 }, lookup_not_found },
+	{ { "query", 5 }, lookup_query },
 	{ { "connect", 7 }, lookup_not_found },
 	{ { "ingress", 7 }, lookup_not_found },
 };
@@ -98,7 +100,8 @@ static const struct form *form_find(struct str label)
 	return NULL;
 }
 
-void lookup_run(struct lookup *l)
+/* What kind of name it is, with its parts noted. NULL: none. */
+static lookup_fn lookup_kind(struct lookup *l)
 {
 	const struct subject *s = l->subject;
 	unsigned count = s->labels_count - zone_labels(l->job->d, s);
@@ -113,29 +116,50 @@ void lookup_run(struct lookup *l)
 			l->left = bare ? i + 1 : i;
 			l->behind = i + 1;
 			l->right = count - l->behind;
-			if (l->left == 0) {
-				break;
-			}
-			(bare ? lookup_service : form->run)(l);
-			return;
+			return l->left == 0 ? NULL : bare ? lookup_service : form->run;
 		}
 	}
-	lookup_not_found(l);
+	return NULL;
 }
 
-static void zone_answer(struct job *j)
+void lookup_run(struct lookup *l)
 {
-	struct dns *d = j->d;
-	struct lookup l = {
+	lookup_fn run = lookup_kind(l);
+
+	(run ? run : lookup_not_found)(l);
+}
+
+static struct lookup lookup_of(struct job *j)
+{
+	return (struct lookup) {
 		.job = j,
 		.subject = &j->query.subject,
 		.owner = { STR_NONE, str_n(j->query.subject.wire, j->query.subject.size) },
 		.type = j->query.type,
 		.depth = DEPTH_MAX,
-		.answers = &d->answers,
-		.extras = &d->extras,
+		.answers = &j->d->answers,
+		.extras = &j->d->extras,
 		.want = job_want(j),
 	};
+}
+
+static bool is_looked_up(uint16_t type)
+{
+	return type != TYPE_SOA && type != TYPE_NS && type != TYPE_AXFR;
+}
+
+/* Prepared queries need nothing of what is mapped here. */
+static bool is_prepared(struct job *j)
+{
+	struct lookup l = lookup_of(j);
+
+	return is_looked_up(j->query.type) && lookup_kind(&l) == lookup_query;
+}
+
+static void zone_answer(struct job *j)
+{
+	struct dns *d = j->d;
+	struct lookup l = lookup_of(j);
 
 	j->flags |= FLAG_AA;
 	switch (j->query.type) {
@@ -199,11 +223,16 @@ static enum dns_outcome reverse(struct job *j)
 
 static enum dns_outcome own(struct job *j)
 {
+	bool prepared = is_prepared(j);
+
 	j->reply->kind = DNS_KIND_DOMAIN;
-	if (j->request->names) {
+	if (j->request->names || prepared) {
 		zone_answer(j);
 	} else {
 		j->flags |= FLAG_AA | RCODE_SERVFAIL;
+	}
+	if (j->executes) {
+		return DNS_EXECUTE;
 	}
 	if (j->reply->wanted_count) {
 		return DNS_CHASE;
@@ -223,6 +252,7 @@ enum dns_outcome dns_answer(struct dns *d, const struct dns_request *request, st
 	j.reply = out;
 	j.flags = d->settings.recursors ? FLAG_RA : 0;
 	j.trim = false;
+	j.executes = false;
 	j.total = 0;
 	rrs_reset(&d->answers);
 	rrs_reset(&d->authorities);

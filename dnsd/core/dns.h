@@ -10,6 +10,8 @@
  *                 when all fail, send dns_servfail
  *     DNS_CHASE   look up the A records of out->wanted at the recursors, then ask
  *                 again with .found and the same rng
+ *     DNS_EXECUTE have httpd execute the prepared query out->execute, then ask again
+ *                 with .executed
  *
  * Strangers' bytes may be anything: what is not a query is dropped, what is malformed gets FORMERR.
  * A struct dns holds the compiled settings and the memory that all its answers share; it serves one
@@ -57,6 +59,24 @@ struct dns_found {
 	struct str records;
 };
 
+/* A prepared query that a name stands for. */
+struct dns_execute {
+	char name[DNS_NAME_MAX + 1], datacenter[DNS_LABEL_MAX + 1]; /* datacenter: "" for ours */
+	bool has_subnet;		 /* the query says for whom it is asked ... */
+	uint8_t subnet[16], subnet_size; /* ... this address; 0: nobody's */
+	uint32_t instances_max;		 /* more cannot become part of an answer */
+};
+
+/* What it found: its instances as a service of the naming environment, all of them passing, in the
+ * order in which they are answered. */
+struct dns_executed {
+	enum { DNS_EXECUTED, DNS_EXECUTED_NOTHING, DNS_EXECUTED_FAILED } outcome;
+	struct str record;
+	struct str service, datacenter; /* lower case; where they are */
+	bool has_ttl;			/* else that of the service */
+	uint32_t ttl;
+};
+
 struct dns_request {
 	struct str query;
 	bool tcp;
@@ -66,6 +86,7 @@ struct dns_request {
 	bool chased;   /* found is complete: nothing more is wanted */
 	const struct dns_found *found;
 	size_t found_count;
+	const struct dns_executed *executed; /* NULL: not yet */
 };
 
 enum dns_kind { DNS_KIND_OTHER, DNS_KIND_DOMAIN, DNS_KIND_PTR };
@@ -76,9 +97,10 @@ struct dns_reply {
 	enum dns_kind kind; /* for the metrics */
 	struct dns_wanted wanted[DNS_WANTED_MAX];
 	size_t wanted_count;
+	struct dns_execute execute;
 };
 
-enum dns_outcome { DNS_DROP, DNS_REPLY, DNS_RELAY, DNS_CHASE };
+enum dns_outcome { DNS_DROP, DNS_REPLY, DNS_RELAY, DNS_CHASE, DNS_EXECUTE };
 
 enum dns_outcome dns_answer(
 	struct dns *d, const struct dns_request *request, struct dns_reply *out);

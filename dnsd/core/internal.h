@@ -85,6 +85,7 @@ struct job {
 	struct query query;
 	uint16_t flags; /* AA, RA, TC, RCODE of the answer */
 	bool trim;	/* cut to the client's size */
+	bool executes;	/* the answer waits for what a prepared query finds */
 	uint32_t total; /* answers there would be without any limit */
 };
 
@@ -105,6 +106,15 @@ struct lookup {
 	bool soa;
 };
 
+/* Instances to answer with. */
+struct found {
+	struct naming_service service;
+	struct naming_view view;
+	uint32_t ttl;
+	bool ordered;			     /* else any of them, at random */
+	struct str node_suffix, addr_suffix; /* of the data centre where they are */
+};
+
 /* answer.c: a name in one of our zones. */
 void lookup_run(struct lookup *l);
 unsigned zone_labels(const struct dns *d, const struct subject *s); /* 0: not ours */
@@ -122,6 +132,12 @@ void name_servers(struct job *j, struct rrs *servers);
 bool reverse_answer(struct job *j); /* false: nobody has that address */
 /* service.c */
 void lookup_service(struct lookup *l);
+void found_answer(struct lookup *l, const struct found *f);
+/* prepared.c */
+void lookup_query(struct lookup *l);
+/* settings.c: keyword.text.suffix in DNS form, in the arena. ST_INVALID */
+int suffix_make(struct arena *arena, const char *keyword, struct str text, struct str suffix,
+	struct str *out);
 /* chase.c: appends what is known about a host name (DNS form without root). keep_ttl: as found,
  * else ttl. */
 void chase(struct lookup *l, struct str host, bool keep_ttl, uint32_t ttl, struct rrs *to);

@@ -69,7 +69,8 @@ struct query {
 	bool has_question;
 	bool edns;
 	uint16_t edns_size;
-	struct str ecs; /* family, source prefix, scope, address; checked; STR_NONE without */
+	struct str ecs;	 /* family, source prefix, scope, address; checked; STR_NONE without */
+	bool ecs_scoped; /* the answer is for that prefix alone */
 	struct subject subject;
 };
 

@@ -32,6 +32,7 @@ struct fixture {
 	bool not_ready;
 	const struct dns_found *found;
 	struct dns_reply reply;
+	const struct dns_executed *executed;
 };
 
 static inline struct dns_settings fixture_settings(void)
@@ -205,6 +206,7 @@ static inline enum dns_outcome fixture_send(struct fixture *f, bool tcp)
 		.now_s = 1000,
 		.found = f->found,
 		.found_count = f->found != NULL,
+		.executed = f->executed,
 	};
 	enum dns_outcome outcome = dns_answer(f->dns, &request, &f->reply);
 
