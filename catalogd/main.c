@@ -12,6 +12,7 @@ static const struct daemon_path paths[] = {
 
 static const struct daemon_spec spec = {
 	.name = "catalogd",
+	.server_only = true,
 	.offline = true,
 	.paths = paths,
 	.paths_count = ARRAY_SIZE(paths),

@@ -14,7 +14,17 @@
 
 enum { ASK_MS = 1000 };
 
-static const char *const daemons[] = { "gossipd", "raftd", "catalogd", "checkd", "dnsd", "httpd" };
+static const struct {
+	const char *name;
+	bool server_only;
+} daemons[] = {
+	{ "gossipd", false },
+	{ "raftd", true },
+	{ "catalogd", true },
+	{ "checkd", false },
+	{ "dnsd", false },
+	{ "httpd", false },
+};
 
 /* The run directory: what was said, else the agent's own word for its data directory, else where
  * systemd puts it. */
@@ -86,16 +96,14 @@ static void uptime_put(struct buf *out, uint64_t ms)
 	}
 }
 
-/* true: the daemon answered */
+/* status: NULL when the daemon did not answer */
 static bool daemon_row(
-	struct table *t, struct arena *arena, const struct json *agent, const char *name)
+	struct table *t, const struct json *agent, const struct json *status, const char *name)
 {
-	OWN_EMBEDDED(buf_fini) struct buf endpoint = { 0 }, uptime = { 0 }, memory = { 0 };
-	const struct json *view = agents_view(agent, name), *status;
+	OWN_EMBEDDED(buf_fini) struct buf uptime = { 0 }, memory = { 0 };
+	const struct json *view = agents_view(agent, name);
 	const char *restarts = view ? field_text(view, "restarts") : "-", *waits;
 
-	buf_printf(&endpoint, "%s/control", name);
-	status = ask(arena, buf_cstr(&endpoint));
 	if (!status) {
 		TABLE_ROW(t, name, "down", "-", "-", "-", restarts, "-", "-");
 		return false;
@@ -110,15 +118,37 @@ static bool daemon_row(
 	return true;
 }
 
+/* One row per daemon that this node should run. true: all of them answered. */
+static bool daemon_rows(struct table *t, struct arena *arena)
+{
+	const struct json *agent = ask(arena, "agent/control"), *statuses[ARRAY_SIZE(daemons)];
+	bool client = false, up = true;
+
+	for (size_t i = 0; i < ARRAY_SIZE(daemons); i++) {
+		OWN_EMBEDDED(buf_fini) struct buf endpoint = { 0 };
+		const struct json *server;
+
+		buf_printf(&endpoint, "%s/control", daemons[i].name);
+		statuses[i] = ask(arena, buf_cstr(&endpoint));
+		server = json_find(statuses[i], "server");
+		client = client || (server && !server->boolean);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(daemons); i++) {
+		if (!client || !daemons[i].server_only || statuses[i]) {
+			up = daemon_row(t, agent, statuses[i], daemons[i].name) && up;
+		}
+	}
+	return up;
+}
+
 int status_run(struct ctl *c, int argc, char **argv)
 {
 	OWN_EMBEDDED(buf_fini) struct buf dir = { 0 }, out = { 0 };
 	OWN_EMBEDDED(api_fini) struct api api = { 0 };
 	OWN_EMBEDDED(table_fini) struct table t = { 0 };
 	const char *run_dir = NULL, *data_dir = NULL;
-	const struct json *agent;
 	struct flagset f = { 0 };
-	size_t up = 0;
+	bool up;
 	int at;
 
 	flag_add(&f, "run-dir", FLAG_TEXT, &run_dir, "Folder of the control sockets.");
@@ -134,14 +164,11 @@ int status_run(struct ctl *c, int argc, char **argv)
 		return ctl_fail("No node here: %s does not exist (use -data-dir or -run-dir)",
 			buf_cstr(&dir));
 	}
-	agent = ask(&api.arena, "agent/control");
 	table_init(&t, 8);
 	TABLE_ROW(&t, "Daemon", "State", "PID", "Uptime", "Version", "Restarts", "Memory",
 		"Waits for");
-	for (size_t i = 0; i < ARRAY_SIZE(daemons); i++) {
-		up += daemon_row(&t, &api.arena, agent, daemons[i]);
-	}
+	up = daemon_rows(&t, &api.arena);
 	table_render(&t, &out);
 	fwrite(out.p, 1, out.n, stdout);
-	return up == ARRAY_SIZE(daemons) ? 0 : 1;
+	return up ? 0 : 1;
 }

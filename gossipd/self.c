@@ -5,11 +5,12 @@
  */
 #include <netinet/in.h>
 
+#include "common/client/server_table.h"
 #include "common/sys/clock.h"
 #include "gossipd/gossipd.h"
 #include "version.h"
 
-enum { TAGS_MAX = 16 };
+enum { TAGS_MAX = 18 };
 
 struct tags {
 	struct arena *arena;
@@ -28,6 +29,15 @@ static void add_number(struct tags *t, const char *key, int64_t value)
 	add(t, key, arena_printf(t->arena, "%lld", (long long)value));
 }
 
+/* Where a server answers other nodes, which they need not be told where it is the usual port. */
+static void add_port(
+	const struct conf *c, struct tags *t, const char *key, int64_t port, int64_t usual)
+{
+	if (c->server && port != usual) {
+		add_number(t, key, max_of(port, (int64_t)0));
+	}
+}
+
 static void describe_tags(
 	const struct conf *c, const char *id, enum gossip_pool_name pool, struct tags *t)
 {
@@ -37,12 +47,14 @@ static void describe_tags(
 	}
 	add(t, "build", STR(CONSUL_VERSION ":"));
 	add(t, "dc", c->datacenter);
+	add_port(c, t, "dns_port", c->ports.peer_dns, SERVER_DNS_PORT);
 	if (c->server && c->bootstrap_expect > 1) {
 		add_number(t, "expect", c->bootstrap_expect);
 	}
 	if (c->server) {
 		add(t, "ft_fs", STR("1"));
 	}
+	add_port(c, t, "http_port", c->ports.peer_http, SERVER_HTTP_PORT);
 	add(t, "id", arena_str(t->arena, str_of(id)));
 	if (c->server) {
 		add_number(t, "port", c->ports.server);

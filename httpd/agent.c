@@ -74,6 +74,11 @@ void handle_agent_members(struct exchange *x)
 			STR("Network segments are not supported in this version of Consul"));
 		return;
 	}
+	if (m.wan && !x->httpd->conf->server) { /* it has no such pool */
+		buf_put_lit(exchange_body(x), "null");
+		answer_json(x, 200);
+		return;
+	}
 	EXCHANGE_CALL(x, x->httpd->gossip_read, members, &m, 0, on_members);
 }
 

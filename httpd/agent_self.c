@@ -11,6 +11,7 @@
 #include "common/base/err.h"
 #include "common/sys/clock.h"
 #include "httpd/agent.h"
+#include "httpd/forward.h"
 #include "httpd/list.h"
 #include "httpd/routes.h"
 #include "version.h"
@@ -117,14 +118,21 @@ static void member_put(const struct self *s, struct jsonw *w)
 
 static void consul_put(struct exchange *x, const struct self *s, struct jsonw *w)
 {
+	const struct servers *servers = x->httpd->forwards->servers;
 	const struct conf *conf = x->httpd->conf;
+	struct strs datacenters;
 
 	group_open(w, "consul");
 	text_put(w, "acl", conf->acl.enabled ? STR("enabled") : STR("disabled"));
-	truth_put(w, "bootstrap", conf->bootstrap);
-	text_put(w, "known_datacenters", STR("1"));
-	truth_put(w, "leader", str_is(s->raft.state, "Leader"));
-	text_put(w, "leader_addr", s->raft.leader_address);
+	if (conf->server) {
+		servers_datacenters(servers, &x->arena, &datacenters);
+		truth_put(w, "bootstrap", conf->bootstrap);
+		count_put(w, "known_datacenters", datacenters.count);
+		truth_put(w, "leader", str_is(s->raft.state, "Leader"));
+		text_put(w, "leader_addr", s->raft.leader_address);
+	} else {
+		count_put(w, "known_servers", servers_alive(servers, conf->datacenter));
+	}
 	truth_put(w, "server", conf->server);
 	jsonw_close(w, '}');
 }

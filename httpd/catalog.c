@@ -11,12 +11,13 @@
 
 /* ---- writes ---- */
 
+/* The body says where it belongs. false: it is on its way there. */
 static bool datacenter_is_ours(struct exchange *x, struct str datacenter)
 {
 	if (!datacenter.n || str_eq(datacenter, x->httpd->conf->datacenter)) {
 		return true;
 	}
-	answer_text(x, 500, STR("No path to datacenter"));
+	exchange_to_datacenter(x, datacenter);
 	return false;
 }
 
@@ -65,16 +66,6 @@ void handle_catalog_deregister(struct exchange *x)
 }
 
 /* ---- lists ---- */
-
-void handle_catalog_datacenters(struct exchange *x)
-{
-	struct jsonw w = jsonw_of(exchange_body(x));
-
-	jsonw_open(&w, '[');
-	jsonw_str(&w, x->httpd->conf->datacenter);
-	jsonw_close(&w, ']');
-	answer_json(x, 200);
-}
 
 void handle_catalog_nodes(struct exchange *x)
 {

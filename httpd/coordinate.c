@@ -110,6 +110,11 @@ void handle_coordinate_update(struct exchange *x)
 		!coord_bind(x, body.coord, &body.coordinate)) {
 		return;
 	}
+	if (body.datacenter.n && !request_has(&x->request, "dc") &&
+		!str_eq(body.datacenter, x->httpd->conf->datacenter)) {
+		exchange_to_datacenter(x, body.datacenter);
+		return;
+	}
 	cmd_coordinates_encode(&payload, &command);
 	exchange_propose(x, COMMAND_cmd_coordinates, buf_str(&payload));
 }

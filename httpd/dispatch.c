@@ -6,6 +6,7 @@
  */
 #include "httpd/core/uri.h"
 #include "httpd/engine.h"
+#include "httpd/forward.h"
 
 /* Finds the row of path and method. Done before the body, which has a ceiling by route. */
 void dispatch_route(struct exchange *x)
@@ -129,22 +130,20 @@ static void check_request(struct exchange *x)
 
 	if (r->params_malformed) {
 		answer_empty(x, 500);
-	} else if (is_blocked(x)) {
+	} else if (!x->conn->peer && is_blocked(x)) {
 		answer_text(x, 403, STR("Endpoint is blocked by agent configuration"));
 	} else if (!x->route) {
 		answer_methods(x);
-	} else if (x->conn->peer && !(x->route->flags & ROUTE_LEADER)) {
-		answer_text(x, 403, STR("This port is for other servers"));
+	} else if (x->conn->peer && x->route->flags & ROUTE_LOCAL) {
+		answer_text(x, 403, STR("This port is for other nodes"));
 	} else if (writes && !x->conn->peer && !client_may_write(x->httpd->engine, x->conn)) {
 		answer_text(x, 403, STR("Access is restricted"));
 	}
 }
 
-/* Namespaces and other data centres: what only clusters that we are not have. */
+/* Namespaces: what only clusters that we are not have. */
 static void check_scope(struct exchange *x)
 {
-	struct str dc = request_param(&x->request, "dc");
-
 	if (request_param(&x->request, "ns").n) {
 		answer_text(x, 400,
 			STR("Bad request: Invalid query parameter: \"ns\" - Namespaces are a "
@@ -153,9 +152,6 @@ static void check_scope(struct exchange *x)
 		answer_text(x, 400,
 			STR("Bad request: Invalid header: \"X-Consul-Namespace\" - Namespaces are "
 			    "a Consul Enterprise feature"));
-	} else if (dc.n && !(x->route->flags & (ROUTE_LOCAL | ROUTE_READ)) &&
-		   !str_eq(dc, x->httpd->conf->datacenter)) {
-		answer_text(x, 500, STR("No path to datacenter"));
 	}
 }
 
@@ -182,7 +178,7 @@ void dispatch(struct exchange *x)
 	if (!x->answered) {
 		check_scope(x);
 	}
-	if (x->answered) {
+	if (x->answered || forward_if_due(x)) {
 		return;
 	}
 	if (x->route->flags & ROUTE_READ) {

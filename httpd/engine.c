@@ -10,6 +10,7 @@
 #include "common/sys/files.h"
 #include "common/sys/tls.h"
 #include "httpd/engine.h"
+#include "httpd/forward.h"
 #include "httpd/routes.h"
 
 enum { METRIC_NAME_SIZE = 80 };
@@ -167,6 +168,7 @@ void engine_drain(struct httpd *h)
 	listen_stop(e);
 	loop_timer_in(&e->drain_timer, DRAIN_LINGER_MS);
 	holds_expire_all(e);
+	forwards_drain(h->forwards);
 	engine_check_drained(e);
 }
 

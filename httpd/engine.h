@@ -11,7 +11,7 @@
  *     exchange.c  the life of an exchange; calls of other daemons
  *     answer.c    what handlers use to answer
  *     output.c    answer -> bytes out; streams
- *     peer.c      requests that only the leader's httpd can answer
+ *     forward.h   requests that another node's httpd answers
  *
  * A connection handles one exchange at a time; what is pipelined behind waits in conn.in. Nothing
  * frees a connection in the middle: it is marked CONN_DEAD, and conn_settle, with which every entry
@@ -87,7 +87,7 @@ struct conn {
 	int events;
 	enum conn_state state;
 	bool eof, close_after, handling;
-	bool peer;	/* of another server */
+	bool peer;	/* of another node */
 	size_t scanned; /* of conn.in: how far the end of the head was looked for */
 	struct loop_io io;
 	struct loop_timer timer;
@@ -116,7 +116,7 @@ struct engine {
 	/* connections */
 	struct list listeners;
 	struct list conns;
-	size_t conns_count, conns_max;
+	size_t conns_count, conns_max, forwards_max;
 	size_t buffered;
 	struct map clients;
 	char *scratch;
@@ -150,6 +150,7 @@ void listen_stop(struct engine *e); /* no new connections */
 void listen_fini(struct engine *e);
 void client_leave(struct engine *e, struct client *client);
 bool client_may_write(const struct engine *e, const struct conn *c);
+void client_render(const struct client *client, struct buf *out); /* its address */
 
 /* conn.c */
 void conn_new(struct engine *e, int fd, struct client *client, struct tls_session *tls, bool peer);
@@ -212,6 +213,8 @@ void output_flush(struct conn *c);
 void output_refuse(
 	struct conn *c, int status, struct str why); /* before there is an exchange; closes */
 void stream_step(struct conn *c);
+/* What a stream waited for is there. */
+void exchange_stream_wake(struct exchange *x);
 void output_init(struct engine *e);
 void output_fini(struct engine *e);
 

@@ -198,7 +198,7 @@ void exchange_propose_then(
 	struct exchange *x, enum command_type type, struct str payload, exchange_reply_fn then)
 {
 	struct catalog_propose m = {
-		.id = random_uuid(),
+		.id = exchange_request_id(x),
 		.token = exchange_token(x),
 		.type = (uint16_t)type,
 		.payload = payload,
@@ -230,7 +230,8 @@ struct str exchange_token(struct exchange *x)
 {
 	struct str token = request_token(&x->request);
 
-	return token.n ? token : x->httpd->conf->acl.token_default;
+	/* What another node hands on has that node's. */
+	return token.n || x->conn->peer ? token : x->httpd->conf->acl.token_default;
 }
 
 struct str exchange_client(struct exchange *x)

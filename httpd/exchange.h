@@ -80,10 +80,12 @@ struct exchange {
 	void *wait_arg;
 	const struct stream *stream;
 	struct mono started;
-	struct mono give_up; /* looking for the leader; 0: not begun */
-	bool is_too_large;   /* the body: it is not kept */
+	struct mono leader_since; /* looking for the leader; 0: not begun */
+	struct uuid id;		  /* see exchange_request_id; zero: not asked for */
+	bool is_too_large;	  /* the body: it is not kept */
 	bool answered, is_json, is_replying, is_waiting;
-	struct list link; /* in the engine's pool */
+	bool is_passed_on; /* the answer is another httpd's: it goes out as it is */
+	struct list link;  /* in the engine's pool */
 };
 
 /* ---- answering: each of these ends the exchange (the bytes go out when the handler has returned)
@@ -110,9 +112,9 @@ void answer_index(struct exchange *x, uint64_t index);
  * An answer produced piece by piece (monitor, metrics/stream, snapshot). produce appends the next
  * bytes to out and says whether there is more; it runs when the client has taken what was there.
  * STREAM_WAIT: nothing more now; ask again after wait_ms. The stream ends with the call that
- * appends nothing and returns STREAM_END.
+ * appends nothing and returns STREAM_END; with STREAM_FAIL it breaks off, and its client sees that.
  */
-enum stream_state { STREAM_MORE, STREAM_WAIT, STREAM_END };
+enum stream_state { STREAM_MORE, STREAM_WAIT, STREAM_END, STREAM_FAIL };
 struct stream {
 	enum stream_state (*produce)(struct exchange *x, struct buf *out);
 	void (*close)(
@@ -196,6 +198,42 @@ void exchange_on_done(struct exchange *x, int status, struct str payload);
 void exchange_to_leader(struct exchange *x);
 /* The on_reply of such messages whose reply is just a result. */
 void exchange_on_leader_result(struct exchange *x, int status, struct str payload);
+/*
+ * Hands the request to a server of another data centre, whose answer is passed on; or answers why
+ * that is not possible. For handlers that find the data centre in the body (which must still be
+ * there); ?dc= is followed before any handler runs.
+ */
+void exchange_to_datacenter(struct exchange *x, struct str datacenter);
+/*
+ * Asks a server of another data centre something of our own, with the token of x, and gives the
+ * answer to `then`, which goes on with the exchange as an on_reply does: it may answer, call, or
+ * ask the next data centre. Servers only. Where too much is under way x has been answered when this
+ * returns. Limits: 8 MiB for the answer; a data centre that cannot be reached costs at most a
+ * second (unreachable is set then, with status 500 and Consul's text as the body).
+ */
+struct peer_question {
+	struct str datacenter; /* any but this one; lower case */
+	struct str method;     /* "GET" */
+	struct str target;     /* "/v1/..." with its query, encoded */
+	struct str body;       /* copied */
+	bool repeatable;       /* to be asked again of another server when one dies over it */
+};
+struct peer_answer { /* borrowed for the call */
+	int status;
+	struct str body;
+	bool unreachable; /* nobody answered; unknown data centres too */
+};
+typedef void (*exchange_answer_fn)(struct exchange *x, const struct peer_answer *answer);
+void exchange_ask_datacenter(
+	struct exchange *x, const struct peer_question *question, exchange_answer_fn then);
+
+/* The node that was asked first, this one or one that has handed the request on: "this agent". */
+struct str exchange_node(const struct exchange *x);
+/* Of this request, however often and through whichever servers it is tried: what it does under this
+ * id is done once. */
+struct uuid exchange_request_id(struct exchange *x);
+/* It must be answered at once: the node that was asked first is about to end. */
+bool exchange_is_urgent(const struct exchange *x);
 /* Sends a command to catalogd and answers with its result. */
 void exchange_propose(struct exchange *x, enum command_type type, struct str payload);
 void exchange_propose_then(

@@ -17,15 +17,11 @@ struct httpd {
 	struct state_reader *reader;
 	struct ipc_client *catalog_read, *catalog_write, *check_read, *check_write, *gossip_read,
 		*gossip_write, *raft_read;
-	struct local *local; /* local.h */
-	struct peers *peers; /* peer.c */
+	struct local *local;	   /* local.h */
+	struct forwards *forwards; /* forward.h */
 	/* ---- the engine's ---- */
 	struct engine *engine;
 };
-
-/* peer.c */
-void peers_open(struct httpd *h);
-void peers_free(struct peers *p);
 
 /* service.c */
 enum { HTTPD_PATHS = 4 };

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * /v1/operator/keyring: the keys of gossip, in the WAN pool and then in the LAN pool. Every member
- * of each is asked; the answer is put together from both.
+ * /v1/operator/keyring: the keys of gossip, in the WAN pool, then in this data centre's LAN pool,
+ * then in those of all others, whose servers are asked over the port for other nodes; there only
+ * the LAN pool counts. Every member of each is asked; the answer is put together from all. A data
+ * centre that cannot be reached fails the whole, as in Consul: keys that are not everywhere cut
+ * nodes off.
  */
-#include "httpd/httpd.h"
+#include "httpd/forward.h"
 #include "httpd/routes.h"
 
 enum { KEYRING_MS = 60000, KEY_LIST = 0, KEY_INSTALL = 1, KEY_USE = 2, KEY_REMOVE = 3 };
@@ -13,8 +16,13 @@ struct keyring_ask {
 	struct str key; /* raw */
 	uint8_t relay_factor;
 	bool local;
-	int pools_done;
+	int first, pools_done;			/* first: 1 where only the LAN pool is meant */
 	struct gossip_keyring_reply replies[2]; /* WAN, LAN */
+	struct strs datacenters;		/* the others */
+	uint32_t datacenters_done;
+	struct str body;
+	struct str more, more_errors; /* what they said: pools, lines of errors */
+	uint32_t more_errors_count;
 };
 
 static void put_counts(struct jsonw *w, const char *key, const struct pairs *counts, bool text)
@@ -85,21 +93,83 @@ static void finish(struct exchange *x, const struct keyring_ask *ask)
 	struct jsonw w = jsonw_of(exchange_body(x));
 	uint32_t count = 0;
 
-	for (int i = 0; i < 2; i++) {
+	for (int i = ask->first; i < 2; i++) {
 		count += errors_put(x, &ask->replies[i], i, &lines);
 	}
-	if (count) {
+	buf_put_str(&lines, ask->more_errors);
+	count += ask->more_errors_count;
+	if (count && ask->first) { /* for the server that asked */
+		answer_text(x, 500, buf_str(&lines));
+	} else if (count) {
 		answer_errors(x, count, &lines);
 	} else if (ask->operation == KEY_LIST) {
 		jsonw_open(&w, '[');
-		put_pool(x, &w, &ask->replies[0], true);
-		put_pool(x, &w, &ask->replies[1], false);
+		for (int i = ask->first; i < 2; i++) {
+			put_pool(x, &w, &ask->replies[i], i == 0);
+		}
+		if (ask->more.n) {
+			jsonw_raw(&w, ask->more);
+		}
 		jsonw_close(&w, ']');
 		answer_json(x, 200);
 	} else {
 		answer_empty(x, 200);
 	}
 }
+
+/* ---- other data centres ---- */
+
+static uint32_t lines_count(struct str text)
+{
+	uint32_t count = 0;
+
+	for (size_t i = 0; i < text.n; i++) {
+		count += text.p[i] == '\n';
+	}
+	return count;
+}
+
+static void ask_datacenter(struct exchange *x);
+
+static void on_datacenter(struct exchange *x, const struct peer_answer *answer)
+{
+	struct keyring_ask *ask = x->state;
+
+	if (answer->unreachable) {
+		answer_text(x, 500, answer->body);
+		return;
+	}
+	if (answer->status != 200) {
+		ask->more_errors = arena_printf(&x->arena, STR_FMT STR_FMT,
+			STR_ARG(ask->more_errors), STR_ARG(answer->body));
+		ask->more_errors_count += lines_count(answer->body);
+	} else if (answer->body.n > 2) { /* "[...]" */
+		ask->more = arena_printf(&x->arena, STR_FMT "%s" STR_FMT, STR_ARG(ask->more),
+			ask->more.n ? "," : "", (int)answer->body.n - 2, answer->body.p + 1);
+	}
+	ask->datacenters_done++;
+	ask_datacenter(x);
+}
+
+static void ask_datacenter(struct exchange *x)
+{
+	struct keyring_ask *ask = x->state;
+	struct peer_question question = { .method = x->request.method_text,
+		.target = x->request.target,
+		.body = ask->body,
+		.repeatable = true };
+
+	for (; ask->datacenters_done < ask->datacenters.count; ask->datacenters_done++) {
+		question.datacenter = ask->datacenters.items[ask->datacenters_done];
+		if (!str_eq(question.datacenter, x->httpd->conf->datacenter)) {
+			exchange_ask_datacenter(x, &question, on_datacenter);
+			return;
+		}
+	}
+	finish(x, ask);
+}
+
+/* ---- this one ---- */
 
 static void ask_pool(struct exchange *x);
 
@@ -115,7 +185,7 @@ static void on_keys(struct exchange *x, int status, struct str payload)
 	if (++ask->pools_done < 2) {
 		ask_pool(x);
 	} else {
-		finish(x, ask);
+		ask_datacenter(x);
 	}
 }
 
@@ -174,6 +244,11 @@ static struct keyring_ask *ask_new(struct exchange *x, uint8_t operation)
 		return NULL;
 	}
 	ask->relay_factor = (uint8_t)factor;
+	ask->body = arena_str(&x->arena, x->request.body);
+	ask->first = ask->pools_done = exchange_hops(x) > 0;
+	if (!ask->first && !ask->local) {
+		servers_datacenters(x->httpd->forwards->servers, &x->arena, &ask->datacenters);
+	}
 	x->state = ask;
 	return ask;
 }

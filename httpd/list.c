@@ -51,7 +51,7 @@ bool coordinate_find(struct exchange *x, struct str node, struct coordinate *out
 /* A node that nobody knows a place for leaves the order as it is. */
 static void near_begin(struct list_query *l, struct str near)
 {
-	struct str node = str_is(near, "_agent") ? l->x->httpd->conf->node_name : near;
+	struct str node = str_is(near, "_agent") ? exchange_node(l->x) : near;
 
 	l->near = node.n && node.n <= NODE_NAME_MAX &&
 		  coordinate_find(l->x, exchange_lower(l->x, node), &l->origin);

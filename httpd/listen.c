@@ -29,12 +29,14 @@ enum {
 	BACKLOG = 4096,
 	ACCEPTS_PER_TURN = 64,
 	CONNS_MAX = 65536,
-	FDS_RESERVED = 64, /* for everything that is not a client */
+	FDS_RESERVED = 64,   /* for everything that is neither a client nor another node */
+	FORWARDS_MAX = 4096, /* of a server, at once; a client node hands on what it is asked */
+	PEER_STREAMS = 64,   /* what Consul sends over one connection, we send over so many */
 	IDLE_SEARCH_MAX = 64,
 	KEEPALIVE_S = 15,
 };
 
-enum listener_kind { LISTEN_PLAIN, LISTEN_TLS, LISTEN_PEER /* for other servers */ };
+enum listener_kind { LISTEN_PLAIN, LISTEN_TLS, LISTEN_PEER /* for other nodes */ };
 
 struct listener {
 	struct list link;
@@ -75,6 +77,15 @@ void client_leave(struct engine *e, struct client *client)
 		map_del(&e->clients, &client->node);
 		free(client);
 	}
+}
+
+void client_render(const struct client *client, struct buf *out)
+{
+	char text[INET6_ADDRSTRLEN] = "";
+
+	inet_ntop(client->address_size == 4 ? AF_INET : AF_INET6, client->address, text,
+		sizeof(text));
+	buf_put_cstr(out, text);
 }
 
 static bool in_network(const struct client *client, struct str cidr)
@@ -149,8 +160,8 @@ static void admit(struct listener *l, int fd, const struct sockaddr_storage *sa)
 {
 	struct engine *e = l->engine;
 	const struct conf_limits *limits = &e->httpd->conf->limits;
-	int64_t limit =
-		l->peer ? limits->rpc_max_conns_per_client : limits->http_max_conns_per_client;
+	int64_t limit = l->peer ? limits->rpc_max_conns_per_client * PEER_STREAMS
+				: limits->http_max_conns_per_client;
 	struct client *client;
 
 	if (l->tls && !e->tls) {
@@ -288,13 +299,17 @@ static int open_service(struct engine *e, const char *name, struct str addresses
 static void raise_limit(struct engine *e)
 {
 	struct rlimit limit;
+	size_t usable;
 
 	must(getrlimit(RLIMIT_NOFILE, &limit) == 0);
 	limit.rlim_cur = min_of(limit.rlim_max, (rlim_t)CONNS_MAX);
 	setrlimit(RLIMIT_NOFILE, &limit);
 	must(getrlimit(RLIMIT_NOFILE, &limit) == 0);
-	e->conns_max =
-		limit.rlim_cur > 2 * FDS_RESERVED ? limit.rlim_cur - FDS_RESERVED : FDS_RESERVED;
+	usable = limit.rlim_cur > 2 * FDS_RESERVED ? limit.rlim_cur - FDS_RESERVED : FDS_RESERVED;
+	/* Each request that is handed on has a connection on either side. */
+	e->forwards_max =
+		e->httpd->conf->server ? min_of(usable / 4, (size_t)FORWARDS_MAX) : usable / 2;
+	e->conns_max = usable - e->forwards_max;
 }
 
 int listen_open(struct engine *e)

@@ -196,6 +196,9 @@ void local_ask(struct exchange *x, unsigned mask, struct str request,
 	struct local *l = x->httpd->local;
 	struct gather *g = xcalloc(1, sizeof(*g));
 
+	if (!x->httpd->conf->server) {
+		mask &= ~(1u << LOCAL_RAFTD | 1u << LOCAL_CATALOGD); /* they do not run here */
+	}
 	g->done = done;
 	g->x = x;
 	g->waits = 1;

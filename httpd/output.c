@@ -100,7 +100,7 @@ static void render_head(struct exchange *x, struct str body)
 		a->connection = CONNECTION_KEEP_ALIVE;
 	}
 	buf_clear(&e->head);
-	answer_render(a, buf_str(&e->configured), date_line(e), &e->head);
+	answer_render(a, c->peer ? STR("") : buf_str(&e->configured), date_line(e), &e->head);
 }
 
 /* Keeps what was not taken: copies it, or takes over the engine's buffer when it is large. */
@@ -165,11 +165,12 @@ void output_send(struct exchange *x)
 		metrics_add(e->httpd->daemon->metrics, (size_t)(x->route - e->routes.rows),
 			(double)mono_diff_ns(clock_mono(), x->started) / NS_PER_MS);
 	}
-	if (x->is_json && (x->httpd->conf->dev_mode || request_has(&x->request, "pretty"))) {
+	if (x->is_json &&
+		((x->httpd->conf->dev_mode && !c->peer) || request_has(&x->request, "pretty"))) {
 		indent(e);
 	}
 	body = x->stream ? STR("") : buf_str(&e->body);
-	if (body.n && !x->answer.bare && request_accepts_gzip(&x->request)) {
+	if (body.n && !x->answer.bare && !x->is_passed_on && request_accepts_gzip(&x->request)) {
 		body = compressed(e, body);
 		x->answer.gzip = true;
 	}
@@ -284,6 +285,10 @@ void stream_step(struct conn *c)
 		buf_clear(&e->body);
 		state = e->draining && x->stream->size < 0 ? STREAM_END
 							   : x->stream->produce(x, &e->body);
+		if (state == STREAM_FAIL) {
+			conn_fail(c);
+			return;
+		}
 		if (e->body.n && !stream_write(c, &x->answer, buf_str(&e->body))) {
 			return;
 		}
@@ -297,6 +302,17 @@ void stream_step(struct conn *c)
 		}
 	}
 	conn_timer_in(c, 0);
+}
+
+void exchange_stream_wake(struct exchange *x)
+{
+	struct conn *c = x->conn;
+
+	/* Otherwise it goes on by itself when its client has taken what is on its way. */
+	if (c->state == CONN_STREAM && c->out.n == c->out_at) {
+		stream_step(c);
+		conn_settle(c);
+	}
 }
 
 static void on_trim(void *arg)

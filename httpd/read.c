@@ -24,7 +24,7 @@ bool exchange_consistency(struct exchange *x, enum read_mode *mode_out)
 	const struct request *r = &x->request;
 	struct str max_stale = request_param(r, "max_stale");
 	bool stale = request_has(r, "stale"), consistent = request_has(r, "consistent");
-	bool by_default = x->httpd->conf->discovery_max_stale_ns > 0 &&
+	bool by_default = x->httpd->conf->discovery_max_stale_ns > 0 && !x->conn->peer &&
 			  x->route->flags & ROUTE_SHOWS_CONSISTENCY;
 	int64_t ns;
 
@@ -263,7 +263,6 @@ static void confirm(struct exchange *x)
 void read_run(struct exchange *x)
 {
 	struct exchange_read *read = arena_new(&x->arena, struct exchange_read);
-	struct str dc = request_param(&x->request, "dc");
 
 	x->read = read;
 	if (!exchange_consistency(x, &read->mode) || !check_cache_control(x) ||
@@ -271,11 +270,7 @@ void read_run(struct exchange *x)
 		return;
 	}
 	exchange_cached(x);
-	read->blocking = read->wanted > 0;
-	if (dc.n && !str_eq(dc, x->httpd->conf->datacenter)) {
-		read_failed(x, 500, STR("No path to datacenter"));
-		return;
-	}
+	read->blocking = read->wanted > 0 && !exchange_is_urgent(x);
 	read->confirmed = x->conn->hold && x->conn->hold->confirmed;
 	limit_staleness(x);
 	run(x);

@@ -4,6 +4,7 @@
  */
 #include "common/base/err.h"
 #include "httpd/engine.h"
+#include "httpd/forward.h"
 #include "httpd/local.h"
 
 const struct daemon_path httpd_paths[HTTPD_PATHS] = {
@@ -37,9 +38,9 @@ int httpd_open(struct httpd *h)
 		return err_pass(rc);
 	}
 	data_dir = str_dup(h->conf->data_dir);
-	peers_open(h);
 	h->reader = state_reader_new(data_dir, STATE_KIND_STATE);
-	rc = local_open(h);
+	rc = forwards_open(h);
+	rc = rc ? rc : local_open(h);
 	return rc ? err_pass(rc) : engine_open(h);
 }
 
@@ -51,13 +52,13 @@ void httpd_free(struct httpd *h)
 	if (h->engine) {
 		engine_free(h->engine);
 	}
+	if (h->forwards) {
+		forwards_free(h->forwards);
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(clients); i++) {
 		if (clients[i]) {
 			ipc_client_free(clients[i]);
 		}
-	}
-	if (h->peers) {
-		peers_free(h->peers);
 	}
 	if (h->local) {
 		local_free(h->local);
@@ -96,6 +97,7 @@ void httpd_status(struct daemon *d, struct jsonw *w)
 		jsonw_key(w, str_of(rows[i].name));
 		jsonw_u64(w, rows[i].value);
 	}
+	forwards_status(h->forwards, w);
 }
 
 /* Every connection: what it is doing, and the bytes that are kept for it. */
@@ -131,5 +133,8 @@ const char *httpd_waits_for(struct daemon *d)
 {
 	const struct httpd *h = d->self;
 
-	return ipc_client_connected(h->catalog_read) ? NULL : "catalogd";
+	if (h->conf->server) {
+		return ipc_client_connected(h->catalog_read) ? NULL : "catalogd";
+	}
+	return servers_alive(h->forwards->servers, h->conf->datacenter) ? NULL : "servers";
 }

@@ -157,7 +157,7 @@ void handle_session_create(struct exchange *x)
 	struct strs health = { &serf_health, 1, true };
 	struct session_body body = {
 		.name = STR(""),
-		.node = x->httpd->conf->node_name,
+		.node = exchange_node(x),
 		.behavior = STR("release"),
 		.ttl = STR(""),
 		.node_checks = health,

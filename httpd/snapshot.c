@@ -82,7 +82,7 @@ void handle_snapshot_save(struct exchange *x)
 void handle_snapshot_restore(struct exchange *x)
 {
 	struct snapshot_restore m = {
-		.id = random_uuid(),
+		.id = exchange_request_id(x),
 		.token = exchange_token(x),
 		.path = str_of(x->upload_path),
 	};

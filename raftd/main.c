@@ -9,6 +9,7 @@ int main(int argc, char **argv)
 {
 	static const struct daemon_spec spec = {
 		.name = "raftd",
+		.server_only = true,
 		.needs = SANDBOX_NETWORK,
 		.paths = paths,
 		.paths_count = ARRAY_SIZE(paths),

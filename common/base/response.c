@@ -18,6 +18,23 @@ void response_fini(struct response *p)
 	buf_fini(&p->line);
 }
 
+void response_reset(struct response *p)
+{
+	struct response fresh = {
+		.status_line = p->status_line,
+		.content_type = p->content_type,
+		.line = p->line,
+		.on_body = p->on_body,
+		.on_field = p->on_field,
+		.arg = p->arg,
+	};
+
+	buf_clear(&fresh.status_line);
+	buf_clear(&fresh.content_type);
+	buf_clear(&fresh.line);
+	*p = fresh;
+}
+
 /* ---- the head ---- */
 
 static int field_read(struct response *p, struct str line)
@@ -28,9 +45,13 @@ static int field_read(struct response *p, struct str line)
 		return ST_INVALID;
 	}
 	value = str_trim(value);
+	if (p->on_field) {
+		p->on_field(p->arg, name, value);
+	}
 	if (str_ieq(name, STR("Content-Length"))) {
 		p->has_length = true;
-		return str_to_u64(value, &p->left) ? ST_INVALID : 0;
+		p->length = 0;
+		return str_to_u64(value, &p->length) ? ST_INVALID : 0;
 	}
 	if (str_ieq(name, STR("Transfer-Encoding"))) {
 		p->chunked = true;
@@ -75,6 +96,7 @@ static void body_begin(struct response *p)
 	} else if (p->chunked) {
 		p->state = RESPONSE_CHUNK_LINE;
 	} else if (p->has_length) {
+		p->left = p->length;
 		p->state = p->left ? RESPONSE_LENGTH : RESPONSE_DONE;
 	} else {
 		p->state = RESPONSE_UNTIL_END;

@@ -3,7 +3,7 @@
  * Reads one HTTP/1.x response from bytes as they arrive and hands its body on piece by piece; keeps
  * nothing but the head. For httpd's answers and for plain HTTP checks.
  *
- *     response_init(&p, on_body, arg); p.bodyless = it answers a HEAD
+ *     response_init(&p, on_body, arg); p.bodyless = it answers a HEAD; p.on_field = ...
  *     response_feed(&p, bytes, &used): ST_AGAIN: more is needed; 0: complete, `used` bytes were its
  *         own; ST_INVALID: not HTTP; ST_TOO_LARGE: over a limit
  *     response_end(&p): the connection ended: 0 when that is a proper end, else ST_TRUNCATED
@@ -37,15 +37,18 @@ struct response {
 	/* the parser's own */
 	enum response_state state;
 	bool chunked, has_length;
-	uint64_t left;
+	uint64_t left, length; /* length: of the body as announced */
 	size_t head_size;
 	struct buf line; /* of the head or of a chunk, as far as it has come */
 	void (*on_body)(void *arg, struct str piece);
+	/* Each field of the head; of those of interim answers, too. NULL: nobody asks. */
+	void (*on_field)(void *arg, struct str name, struct str value);
 	void *arg;
 };
 
 void response_init(struct response *p, void (*on_body)(void *arg, struct str piece), void *arg);
 void response_fini(struct response *p);
+void response_reset(struct response *p); /* for the next one; who is told stays */
 int response_feed(struct response *p, struct str bytes, size_t *used_out);
 int response_end(struct response *p);
 

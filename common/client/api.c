@@ -5,14 +5,9 @@
  */
 #include "common/client/api.h"
 
-#include <errno.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include "common/base/response.h"
 #include "common/base/err.h"
 #include "common/sys/clock.h"
-#include "common/sys/net.h"
+#include "common/sys/http_link.h"
 
 struct call {
 	struct list link; /* in api.queue or api.failed while it has no connection */
@@ -24,13 +19,9 @@ struct call {
 struct connection {
 	struct list link;
 	struct api *api;
-	int fd;
-	struct loop_io io;
+	struct http_link http;
 	struct call *call; /* NULL: idle */
-	size_t sent;
-	struct response response;
 	struct buf body;
-	bool too_large;
 	struct mono deadline;
 };
 
@@ -43,7 +34,6 @@ struct api {
 	unsigned connections_count;
 	struct list queue, failed;
 	struct loop_timer timer;
-	struct buf spare; /* empty, or the body that is being handed over */
 	bool reachable;
 };
 
@@ -56,15 +46,13 @@ static void call_free(struct call *q)
 
 static void connection_free(struct connection *c)
 {
-	loop_io_set(&c->io, 0);
-	close(c->fd);
+	http_link_close(&c->http);
 	list_del(&c->link);
 	c->api->connections_count--;
 	if (c->call) {
 		call_free(c->call);
 	}
 	buf_fini(&c->body);
-	response_fini(&c->response);
 	free(c);
 }
 
@@ -101,119 +89,73 @@ static void connection_lost(struct connection *c)
 	queue_pump(a);
 }
 
+static void on_lost(void *arg, int error)
+{
+	connection_lost(arg);
+}
+
 static void on_body(void *arg, struct str piece)
 {
 	struct connection *c = arg;
 
-	c->too_large = c->too_large || c->body.n + piece.n > API_BODY_MAX;
-	if (!c->too_large) {
+	if (c->body.n <= API_BODY_MAX) {
 		buf_put_str(&c->body, piece);
 	}
 }
 
-static void connection_answered(struct connection *c)
-{
-	struct api *a = c->api;
-	struct call *q = take(c->call);
-	bool ends = c->response.close;
-	int status = c->response.status;
-	uint64_t index = c->response.index;
-	struct buf body = c->body;
-
-	/* First of all ready for the next request, which the caller may send at once. */
-	c->deadline = MONO_NEVER;
-	c->body = a->spare;
-	a->spare = body;
-	response_fini(&c->response);
-	response_init(&c->response, on_body, c);
-	if (ends) {
-		connection_free(c);
-	}
-	a->reachable = true;
-	a->on_done(a->arg, q->number, status, index, buf_str(&a->spare));
-	call_free(q);
-	buf_trim(&a->spare, 64 << 10);
-	queue_pump(a);
-}
-
-static bool connection_write(struct connection *c)
-{
-	while (c->sent < c->call->bytes.n) {
-		ssize_t n = send(c->fd, c->call->bytes.p + c->sent, c->call->bytes.n - c->sent,
-			MSG_NOSIGNAL);
-
-		if (n < 0 && errno == EINTR) {
-			continue;
-		}
-		if (n < 0 && errno == EAGAIN) {
-			loop_io_set(&c->io, LOOP_READ | LOOP_WRITE);
-			return true;
-		}
-		if (n < 0) {
-			return false;
-		}
-		c->sent += (size_t)n;
-	}
-	loop_io_set(&c->io, LOOP_READ);
-	return true;
-}
-
-static void connection_read(struct connection *c)
-{
-	char bytes[16 << 10];
-	ssize_t n = recv(c->fd, bytes, sizeof(bytes), 0);
-	size_t used = 0;
-	int r;
-
-	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-		return;
-	}
-	if (n <= 0 || !c->call) {
-		connection_lost(c); /* ended, or spoke without being asked */
-		return;
-	}
-	r = response_feed(&c->response, str_n(bytes, (size_t)n), &used);
-	if (r == ST_AGAIN && !c->too_large) {
-		return;
-	}
-	if (r || c->too_large || used != (size_t)n) {
-		connection_lost(c);
-	} else {
-		connection_answered(c);
-	}
-}
-
-static void on_io(void *arg, int events)
+static void on_progress(void *arg)
 {
 	struct connection *c = arg;
 
-	if ((events & LOOP_WRITE) && c->call && !connection_write(c)) {
+	if (c->body.n > API_BODY_MAX) {
+		connection_lost(c);
+	}
+}
+
+static void on_answered(void *arg)
+{
+	struct connection *c = arg;
+	const struct response *r = &c->http.response;
+	struct api *a = c->api;
+	uint64_t number = c->call->number;
+
+	if (c->body.n > API_BODY_MAX) {
 		connection_lost(c);
 		return;
 	}
-	if (events & LOOP_READ) {
-		connection_read(c);
+	c->deadline = MONO_NEVER;
+	c->call->number = 0; /* it cannot be cancelled any more; the connection is not idle yet */
+	a->reachable = true;
+	a->on_done(a->arg, number, r->status, r->index, buf_str(&c->body));
+	call_free(take(c->call));
+	buf_trim(&c->body, 64 << 10);
+	if (!http_link_kept(&c->http)) {
+		connection_free(c);
 	}
+	queue_pump(a);
 }
+
+static const struct http_link_events events = {
+	.on_body = on_body,
+	.on_progress = on_progress,
+	.on_answered = on_answered,
+	.on_lost = on_lost,
+};
 
 static struct connection *connection_open(struct api *a)
 {
 	struct connection *c;
-	int fd;
 
 	if (a->connections_count >= API_CONNECTIONS_MAX) {
 		return NULL;
 	}
-	fd = net_connect(&a->address, SOCK_STREAM);
-	if (fd < 0) {
+	c = xcalloc(1, sizeof(*c));
+	if (http_link_open(&c->http, a->loop, &a->address, &events, c)) {
+		free(c);
 		return NULL;
 	}
-	c = xcalloc(1, sizeof(*c));
 	c->api = a;
-	c->fd = fd;
 	c->deadline = MONO_NEVER;
-	response_init(&c->response, on_body, c);
-	loop_io_init(&c->io, a->loop, fd, on_io, c);
 	list_add_tail(&a->connections, &c->link);
 	a->connections_count++;
 	return c;
@@ -247,13 +189,8 @@ static void queue_pump(struct api *a)
 			continue;
 		}
 		c->call = q;
-		c->sent = 0;
 		c->deadline = mono_add_ms(loop_now(a->loop), q->timeout_ms);
-		if (!connection_write(c)) {
-			a->reachable = false;
-			call_fail_later(a, take(c->call));
-			connection_free(c);
-		}
+		http_link_ask(&c->http, buf_str(&q->bytes), false);
 	}
 	timer_arm(a);
 }
@@ -311,7 +248,6 @@ void api_free(struct api *a)
 		call_free(q);
 	}
 	loop_timer_stop(&a->timer);
-	buf_fini(&a->spare);
 	free(a);
 }
 

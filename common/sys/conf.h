@@ -15,7 +15,8 @@
 #include "common/msg/types.h"
 
 struct conf_ports {
-	int64_t dns, http, https, grpc, serf_lan, serf_wan, server, peer_http; /* <= 0: off */
+	int64_t dns, http, https, grpc, serf_lan, serf_wan, server, peer_http,
+		peer_dns; /* <= 0: off */
 };
 
 struct conf_addresses {

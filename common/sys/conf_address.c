@@ -353,6 +353,7 @@ int conf_addresses_check(struct conf_builder *b)
 		{ "RPC Advertise", "ports.server", c->advertise_addr, c->ports.server, c->server },
 		{ "Peer HTTP", "ports.peer_http", c->advertise_addr, c->ports.peer_http,
 			c->server },
+		{ "Peer DNS", "ports.peer_dns", c->advertise_addr, c->ports.peer_dns, c->server },
 		{ "Serf Advertise LAN", "ports.serf_lan", c->advertise_addr, c->ports.serf_lan,
 			true },
 		{ "Serf Advertise WAN", "ports.serf_wan", c->advertise_addr_wan, c->ports.serf_wan,

@@ -22,6 +22,7 @@ static const struct conf_key ports_keys[] = {
 	{ "serf_wan", KEY_PORT, F(ports.serf_wan), NULL, false },
 	{ "server", KEY_PORT, F(ports.server), NULL, false },
 	{ "peer_http", KEY_PORT, F(ports.peer_http), NULL, false }, /* ours */
+	{ "peer_dns", KEY_PORT, F(ports.peer_dns), NULL, false },
 	UNUSED_KEY("grpc_tls", KEY_PORT),
 	UNUSED_KEY("proxy_min_port", KEY_PORT),
 	UNUSED_KEY("proxy_max_port", KEY_PORT),

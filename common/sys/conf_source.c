@@ -52,7 +52,7 @@ static const char defaults_text[] =
 	"\"autopilot\":{\"cleanup_dead_servers\":true,\"last_contact_threshold\":\"200ms\","
 	"\"max_trailing_logs\":250,\"min_quorum\":0,\"server_stabilization_time\":\"10s\"},"
 	"\"ports\":{\"dns\":8600,\"http\":8500,\"https\":-1,\"grpc\":-1,\"serf_lan\":8301,"
-	"\"serf_wan\":8302,\"server\":8300,\"peer_http\":8310,"
+	"\"serf_wan\":8302,\"server\":8300,\"peer_http\":8310,\"peer_dns\":8311,"
 	"\"sidecar_min_port\":21000,\"sidecar_max_port\":21255,"
 	"\"expose_min_port\":21500,\"expose_max_port\":21755},"
 	"\"sync_coordinate_rate_target\":64,\"sync_coordinate_interval_min\":\"15s\","

@@ -265,6 +265,11 @@ static int life(struct daemon *d, int argc, char **argv)
 	if (why.n) {
 		log_error("configuration", "error=\"%s\"", buf_cstr(&why));
 	}
+	if (!r && d->spec->server_only && !d->conf->server) {
+		log_notice("not-needed", "reason=\"this node is no server\"%s", "");
+		sd_notify(0, "READY=1\nSTATUS=Not needed: this node is no server");
+		return 0;
+	}
 	r = r ? r : surroundings_enter(d);
 	if (r) {
 		return r;

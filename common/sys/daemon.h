@@ -46,6 +46,7 @@ struct daemon_spec {
 	const char *name; /* "httpd": also the folder of its endpoints in the run directory */
 	unsigned needs;	  /* SANDBOX_... */
 	bool reads_tls;	  /* the certificate and key of the configuration */
+	bool server_only; /* on a client node it ends at once, with status 0 */
 	bool offline; /* sees no network interface: addresses of templates are not its business */
 	const struct daemon_path *paths;
 	size_t paths_count;

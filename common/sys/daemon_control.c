@@ -91,6 +91,8 @@ static const char *cmd_status(void *owner, const struct json *request, struct js
 	cmd_version(owner, request, w);
 	jsonw_keyc(w, "pid");
 	jsonw_u64(w, (uint64_t)getpid());
+	jsonw_keyc(w, "server");
+	jsonw_bool(w, d->conf->server);
 	jsonw_keyc(w, "state");
 	jsonw_cstr(w, state_of(d));
 	jsonw_keyc(w, "uptime_ms");

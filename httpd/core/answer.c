@@ -129,6 +129,7 @@ void answer_render(const struct answer *a, struct str configured, struct str dat
 	for (uint32_t i = 0; i < a->headers_count; i++) {
 		put_line(out, a->headers[i].name, a->headers[i].value);
 	}
+	buf_put_str(out, a->lines);
 	if (!a->bare) {
 		buf_put_str(out, configured);
 		buf_put_lit(out, "Vary: Accept-Encoding\r\n");

@@ -31,6 +31,7 @@ struct answer {
 	const char *consistency; /* X-Consul-Effective-Consistency; NULL: not sent */
 	struct answer_header headers[ANSWER_HEADERS_MAX];
 	uint32_t headers_count;
+	struct str lines; /* complete ones that somebody else made */
 	uint64_t content_length;
 };
 

@@ -60,9 +60,12 @@ static struct str without_authority(struct str target)
 
 static int split_target(struct request *r, struct arena *arena)
 {
-	struct str path = str_split(without_authority(r->target), '?', &r->raw_query);
-	int rc = uri_decode(path, false, arena, &r->path);
+	struct str path;
+	int rc;
 
+	r->target = without_authority(r->target);
+	path = str_split(r->target, '?', &r->raw_query);
+	rc = uri_decode(path, false, arena, &r->path);
 	return rc ? rc : uri_parse_query(r, arena);
 }
 

@@ -40,7 +40,7 @@ struct param {
 struct request {
 	enum method method;
 	struct str method_text; /* "GET" */
-	struct str target;	/* as sent: path and query, still encoded */
+	struct str target;	/* path and query as sent, still encoded; without an authority */
 	struct str raw_query;	/* behind '?', as sent; p NULL without */
 	struct str path;	/* decoded */
 	struct str name; /* what follows a subtree route's path, decoded: the key, service, node

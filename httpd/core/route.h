@@ -20,8 +20,8 @@ enum route_flag {
 	ROUTE_READ = 1 << 0,
 	/* X-Consul-Effective-Consistency is sent. */
 	ROUTE_SHOWS_CONSISTENCY = 1 << 1,
-	/* ?dc= is ignored (agent-local endpoints and catalog register/deregister); elsewhere a
-	   foreign dc answers "No path to datacenter". */
+	/* This node's own business: never handed to another one, and not served to others
+	   (ports.peer_http). All else goes where ?dc= says, and on a client node to a server. */
 	ROUTE_LOCAL = 1 << 2,
 	/* ?cached is known: X-Cache is sent. */
 	ROUTE_CACHED = 1 << 3,
@@ -38,10 +38,15 @@ enum route_flag {
 	ROUTE_ANY_METHOD = 1 << 8,
 	/* A read that fails carries no meta headers at all, not even empty ones: kv. */
 	ROUTE_FAILS_BARE = 1 << 9,
-	/* Served to other servers too (ports.peer_http): only the leader can do it. */
+	/* Only the leader can do it: exchange_to_leader. */
 	ROUTE_LEADER = 1 << 10,
-	/* Done twice is done once. */
+	/* Done twice is done once (reads need not say so): by its nature, or because what it does
+	   carries exchange_request_id. */
 	ROUTE_REPEATABLE = 1 << 11,
+	/* ?dc= is ignored: it is about all data centres, or the body names one. */
+	ROUTE_ANY_DC = 1 << 12,
+	/* Any node can do it by gossip, for its own data centre. */
+	ROUTE_GOSSIP = 1 << 13,
 };
 
 struct route {

@@ -44,13 +44,33 @@ class Server(Node):
         self.process.wait()
 
 
+class ClientNode(Node):
+    """A node that is no server: it joins at addresses of others, and asks servers for what it does not know."""
+
+    def __init__(self, directory, name, join, **options):
+        super().__init__(directory, name=name, form=["-retry-join=" + a for a in join], **options)
+        self.role = []
+        self.config = dict({"retry_interval": "1s"}, **self.config)
+
+    def wait_ready(self, limit_s=60):
+        """It is in the catalogue, as it sees it itself, and alive."""
+        def ready():
+            assert self.process.poll() is None, "the agent ended: %s\n%s" % (self.process.returncode, self.log_tail())
+            checks = self.json("/v1/health/node/" + self.name)
+            return [c["Status"] for c in checks if c["CheckID"] == "serfHealth"] == ["passing"]
+        try:
+            wait_until(ready, limit_s, "client ready")
+        except AssertionError as error:
+            raise AssertionError("%s\n%s" % (error, self.log_tail())) from None
+
+
 class Cluster:
     """size servers that expect each other. nodes: every one that was made."""
 
     def __init__(self, directory, size, config=None, addresses=None):
         self.directory = pathlib.Path(directory)
         self.config = dict(CALM, **(config or {}))
-        self.nodes = []
+        self.nodes, self.clients = [], []
         addresses = addresses or [free_address() for _ in range(size)]
         for address in addresses:
             self.add(address=address, expect=size, join=[a for a in addresses if a != address])
@@ -62,6 +82,12 @@ class Cluster:
         node = Server(self.directory / name, name, expect, join, address=address, config=self.config)
         self.nodes.append(node)
         return node
+
+    def add_client(self, name, **options):
+        """A client node, not yet started; not among nodes."""
+        client = ClientNode(self.directory / name, name, [n.address for n in self.nodes], **options)
+        self.clients.append(client)
+        return client
 
     def start(self, wait=True):
         for node in self.nodes:
@@ -112,8 +138,9 @@ class Cluster:
         return [n for n in self.alive() if n is not leader]
 
     def logs(self):
-        return "\n".join("==== %s %s\n%s" % (n.name, n.address, n.log_tail(20)) for n in self.nodes)
+        return "\n".join("==== %s %s\n%s" % (n.name, n.address, n.log_tail(20))
+                         for n in self.nodes + self.clients)
 
     def cleanup(self):
-        for node in self.nodes:
+        for node in self.nodes + self.clients:
             node.cleanup()

@@ -78,6 +78,7 @@ class Node:
         self.config = dict(config or {})
         self.args = list(args)
         self.form = list(form)  # how it becomes part of a quorum
+        self.role = ["-server"]
         self.data_dir = self.directory / "data"
         self.run_dir = self.data_dir / "run"
         self.config_dir = self.directory / "config"
@@ -95,7 +96,7 @@ class Node:
         return path
 
     def command(self):
-        return [str(MUSTER), "agent", "-server", "-node=" + self.name, "-bind=" + self.address,
+        return [str(MUSTER), "agent"] + self.role + ["-node=" + self.name, "-bind=" + self.address,
                 "-client=" + self.address, "-data-dir=" + str(self.data_dir), "-config-dir=" + str(self.config_dir)
                 ] + self.form + self.args
 

@@ -89,8 +89,8 @@ def test_what_only_the_leader_does(three):
     unknown = follower.delete("/v1/operator/raft/peer?id=00000000-0000-0000-0000-000000000000")
     assert unknown.status == 500
     assert unknown.text == 'id "00000000-0000-0000-0000-000000000000" was not found in the Raft configuration'
-    # The port for servers serves nothing else, and never hands on.
-    for path, status, text in (("/v1/kv/alike", 403, "This port is for other servers"),
+    # The port for other nodes serves nothing of an agent's own, and what nobody has counted goes no further.
+    for path, status, text in (("/v1/agent/self", 403, "This port is for other nodes"),
                                ("/v1/operator/autopilot/health", 500, "No cluster leader")):
         raw = http_on(follower, 8310, path)
         assert (raw[0], raw[1]) == (status, text)

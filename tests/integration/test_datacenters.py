@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two data centres, joined by their servers' WAN pool: either answers for the other, and lives without it."""
+import http.client
+import threading
+import time
+
+import pytest
+
+from cluster import CALM, ClientNode, Server
+from load import Load
+from node import PORTS, wait_until
+from test_clients import READS, SEED, held_by, meaning
+
+
+KEY, NEW_KEY = "cg8StVXbQJ0gPvMd9o7yrg==", "1M+uHvSyaY1sPrDhkQDCvw=="
+
+
+class World:
+    """dc1: server s1, client c1; dc2: server t1, which joins s1's WAN pool."""
+
+    def __init__(self, directory):
+        self.s1 = Server(directory / "s1", "s1", 1, [], config=dict(CALM, encrypt=KEY))
+        self.c1 = ClientNode(directory / "c1", "c1", [self.s1.address], config={"encrypt": KEY})
+        self.t1 = Server(directory / "t1", "t1", 1, [], config=dict(CALM, encrypt=KEY, datacenter="dc2",
+                         retry_join_wan=[self.s1.address], retry_interval_wan="1s"))
+        self.nodes = [self.s1, self.c1, self.t1]
+
+    def start(self):
+        for node in self.nodes:
+            node.start()
+        for node in self.nodes:
+            wait_until(lambda n=node: n.json("/v1/catalog/datacenters") in (["dc1", "dc2"], ["dc2", "dc1"]))
+        return self
+
+    def cleanup(self):
+        for node in self.nodes:
+            node.cleanup()
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    made = World(tmp_path_factory.mktemp("datacenters")).start()
+    made.t1.put("/v1/catalog/register", SEED)
+    for key in ("a", "b/c", "odd%20%3Fkey"):
+        made.t1.put("/v1/kv/seed/" + key, "value in dc2 of " + key)
+    yield made
+    made.cleanup()
+
+
+def elsewhere(path):
+    return path + ("&" if "?" in path else "?") + "dc=dc2"
+
+
+def test_data_centres_are_known(world):
+    for node, wanted in ((world.s1, ["dc1", "dc2"]), (world.c1, ["dc1", "dc2"]), (world.t1, ["dc2", "dc1"])):
+        assert node.json("/v1/catalog/datacenters") == wanted, "its own comes first"
+    assert world.c1.muster("catalog", "datacenters").stdout.split() == ["dc1", "dc2"]
+    assert world.s1.json("/v1/agent/self")["Stats"]["consul"]["known_datacenters"] == "2"
+    members = {m["Name"]: m for m in world.s1.json("/v1/agent/members?wan=1")}
+    assert sorted(members) == ["s1.dc1", "t1.dc2"]
+    assert "http_port" not in members["t1.dc2"]["Tags"], "told only where it is not the usual one"
+    wait_until(lambda: {d["Datacenter"] for d in world.c1.json("/v1/coordinate/datacenters")} == {"dc1", "dc2"})
+
+
+def test_every_kind_of_read(world):
+    """?dc= through a server and through a client: as the server there answers itself."""
+    paths = [p for p in READS if "dc=" not in p and not p.startswith("/v1/acl") and p != "/v1/catalog/datacenters"]
+    for node in (world.s1, world.c1):
+        for path in paths:
+            wait_until(lambda n=node, p=path: meaning(world.t1.get(p)) == meaning(n.get(elsewhere(p))), 5,
+                       "%s through %s: %r, there: %r" % (path, node.name, meaning(node.get(elsewhere(path))),
+                                                         meaning(world.t1.get(path))))
+    assert world.c1.get("/v1/kv/seed/a?dc=dc1").status == 404
+
+
+def test_every_kind_of_write(world):
+    for node in (world.s1, world.c1):
+        assert node.put("/v1/kv/w?dc=dc2", node.name).text == "true"
+        assert world.t1.get("/v1/kv/w?raw").text == node.name
+        assert node.get("/v1/kv/w").status == 404
+        assert node.put("/v1/txn?dc=dc2", [{"KV": {"Verb": "set", "Key": "w2", "Value": "Yg=="}}]).status == 200
+        body = {"Node": "far-" + node.name, "Address": "192.0.2.7", "Datacenter": "dc2"}
+        assert node.put("/v1/catalog/register", body).text == "true"
+        assert world.t1.json("/v1/catalog/node/far-" + node.name)["Node"]["Datacenter"] == "dc2"
+        assert node.json("/v1/catalog/node/far-" + node.name) is None
+        session = node.put("/v1/session/create?dc=dc2", {"Node": "far-" + node.name, "Checks": [], "TTL": "20s"})
+        assert session.status == 200, session.text
+        assert node.put("/v1/session/renew/%s?dc=dc2" % session.json()["ID"]).status == 200
+        assert node.put("/v1/session/destroy/%s?dc=dc2" % session.json()["ID"]).text == "true"
+        # A session of this agent's own node is not known over there.
+        assert node.put("/v1/session/create?dc=dc2", {"Checks": []}).text == "Missing node registration"
+        assert node.put("/v1/catalog/deregister", {"Node": "far-" + node.name, "Datacenter": "dc2"}).text == "true"
+        wait_until(lambda n=node: world.t1.json("/v1/catalog/node/far-" + n.name) is None)
+        assert node.delete("/v1/kv/w?dc=dc2").text == "true"
+        event = node.put("/v1/event/fire/across?dc=dc2", "x").json()
+        wait_until(lambda e=event: [x for x in world.t1.json("/v1/event/list?name=across") if x["ID"] == e["ID"]])
+        assert node.json("/v1/event/list?name=across") == []
+        assert node.get("/v1/operator/autopilot/health?dc=dc2").json()["Servers"][0]["Name"] == "t1"
+        assert node.get("/v1/snapshot?dc=dc2").headers["Content-Type"] == "application/x-gzip"
+    assert world.c1.muster("kv", "get", "-datacenter=dc2", "seed/a").stdout == "value in dc2 of a\n"
+
+
+def test_keys_of_all_pools(world):
+    """A key is installed, used and removed in both LAN pools and the WAN pool, through any server."""
+    def pools():
+        return [(p["WAN"], p["Datacenter"], sorted(p["Keys"]), p["NumNodes"]) for p in world.s1.json("/v1/operator/keyring")]
+    assert pools() == [(True, "dc1", [KEY], 2), (False, "dc1", [KEY], 2), (False, "dc2", [KEY], 1)]
+    assert world.t1.request("POST", "/v1/operator/keyring", {"Key": NEW_KEY}).status == 200
+    assert [p[2] for p in pools()] == [sorted([KEY, NEW_KEY])] * 3
+    assert world.s1.put("/v1/operator/keyring", {"Key": NEW_KEY}).status == 200
+    refused = world.s1.delete("/v1/operator/keyring", body={"Key": NEW_KEY})
+    assert refused.status == 500 and "WAN error" in refused.text, refused.text
+    assert "\t* dc1 (LAN) error" in refused.text and "\t* dc2 (LAN) error" in refused.text
+    assert refused.text.startswith("%d errors occurred:" % refused.text.count("\t* "))
+    assert world.s1.put("/v1/operator/keyring", {"Key": KEY}).status == 200
+    assert world.s1.delete("/v1/operator/keyring", body={"Key": NEW_KEY}).status == 200
+    assert [p[2] for p in pools()] == [[KEY]] * 3
+    assert len(world.s1.json("/v1/operator/keyring?local-only=true")) == 2
+    assert world.c1.get("/v1/operator/keyring").text == "keyring operations must run against a server node"
+
+
+def test_unknown_data_centres(world):
+    for node in (world.s1, world.c1):
+        for path in ("/v1/kv/a?dc=dc3", "/v1/catalog/nodes?dc=dc3", "/v1/status/leader?dc=dc3", "/v1/kv/a?dc=DC2"):
+            answer = node.get(path)
+            assert (answer.status, answer.text) == (500, "No path to datacenter")
+        assert node.get("/v1/catalog/nodes?dc=dc3").headers["X-Consul-KnownLeader"] == "false"
+        assert node.put("/v1/kv/a?dc=dc3", "1").text == "No path to datacenter"
+        assert node.put("/v1/catalog/register", {"Node": "x", "Address": "1.2.3.4", "Datacenter": "dc3"}
+                        ).text == "No path to datacenter"
+
+
+def test_blocking(world):
+    for node in (world.s1, world.c1):
+        world.t1.put("/v1/kv/block", "1")
+        index = node.get("/v1/kv/block?dc=dc2").index
+        before = held_by(world.t1)
+        answers = []
+        waiter = threading.Thread(
+            target=lambda n=node, i=index: answers.append(n.get("/v1/kv/block?dc=dc2&wait=60s&index=%d" % i)))
+        waiter.start()
+        wait_until(lambda b=before: held_by(world.t1) == b + 1)
+        world.t1.put("/v1/kv/block", "2")
+        waiter.join(20)
+        assert answers[0].json()[0]["Value"] == "Mg==" and answers[0].index > index
+        connection = http.client.HTTPConnection(node.address, PORTS["http"], timeout=30)
+        connection.request("GET", "/v1/kv/block?dc=dc2&wait=300s&index=%d" % answers[0].index)
+        wait_until(lambda b=before: held_by(world.t1) == b + 1)
+        connection.close()
+        wait_until(lambda b=before: held_by(world.t1) == b, 5, "a query whose client has gone")
+
+
+def test_hops_are_counted(world):
+    """What has been handed on often enough goes no further; nobody but other nodes is believed."""
+    def ask(node, port, path, hops):
+        connection = http.client.HTTPConnection(node.address, port, timeout=10)
+        connection.request("GET", path, headers={"X-Muster-Hops": hops, "X-Muster-Node": "liar"})
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    assert ask(world.s1, PORTS["peer_http"], "/v1/kv/seed/a?raw&dc=dc2", "2") == (200, "value in dc2 of a")
+    for hops in ("3", "4", "x", "-1", ""):
+        assert ask(world.s1, PORTS["peer_http"], "/v1/kv/seed/a?raw&dc=dc2", hops) == (500, "No path to datacenter")
+    assert ask(world.s1, PORTS["http"], "/v1/kv/seed/a?raw&dc=dc2", "9") == (200, "value in dc2 of a")
+    assert ask(world.s1, PORTS["peer_http"], "/v1/agent/members", "1") == (403, "This port is for other nodes")
+
+
+def test_a_dead_data_centre_hurts_nobody(tmp_path):
+    """dc2 is killed under load: dc1 serves on without one error, calls to dc2 fail within a second, and work again when
+    it is back."""
+    made = World(tmp_path)
+    try:
+        made.start()
+        made.t1.put("/v1/kv/there", "1")
+        with Load([made.s1, made.c1]) as load:
+            load.progress(50)
+            made.t1.crash()
+            texts = set()
+            for _ in range(6):
+                for node in (made.s1, made.c1):
+                    began = time.monotonic()
+                    answer = node.get("/v1/kv/there?dc=dc2")
+                    took = time.monotonic() - began
+                    assert answer.status == 500 and took < 1.5, (took, answer.text)
+                    texts.add(answer.text.split(":")[0])
+                    began = time.monotonic()
+                    assert node.json("/v1/catalog/datacenters") == ["dc1", "dc2"]
+                    assert time.monotonic() - began < 1
+            assert texts <= {"rpc error getting client", "rpc error making call", "Remote DC has no server currently reachable"}
+            load.progress(100)
+            wait_until(lambda: made.c1.get("/v1/kv/there?dc=dc2").text == "Remote DC has no server currently reachable", 90)
+            load.progress(50)
+        assert not load.errors, load.errors[:3]
+        load.backward.clear()
+        load.check(made.s1)
+        made.t1.start()
+        for node in (made.s1, made.c1):
+            wait_until(lambda n=node: n.get("/v1/kv/there?dc=dc2&raw").text == "1", 60)
+    finally:
+        made.cleanup()
