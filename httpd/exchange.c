@@ -236,22 +236,21 @@ struct str exchange_token(struct exchange *x)
 
 struct str exchange_client(struct exchange *x)
 {
-	struct str rest, given = request_header(&x->request, "x-forwarded-for");
-	const struct client *client = x->conn->client;
-	char *text = arena_alloc(&x->arena, INET6_ADDRSTRLEN);
+	OWN_EMBEDDED(buf_fini) struct buf address = { 0 };
+	struct str rest, told = request_header(&x->request, "x-forwarded-for");
+	char text[INET6_ADDRSTRLEN];
 	uint8_t bytes[16];
 	int family = AF_INET;
 
-	given = arena_str(&x->arena, str_trim(str_split(given, ',', &rest)));
-	if (given.n && (inet_pton(AF_INET, given.p, bytes) == 1 ||
-			       inet_pton(family = AF_INET6, given.p, bytes) == 1)) {
-		return str_of(inet_ntop(family, bytes, text, INET6_ADDRSTRLEN));
+	told = arena_str(&x->arena, str_trim(str_split(told, ',', &rest)));
+	if (told.n && (inet_pton(AF_INET, told.p, bytes) == 1 ||
+			      inet_pton(family = AF_INET6, told.p, bytes) == 1)) {
+		return arena_str(&x->arena, str_of(inet_ntop(family, bytes, text, sizeof(text))));
 	}
-	if (!client) {
-		return STR("");
+	if (x->conn->client && !x->conn->peer) {
+		client_render(x->conn->client, &address);
 	}
-	family = client->address_size == 4 ? AF_INET : AF_INET6;
-	return str_of(inet_ntop(family, client->address, text, INET6_ADDRSTRLEN));
+	return arena_str(&x->arena, buf_str(&address));
 }
 
 struct str exchange_lower(struct exchange *x, struct str s)

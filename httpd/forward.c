@@ -191,7 +191,7 @@ static void ask(struct forward *f)
 		loop_timer_in(
 			&f->timer, max_of(min_of(left_ms, (int64_t)CONNECT_MS), (int64_t)LOOK_MS));
 	} else {
-		loop_timer_stop(&f->timer);
+		loop_timer_at(&f->timer, f->deadline);
 	}
 }
 
@@ -259,7 +259,9 @@ static void on_timer(void *arg)
 {
 	struct forward *f = arg;
 
-	if (!f->line) {
+	if (!mono_before(clock_mono(), f->deadline)) {
+		forward_fail(f, "rpc error making call: i/o timeout");
+	} else if (!f->line) {
 		attempt(f);
 	} else if (!f->datacenter.n) {
 		leader_look(f);
@@ -352,7 +354,8 @@ static struct forward *forward_new(struct exchange *x, struct str datacenter)
 		.x = x,
 		.datacenter = datacenter,
 		.upload = -1,
-		.trying_since = clock_mono() };
+		.trying_since = clock_mono(),
+		.deadline = MONO_NEVER };
 	list_add_tail(&all->all, &f->link);
 	all->count++;
 	all->counts.requests++;
@@ -458,6 +461,9 @@ void exchange_ask_datacenter(
 	if (f) {
 		f->repeatable = q->repeatable;
 		f->then = then;
+		if (q->timeout_ms) {
+			f->deadline = mono_add_ms(f->trying_since, q->timeout_ms);
+		}
 		forward_begin(f, q);
 	}
 }

@@ -71,6 +71,7 @@ struct forward {
 	bool now; /* X-Muster-Now */
 	/* attempts */
 	struct mono trying_since; /* the first of this series */
+	struct mono deadline;	  /* of the whole question */
 	struct uuid tried[TRIED_MAX];
 	size_t tried_count, died;
 	char why[WHY_SIZE]; /* the last one failed */

@@ -25,6 +25,16 @@ struct query_hits {
 void query_execute(struct exchange *x, struct str name);
 void query_explain(struct exchange *x, struct str name);
 
+/* The same for a query of another data centre, which has tried so many, this one included. The
+ * answer is "null" where nothing is found. */
+void query_execute_for_other(struct exchange *x, const struct query_def *q, uint64_t failovers);
+void query_answer(struct exchange *x, const struct query_def *q, const struct query_hits *hits,
+	struct str datacenter, uint64_t failovers);
+
+/* query_failover.c: nobody was found here; the other data centres that the query names are asked,
+ * one after the other, and x is answered in any case. */
+void query_failover(struct exchange *x, const struct query_def *q, int64_t limit);
+
 /* query_pick.c: whom the query finds here, in no order. */
 void query_pick(struct exchange *x, const struct query_def *q, struct query_hits *out);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * /v1/query/<id or name>/execute and /explain: the query is found, its instances are shuffled or
- * sorted by distance, cut to the limit, and shown.
+ * sorted by distance, cut to the limit, and shown. Where there are none: query_failover.c.
  */
 #include <arpa/inet.h>
 #include <math.h>
@@ -103,7 +103,7 @@ static struct str near_node(struct exchange *x, const struct query_def *q)
 
 	near = near.n ? near : q->near;
 	if (str_eq(near, STR("_agent"))) {
-		return x->httpd->conf->node_name;
+		return exchange_node(x);
 	}
 	return str_eq(near, STR("_ip")) ? node_of_client(x) : near;
 }
@@ -171,8 +171,8 @@ static void put_meta(struct exchange *x, struct jsonw *w)
 	jsonw_close(w, '}');
 }
 
-static void answer_hits(
-	struct exchange *x, const struct query_def *q, const struct query_hits *hits)
+void query_answer(struct exchange *x, const struct query_def *q, const struct query_hits *hits,
+	struct str datacenter, uint64_t failovers)
 {
 	struct jsonw w = jsonw_of(exchange_body(x));
 
@@ -191,12 +191,19 @@ static void answer_hits(
 	jsonw_str(&w, q->dns_ttl);
 	jsonw_close(&w, '}');
 	jsonw_keyc(&w, "Datacenter");
-	jsonw_str(&w, x->httpd->conf->datacenter);
+	jsonw_str(&w, datacenter);
 	jsonw_keyc(&w, "Failovers");
-	jsonw_u64(&w, 0);
+	jsonw_u64(&w, failovers);
 	put_meta(x, &w);
 	answer_index(x, 1);
 	answer_json(x, 200);
+}
+
+static void cut(struct query_hits *hits, int64_t limit)
+{
+	if (limit) {
+		hits->count = (uint32_t)min_of((int64_t)hits->count, limit);
+	}
 }
 
 void query_execute(struct exchange *x, struct str name)
@@ -216,10 +223,31 @@ void query_execute(struct exchange *x, struct str name)
 	near = near_node(x, &record.def);
 	sort(x, &hits, near);
 	put_first(&hits, near);
-	if (limit) {
-		hits.count = (uint32_t)min_of((int64_t)hits.count, limit);
+	cut(&hits, limit);
+	if (hits.count) {
+		query_answer(x, &record.def, &hits, x->httpd->conf->datacenter, 0);
+	} else {
+		query_failover(x, &record.def, limit);
 	}
-	answer_hits(x, &record.def, &hits);
+}
+
+void query_execute_for_other(struct exchange *x, const struct query_def *q, uint64_t failovers)
+{
+	struct query_hits hits;
+	int64_t limit;
+
+	if (!limit_parse(x, &limit)) {
+		return;
+	}
+	query_pick(x, q, &hits);
+	shuffle(&hits);
+	cut(&hits, limit);
+	if (hits.count) {
+		query_answer(x, q, &hits, x->httpd->conf->datacenter, failovers);
+	} else {
+		buf_put_lit(exchange_body(x), "null");
+		answer_json(x, 200);
+	}
 }
 
 void query_explain(struct exchange *x, struct str name)
