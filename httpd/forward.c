@@ -38,6 +38,7 @@ void forward_free(struct forward *f)
 	list_del(&f->link);
 	f->forwards->count--;
 	loop_timer_stop(&f->timer);
+	loop_timer_stop(&f->limit);
 	line_drop(f);
 	if (f->upload >= 0) {
 		close(f->upload);
@@ -83,6 +84,7 @@ void forward_fail(struct forward *f, const char *text)
 	snprintf(why, sizeof(why), "%s", text);
 	f->forwards->counts.failed++;
 	loop_timer_stop(&f->timer);
+	loop_timer_stop(&f->limit);
 	line_drop(f);
 	if (f->then) {
 		memcpy(f->why, why, sizeof(why));
@@ -135,6 +137,19 @@ static void server_unreachable(struct forward *f, const struct target *target, i
 	attempt_later(f, f->datacenter.n ? 0 : AGAIN_MS);
 }
 
+/* Nobody there has even acknowledged it: the host, or the way to it, is gone. */
+static void server_silent(struct forward *f)
+{
+	struct target target = f->line->target;
+
+	lines_forget(&f->forwards->lines, &target);
+	if (f->repeatable) {
+		server_unreachable(f, &target, ETIMEDOUT);
+	} else {
+		forward_fail(f, "rpc error making call: i/o timeout");
+	}
+}
+
 /* The other side, or the way to it, went with the request. */
 static void server_lost(struct forward *f)
 {
@@ -185,14 +200,8 @@ static void ask(struct forward *f)
 	} else {
 		http_link_ask(http, buf_str(&f->request), f->x->request.method == METHOD_HEAD);
 	}
-	if (!f->datacenter.n) {
-		loop_timer_in(&f->timer, LOOK_MS);
-	} else if (!http_link_reached(http)) {
-		loop_timer_in(
-			&f->timer, max_of(min_of(left_ms, (int64_t)CONNECT_MS), (int64_t)LOOK_MS));
-	} else {
-		loop_timer_at(&f->timer, f->deadline);
-	}
+	f->patience_ms = max_of(min_of(left_ms, (int64_t)CONNECT_MS), (int64_t)LOOK_MS);
+	loop_timer_in(&f->timer, f->datacenter.n ? f->patience_ms : LOOK_MS);
 }
 
 /* true: on its way, or a later attempt will be made. false: that is all; f->why says why. */
@@ -259,15 +268,20 @@ static void on_timer(void *arg)
 {
 	struct forward *f = arg;
 
-	if (!mono_before(clock_mono(), f->deadline)) {
-		forward_fail(f, "rpc error making call: i/o timeout");
-	} else if (!f->line) {
+	if (!f->line) {
 		attempt(f);
 	} else if (!f->datacenter.n) {
 		leader_look(f);
 	} else if (!http_link_reached(&f->line->http)) {
 		attempt_lost(f, ETIMEDOUT);
+	} else if (!f->line->http.spoken && net_is_silent(f->line->http.fd, f->patience_ms)) {
+		server_silent(f);
 	}
+}
+
+static void on_limit(void *arg)
+{
+	forward_fail(arg, "rpc error making call: i/o timeout");
 }
 
 /* Gossip may know that a server is gone before its connections do. */
@@ -354,12 +368,12 @@ static struct forward *forward_new(struct exchange *x, struct str datacenter)
 		.x = x,
 		.datacenter = datacenter,
 		.upload = -1,
-		.trying_since = clock_mono(),
-		.deadline = MONO_NEVER };
+		.trying_since = clock_mono() };
 	list_add_tail(&all->all, &f->link);
 	all->count++;
 	all->counts.requests++;
 	loop_timer_init(&f->timer, x->httpd->loop, on_timer, f);
+	loop_timer_init(&f->limit, x->httpd->loop, on_limit, f);
 	if (!loop_timer_active(&all->sweep)) {
 		loop_timer_in(&all->sweep, SWEEP_MS);
 	}
@@ -462,7 +476,7 @@ void exchange_ask_datacenter(
 		f->repeatable = q->repeatable;
 		f->then = then;
 		if (q->timeout_ms) {
-			f->deadline = mono_add_ms(f->trying_since, q->timeout_ms);
+			loop_timer_in(&f->limit, q->timeout_ms);
 		}
 		forward_begin(f, q);
 	}

@@ -32,7 +32,7 @@ enum {
 	HOPS_MAX = 3, /* a client node, its server, one of another data centre, the leader there */
 	TRIED_MAX = 16,
 	DIED_MAX = 3,	      /* cut off so often: it may be the request that kills */
-	CONNECT_MS = 600,     /* for one attempt to reach a server */
+	CONNECT_MS = 600,     /* for one attempt to reach a server, or it to acknowledge */
 	UNREACHABLE_MS = 900, /* nobody at all can be reached */
 	AGAIN_MS = 50,
 	LOOK_MS = 100, /* does the leader that was asked still lead? */
@@ -62,6 +62,7 @@ struct forward {
 	struct exchange *x;
 	struct str datacenter; /* "": to the leader of this one */
 	bool repeatable;
+	struct loop_timer limit; /* of the whole question, where it has one */
 	struct loop_timer timer; /* without a line: the next attempt; with one: see on_timer */
 	struct line *line;	 /* NULL between attempts */
 	/* the request */
@@ -71,7 +72,7 @@ struct forward {
 	bool now; /* X-Muster-Now */
 	/* attempts */
 	struct mono trying_since; /* the first of this series */
-	struct mono deadline;	  /* of the whole question */
+	int64_t patience_ms;	  /* of this attempt, until a server must have shown itself */
 	struct uuid tried[TRIED_MAX];
 	size_t tried_count, died;
 	char why[WHY_SIZE]; /* the last one failed */

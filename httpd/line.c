@@ -7,8 +7,9 @@
 
 #include "common/sys/clock.h"
 
-/* A host that is gone without a word is noticed after so long. */
-enum { ALIVE_LIMIT_MS = 10000, SWEEP_MS = 10000 };
+/* A host that is gone without a word while a query is held there is noticed after so long, if
+ * gossip has not known it long before. */
+enum { ALIVE_LIMIT_MS = 60000, SWEEP_MS = 10000 };
 
 static bool is_same(const struct net_address *a, const struct net_address *b)
 {
@@ -117,6 +118,17 @@ static void crowd_thin(struct lines *all, const struct target *target)
 		line_free(first);
 	} else if (all->idle_count >= LINES_IDLE_MAX) {
 		line_free(list_first(&all->idle, struct line, link));
+	}
+}
+
+void lines_forget(struct lines *all, const struct target *target)
+{
+	struct line *l, *following;
+
+	list_for_each_safe (l, following, &all->idle, link) {
+		if (is_same(&l->target.address, &target->address)) {
+			line_free(l);
+		}
 	}
 }
 

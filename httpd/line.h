@@ -46,5 +46,7 @@ struct line *line_get(
 	struct lines *all, const struct target *target, bool fresh, struct forward *forward);
 void line_free(struct line *l);
 void line_done(struct line *l); /* answered: kept where both sides would go on */
+/* Nothing there answers: the idle ones would be no better. */
+void lines_forget(struct lines *all, const struct target *target);
 
 #endif

@@ -207,6 +207,15 @@ int net_connect_result(int fd)
 	return error ? err_new(-error, "connect") : 0;
 }
 
+bool net_is_silent(int fd, int64_t for_ms)
+{
+	struct tcp_info info;
+	socklen_t size = sizeof(info);
+
+	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 && info.tcpi_unacked &&
+	       info.tcpi_last_ack_recv >= for_ms;
+}
+
 void net_alive_limit(int fd, int64_t limit_ms)
 {
 	int limit = (int)limit_ms, one = 1, probes = 3;

@@ -30,6 +30,8 @@ int net_connect_result(int fd); /* when it is writable: 0 connected; -errno */
 /* Of a TCP connection: the other side is given up when it has acknowledged nothing for so long, be
  * there something to send or not. */
 void net_alive_limit(int fd, int64_t limit_ms);
+/* The other side of a TCP connection owes us an acknowledgement, and has sent none for so long. */
+bool net_is_silent(int fd, int64_t for_ms);
 int net_nonblock(int fd);
 
 #endif

@@ -8,7 +8,8 @@ import pytest
 
 from cluster import CALM, ClientNode, Server
 from load import Load
-from node import PORTS, wait_until
+from network import Network
+from node import PORTS, free_address, wait_until
 from test_clients import READS, SEED, held_by, meaning
 
 
@@ -16,14 +17,17 @@ KEY, NEW_KEY = "cg8StVXbQJ0gPvMd9o7yrg==", "1M+uHvSyaY1sPrDhkQDCvw=="
 
 
 class World:
-    """dc1: server s1, client c1; dc2: server t1, which joins s1's WAN pool."""
+    """dc1: server s1, client c1; dc2: server t1, which joins s1's WAN pool. network: each is on a host of its own."""
 
-    def __init__(self, directory):
-        self.s1 = Server(directory / "s1", "s1", 1, [], config=dict(CALM, encrypt=KEY))
-        self.c1 = ClientNode(directory / "c1", "c1", [self.s1.address], config={"encrypt": KEY})
+    def __init__(self, directory, network=None):
+        addresses = [network.address(h) if network else free_address() for h in (1, 2, 3)]
+        self.s1 = Server(directory / "s1", "s1", 1, [], config=dict(CALM, encrypt=KEY), address=addresses[0])
+        self.c1 = ClientNode(directory / "c1", "c1", [self.s1.address], config={"encrypt": KEY}, address=addresses[1])
         self.t1 = Server(directory / "t1", "t1", 1, [], config=dict(CALM, encrypt=KEY, datacenter="dc2",
-                         retry_join_wan=[self.s1.address], retry_interval_wan="1s"))
+                         retry_join_wan=[self.s1.address], retry_interval_wan="1s"), address=addresses[2])
         self.nodes = [self.s1, self.c1, self.t1]
+        for host, node in enumerate(self.nodes, 1):
+            node.enter = (lambda h=host: network.enter_host(h)) if network else None
 
     def start(self):
         for node in self.nodes:
@@ -197,3 +201,31 @@ def test_a_dead_data_centre_hurts_nobody(tmp_path):
             wait_until(lambda n=node: n.get("/v1/kv/there?dc=dc2&raw").text == "1", 60)
     finally:
         made.cleanup()
+
+
+def test_a_data_centre_that_is_cut_off(tmp_path):
+    """No packet comes from there any more, and nothing says so: not even calls over connections that were idle take longer
+    than a second, and all is as before when the way is whole again."""
+    network = Network(3)
+    made = World(tmp_path, network)
+    try:
+        made.start()
+        made.t1.put("/v1/kv/there", "1")
+        for node in (made.s1, made.c1):
+            assert node.get("/v1/kv/there?dc=dc2&raw").text == "1"
+        network.isolate(3)
+        for _ in range(4):
+            for node, method in ((made.s1, "GET"), (made.c1, "GET"), (made.s1, "PUT"), (made.c1, "PUT")):
+                began = time.monotonic()
+                answer = node.request(method, "/v1/kv/there?dc=dc2", body="1" if method == "PUT" else None)
+                took = time.monotonic() - began
+                assert answer.status == 500 and took < 1.7, (method, took, answer.text)
+                assert "i/o timeout" in answer.text or answer.text == "Remote DC has no server currently reachable"
+        began = time.monotonic()
+        assert made.c1.put("/v1/kv/here", "1").text == "true" and time.monotonic() - began < 1
+        network.heal()
+        for node in (made.s1, made.c1):
+            wait_until(lambda n=node: n.get("/v1/kv/there?dc=dc2&raw").text == "1", 90)
+    finally:
+        made.cleanup()
+        network.close()
