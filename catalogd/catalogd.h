@@ -128,6 +128,13 @@ void feed_stop(struct catalogd *c);
 /* Loads what depends on the state as a whole: after opening or replacing it. */
 void feed_state_opened(struct catalogd *c);
 
+/* ---- coordinates.c: updates gathered before they are proposed ---- */
+
+struct coordinates;
+void coordinates_new(struct catalogd *c);
+void coordinates_free(struct coordinates *all);
+void coordinates_take(struct catalogd *c, const struct cmd_coordinates *cmd); /* checked */
+
 /* ---- propose.c ---- */
 
 typedef void (*propose_fn)(void *arg, int status, const struct result *result);
@@ -380,6 +387,7 @@ struct catalogd {
 	struct loop_timer second;
 	struct feed feed;
 	struct proposals proposals;
+	struct coordinates *coordinates;
 	struct watches watches;
 	struct barriers barriers;
 	struct leader leader;

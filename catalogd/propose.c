@@ -248,6 +248,22 @@ static bool answer_read(struct catalogd *c, struct ipc_call *call, const struct 
 	return true;
 }
 
+/* Coordinates are told by every node again and again: they are gathered first. */
+static bool answer_gathered(
+	struct catalogd *c, struct ipc_call *call, uint16_t type, struct str payload)
+{
+	const struct result done = { .kind = RESULT_OK };
+	struct cmd_coordinates cmd;
+
+	if (type != COMMAND_cmd_coordinates ||
+		cmd_coordinates_decode(payload, ipc_call_arena(call), &cmd)) {
+		return false;
+	}
+	coordinates_take(c, &cmd);
+	answer(call, &done);
+	return true;
+}
+
 /* The caller of an id that is on its way has come again: the newer call gets the answer. */
 static bool join_known(struct catalogd *c, struct ipc_call *call, const struct uuid *id)
 {
@@ -295,7 +311,7 @@ void handle_propose(struct catalogd *c, struct ipc_call *call, const struct cata
 		answer_error(call, RESULT_ERROR, buf_str(&why));
 		return;
 	}
-	if (answer_read(c, call, m)) {
+	if (answer_read(c, call, m) || answer_gathered(c, call, m->type, buf_str(&payload))) {
 		return;
 	}
 	p = proposal_new(c, &m->id, m->type);

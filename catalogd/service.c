@@ -118,6 +118,7 @@ int catalogd_open(struct daemon *d)
 	c->daemon = d;
 	c->core = catalog_new();
 	proposals_init(c);
+	coordinates_new(c);
 	watches_init(c);
 	barriers_init(c);
 	leader_init(c);
@@ -230,6 +231,7 @@ void catalogd_stop(struct daemon *d)
 	leader_fini(c);
 	barriers_fini(c);
 	watches_fini(c);
+	coordinates_free(take(c->coordinates));
 	proposals_fini(c);
 	if (c->write) {
 		ipc_server_free(take(c->write));

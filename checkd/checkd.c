@@ -256,6 +256,7 @@ int checkd_start(struct daemon *d)
 	}
 	definitions_apply(c);
 	r = load(c);
+	r = r ? r : coordinate_sync_new(d, &c->coordinate);
 	return r ? err_pass(r) : service_open(c);
 }
 
@@ -296,6 +297,9 @@ void checkd_stop(struct daemon *d)
 	loop_timer_stop(&c->timer);
 	loop_io_set(&c->on_scripts_end, 0);
 	service_close(c);
+	if (c->coordinate) {
+		coordinate_sync_free(take(c->coordinate));
+	}
 	if (c->runs) {
 		runs_free(c->runs);
 		api_free(c->api);

@@ -3,11 +3,13 @@
  * checkd: this node's services and checks. main.c puts the pieces together; checkd.c is the loop
  * body: event -> core step -> make durable -> answer -> tell the catalogue -> rearm; service.c
  * takes the messages; definitions.c reads configuration; store.c is the database; run.c and one
- * file per kind of check run them; common/client/api speaks to httpd.
+ * file per kind of check run them; common/client/api speaks to httpd; coordinate.c tells where this
+ * node is.
  */
 #ifndef MUSTER_CHECKD_CHECKD_H
 #define MUSTER_CHECKD_CHECKD_H
 
+#include "checkd/coordinate.h"
 #include "checkd/core/registry.h"
 #include "checkd/run.h"
 #include "checkd/script.h"
@@ -36,6 +38,7 @@ struct checkd {
 	char node_id[UUID_TEXT_SIZE + 1];
 	struct store *store;
 	struct api *api;
+	struct coordinate_sync *coordinate;
 	struct scripts scripts;
 	struct loop_io on_scripts_end;
 	struct runs *runs;

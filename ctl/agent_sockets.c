@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The listening sockets of a node: HTTP, HTTPS and DNS, on each address of the configuration, and
- * on servers that of the log.
+ * on servers those for other nodes.
  */
 #include <errno.h>
 #include <grp.h>
@@ -130,6 +130,8 @@ int agent_sockets_open(const struct conf *c, struct agent_sockets *out, struct b
 		{ "http", SOCK_STREAM, c->addresses.http, c->ports.http },
 		{ "https", SOCK_STREAM, c->addresses.https, c->ports.https },
 		{ "raft", SOCK_STREAM, c->bind_addr, c->server ? c->ports.server : 0 },
+		{ "dns-peer", SOCK_STREAM, c->bind_addr, c->server ? c->ports.peer_dns : 0 },
+		{ "dns-peer", SOCK_DGRAM, c->bind_addr, c->server ? c->ports.peer_dns : 0 },
 		{ "http-peer", SOCK_STREAM, c->bind_addr, c->server ? c->ports.peer_http : 0 },
 	};
 

@@ -171,15 +171,62 @@ static const struct json *wan_coordinate(const struct json *areas, const char *n
 	return NULL;
 }
 
+static bool is_wan_name(const char *name)
+{
+	const char *dot = strchr(name, '.');
+
+	return dot && !strchr(dot + 1, '.');
+}
+
+/* This node, as the pool calls it. */
+static int own_name(struct api *api, bool wan, struct buf *out)
+{
+	OWN_EMBEDDED(buf_fini) struct buf path = { 0 };
+	const struct json *self, *config;
+
+	buf_put_lit(&path, "/v1/agent/self");
+	if (api_get(api, &path, &self)) {
+		return ctl_fail("Unable to look up agent info: %s", api_error(api));
+	}
+	config = json_find(self, "Config");
+	buf_put_cstr(out, field_text(config, "NodeName"));
+	if (wan) {
+		buf_printf(out, ".%s", field_text(config, "Datacenter"));
+	}
+	return 0;
+}
+
+/* The coordinates of two nodes, and what lies between them. */
+static int rtt_show(struct api *api, bool wan, const char *const names[2])
+{
+	OWN_EMBEDDED(buf_fini) struct buf path = { 0 };
+	const struct json *list, *coords[2];
+
+	buf_put_cstr(&path, wan ? "/v1/coordinate/datacenters" : "/v1/coordinate/nodes");
+	if (api_get(api, &path, &list)) {
+		return ctl_fail("Error getting coordinates: %s", api_error(api));
+	}
+	for (int i = 0; i < 2; i++) {
+		coords[i] = wan ? wan_coordinate(list, names[i]) : coordinate_of(list, names[i]);
+	}
+	if (!coords[0] || !coords[1]) {
+		/* As in Consul: of two servers that are not in one pool the first is named. */
+		return ctl_fail(
+			"Could not find a coordinate for node \"%s\"", names[!wan && coords[0]]);
+	}
+	ctl_say("Estimated %s <-> %s rtt: %.3f ms (using %s coordinates)", names[0], names[1],
+		distance(coords[0], coords[1]) * 1000.0, wan ? "WAN" : "LAN");
+	return 0;
+}
+
 int rtt_run(struct ctl *c, int argc, char **argv)
 {
-	OWN_EMBEDDED(buf_fini) struct buf path = { 0 }, self_path = { 0 };
+	OWN_EMBEDDED(buf_fini) struct buf self = { 0 };
 	OWN_EMBEDDED(api_fini) struct api api = { 0 };
-	const struct json *list, *self, *coords[2];
 	const char *names[2];
 	struct flagset f = { 0 };
 	bool wan = false;
-	int at;
+	int at, r;
 
 	flag_add(&f, "wan", FLAG_BOOL, &wan, "Between servers, named node.datacenter.");
 	at = api_begin(c, &api, &f, false, "rtt [options] NODE1 [NODE2]",
@@ -191,29 +238,17 @@ int rtt_run(struct ctl *c, int argc, char **argv)
 		return ctl_fail("One or two node names must be specified");
 	}
 	names[0] = argv[at];
-	names[1] = argc - at == 2 ? argv[at + 1] : NULL;
-	if (wan && (!names[1] || !strchr(names[0], '.') || !strchr(names[1], '.'))) {
+	names[1] = argv[argc - 1];
+	if (argc - at == 1) {
+		r = own_name(&api, wan, &self);
+		if (r) {
+			return r;
+		}
+		names[1] = buf_cstr(&self);
+	}
+	if (wan && (!is_wan_name(names[0]) || !is_wan_name(names[1]))) {
 		return ctl_fail(
 			"Node names must be specified as <node name>.<datacenter> with -wan");
 	}
-	if (!names[1]) {
-		buf_put_lit(&self_path, "/v1/agent/self");
-		if (api_get(&api, &self_path, &self)) {
-			return ctl_fail("Unable to look up agent info: %s", api_error(&api));
-		}
-		names[1] = field_text(json_find(self, "Config"), "NodeName");
-	}
-	buf_put_cstr(&path, wan ? "/v1/coordinate/datacenters" : "/v1/coordinate/nodes");
-	if (api_get(&api, &path, &list)) {
-		return ctl_fail("Error getting coordinates: %s", api_error(&api));
-	}
-	for (int i = 0; i < 2; i++) {
-		coords[i] = wan ? wan_coordinate(list, names[i]) : coordinate_of(list, names[i]);
-		if (!coords[i]) {
-			return ctl_fail("Could not find a coordinate for node \"%s\"", names[i]);
-		}
-	}
-	ctl_say("Estimated %s <-> %s rtt: %.3f ms (using %s coordinates)", names[0], names[1],
-		distance(coords[0], coords[1]) * 1000.0, wan ? "WAN" : "LAN");
-	return 0;
+	return rtt_show(&api, wan, names);
 }

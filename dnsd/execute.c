@@ -282,29 +282,31 @@ static void result_of(struct execution *e, int status, struct str body)
 static void answer(struct execution *e)
 {
 	struct dnsd *d = e->d;
-	struct kv_txn *names = naming_begin(d);
 	struct client client = e->client;
 	struct rng before = e->rng;
-	struct str query = str_n(e->query, e->query_n), message = STR_NONE;
-	struct dns_request request = {
-		.query = query,
-		.tcp = client.connection != NULL,
-		.names = names,
-		.rng = &e->rng,
-		.now_s = clock_wall().ns / NS_PER_S,
-		.executed = &e->result,
-	};
-	enum dns_outcome outcome = dns_answer(d->core, &request, &d->reply);
+	struct str query = execution_query(e), message = STR_NONE;
+	struct naming naming;
+	struct dns_request request;
+	enum dns_outcome outcome;
 
-	naming_end(names);
+	naming_begin(d, &naming);
+	request = request_of(d, &naming, query);
+	request.tcp = client.connection;
+	request.peer = client.peer;
+	request.rng = &e->rng;
+	request.executed = &e->result;
+	outcome = dns_answer(d->core, &request, &d->reply);
+	naming_end(&naming);
 	if (outcome == DNS_CHASE) {
 		forward_executed(d, &client, &before, &d->reply, e);
 		return;
 	}
 	if (outcome == DNS_REPLY) {
-		message = str_n(d->reply.bytes, d->reply.size);
+		message = str_n(d->reply.bytes, answer_fit(&client, d->reply.bytes, d->reply.size));
+	} else if (outcome == DNS_ASK) { /* it leads to a name that only servers know */
+		message = peer_ask(d, query, &client, &d->reply);
 	}
-	client_answer(&client, message);
+	client_answer(&client, message); /* nothing: peer_ask holds its connection by itself */
 	execution_free(e);
 }
 

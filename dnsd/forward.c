@@ -7,6 +7,9 @@
 
 #include "common/sys/clock.h"
 
+/* Other nodes do not wait long. */
+enum { PEER_RECURSORS_MAX = 2, PEER_RECURSOR_MS = 300 };
+
 struct slot {
 	struct forward *f;
 	struct exchange *exchange; /* NULL: over, or none was to be had */
@@ -25,15 +28,6 @@ struct forward {
 	struct slot slots[DNS_WANTED_MAX];
 	struct dns_found found[DNS_WANTED_MAX];
 };
-
-void client_answer(const struct client *client, struct str message)
-{
-	if (client->connection) {
-		connection_answer(client->connection, message);
-	} else if (message.n) {
-		udp_send(client, message);
-	}
-}
 
 static void forward_free(struct forward *f)
 {
@@ -86,27 +80,27 @@ static void on_relayed(void *arg, struct str message)
 static void answer_again(struct forward *f)
 {
 	struct dnsd *d = f->d;
-	struct kv_txn *names = naming_begin(d);
-	struct dns_request request = {
-		.query = str_n(f->query, f->query_n),
-		.tcp = f->client.connection != NULL,
-		.names = names,
-		.rng = &f->rng,
-		.now_s = clock_wall().ns / NS_PER_S,
-		.chased = true,
-		.found = f->found,
-		.found_count = f->slots_count,
-		.executed = f->execution ? execution_result(f->execution) : NULL,
-	};
+	struct naming naming;
+	struct dns_request request;
 	struct str message = STR_NONE;
 
+	naming_begin(d, &naming);
+	request = request_of(d, &naming, str_n(f->query, f->query_n));
+	request.tcp = f->client.connection;
+	request.peer = f->client.peer;
+	request.rng = &f->rng;
+	request.chased = true;
+	request.found = f->found;
+	request.found_count = f->slots_count;
+	request.executed = f->execution ? execution_result(f->execution) : NULL;
 	for (size_t i = 0; i < f->slots_count; i++) {
 		f->found[i].records = buf_str(&f->slots[i].records);
 	}
 	if (dns_answer(d->core, &request, &d->reply) == DNS_REPLY) {
-		message = str_n(d->reply.bytes, d->reply.size);
+		message = str_n(
+			d->reply.bytes, answer_fit(&f->client, d->reply.bytes, d->reply.size));
 	}
-	naming_end(names);
+	naming_end(&naming);
 	forward_finish(f, message);
 }
 
@@ -125,9 +119,15 @@ static void on_found(void *arg, struct str message)
 
 static void slot_start(struct forward *f, size_t i, struct str query)
 {
-	bool relay = f->kind == DNS_RELAY;
+	struct dnsd *d = f->d;
+	bool relay = f->kind == DNS_RELAY, peer = f->client.peer;
 	struct exchange_options o = {
 		.query = query,
+		.to = d->recursors,
+		.to_count = peer ? min_of(d->recursors_count, (size_t)PEER_RECURSORS_MAX)
+				 : d->recursors_count,
+		.timeout_ms = peer ? min_of(d->recursor_timeout_ms, (int64_t)PEER_RECURSOR_MS)
+				   : d->recursor_timeout_ms,
 		.tcp = relay && f->client.connection,
 		.any_rcode = !relay,
 		.on_done = relay ? on_relayed : on_found,
@@ -192,9 +192,6 @@ struct str forward_start(struct dnsd *d, enum dns_outcome outcome, struct str qu
 {
 	struct forward *f;
 
-	if (outcome == DNS_EXECUTE) {
-		return execute_start(d, query, client, before, reply);
-	}
 	if (d->forwards_count == FORWARDS_MAX) {
 		metrics_add(d->daemon->metrics, METRIC_REFUSED_BUSY, 1);
 		return servfail(d, query);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One question to the recursors: each in order, over the client's transport, until one gives a
+ * One question to recursors: each in order, over the client's transport, until one gives a
  * usable answer. Every attempt has a socket (so a port) and an id of its own; what does not match
  * the question is ignored.
  */
@@ -19,7 +19,7 @@ struct exchange {
 	struct exchange_options o;
 	char *query; /* with its length in front; the id changes with each attempt */
 	size_t query_n;
-	size_t next; /* recursor */
+	size_t next; /* of o.to */
 	int fd;
 	struct loop_io io;
 	struct loop_timer timer;
@@ -166,7 +166,7 @@ static void on_exchange(void *arg, int events)
 
 static int attempt(struct exchange *x)
 {
-	const struct net_address *to = &x->d->recursors[x->next++];
+	const struct net_address *to = &x->o.to[x->next++];
 	uint16_t id = (uint16_t)random_u64();
 
 	memcpy(x->query + 2, &id, sizeof(id));
@@ -180,7 +180,7 @@ static int attempt(struct exchange *x)
 	if (!x->o.tcp && send(x->fd, x->query + 2, x->query_n, 0) < 0) {
 		return ST_CLOSED;
 	}
-	loop_timer_in(&x->timer, x->d->recursor_timeout_ms);
+	loop_timer_in(&x->timer, x->o.timeout_ms);
 	return 0;
 }
 
@@ -189,7 +189,7 @@ static void on_next(void *arg)
 	struct exchange *x = arg;
 
 	attempt_end(x);
-	if (x->next >= x->d->recursors_count) {
+	if (x->next >= x->o.to_count) {
 		done(x, STR_NONE);
 	} else if (attempt(x)) {
 		attempt_failed(x);
@@ -216,7 +216,7 @@ struct exchange *exchange_new(struct dnsd *d, const struct exchange_options *opt
 	x->fd = -1;
 	d->exchanges_count++;
 	loop_timer_init(&x->timer, d->daemon->loop, on_next, x);
-	if (d->recursors_count == 0 || attempt(x)) {
+	if (options->to_count == 0 || attempt(x)) {
 		attempt_failed(x);
 	}
 	return x;

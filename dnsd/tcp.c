@@ -32,6 +32,7 @@ struct connection {
 	struct buf in, out;
 	size_t out_sent;
 	unsigned held;
+	bool peer;    /* of another node */
 	bool halfway; /* part of a query has come */
 	bool ended;   /* the client sends nothing more */
 	bool answered;
@@ -95,29 +96,31 @@ static void answer_put(struct connection *c, struct str message)
 	}
 }
 
-static void query_answer(struct connection *c, struct str query, struct kv_txn *names)
+static void query_answer(struct connection *c, struct str query, const struct naming *naming)
 {
 	struct dnsd *d = c->d;
 	struct rng before = d->rng;
 	struct mono began = clock_mono();
-	struct dns_request request = {
-		.query = query,
-		.tcp = true,
-		.names = names,
-		.rng = &d->rng,
-		.now_s = clock_wall().ns / NS_PER_S,
-	};
-	enum dns_outcome outcome = dns_answer(d->core, &request, &d->reply);
+	struct dns_request request = request_of(d, naming, query);
+	enum dns_outcome outcome;
 
-	query_count(d, d->reply.kind, (double)mono_diff_ns(clock_mono(), began) / NS_PER_MS);
+	request.tcp = true;
+	request.peer = c->peer;
+	outcome = dns_answer(d->core, &request, &d->reply);
+	if (c->peer) {
+		metrics_add(d->daemon->metrics, METRIC_PEER_QUERY, 1);
+	} else if (outcome != DNS_ASK) {
+		query_count(d, d->reply.kind, naming->stale,
+			(double)mono_diff_ns(clock_mono(), began) / NS_PER_MS);
+	}
 	if (outcome == DNS_REPLY) {
 		answer_put(c, str_n(d->reply.bytes, d->reply.size));
 	} else if (outcome == DNS_DROP) {
 		metrics_add(d->daemon->metrics, METRIC_DROPPED, 1);
 	} else {
-		struct client client = { .connection = c };
+		struct client client = { .connection = c, .peer = c->peer };
 
-		answer_put(c, forward_start(d, outcome, query, &client, &before, &d->reply));
+		answer_put(c, answer_later(d, outcome, query, &client, &before, &d->reply));
 	}
 }
 
@@ -129,9 +132,13 @@ static bool saturated(const struct connection *c)
 /* Answers every whole query that has come. */
 static void queries_answer(struct connection *c)
 {
-	struct kv_txn *names = NULL;
+	struct naming naming;
 	size_t at = 0;
 
+	if (c->in.n < 2) {
+		return;
+	}
+	naming_begin(c->d, &naming);
 	while (c->in.n - at >= 2 && !saturated(c)) {
 		const uint8_t *p = (const uint8_t *)c->in.p + at;
 		size_t size = (size_t)p[0] << 8 | p[1];
@@ -139,11 +146,10 @@ static void queries_answer(struct connection *c)
 		if (c->in.n - at - 2 < size) {
 			break;
 		}
-		names = names ? names : naming_begin(c->d);
-		query_answer(c, str_n(p + 2, size), names);
+		query_answer(c, str_n(p + 2, size), &naming);
 		at += 2 + size;
 	}
-	naming_end(names);
+	naming_end(&naming);
 	memmove(c->in.p, c->in.p + at, c->in.n - at);
 	c->in.n -= at;
 	if (at) {
@@ -240,12 +246,13 @@ void connection_answer(struct connection *c, struct str message)
 	}
 }
 
-static void connection_new(struct dnsd *d, int fd)
+static void connection_new(struct dnsd *d, int fd, bool peer)
 {
 	struct connection *c = xcalloc(1, sizeof(*c));
 
 	c->d = d;
 	c->fd = fd;
+	c->peer = peer;
 	list_add_tail(&d->connections, &c->link);
 	d->connections_count++;
 	loop_io_init(&c->io, d->daemon->loop, fd, on_connection, c);
@@ -283,23 +290,25 @@ static void on_listener(void *arg, int events UNUSED)
 			close(fd);
 			continue;
 		}
-		connection_new(l->d, fd);
+		connection_new(l->d, fd, l->peer);
 	}
 }
 
 int tcp_open(struct dnsd *d)
 {
-	int fds[SOCKETS_MAX], r = 0;
-	int count = sockets_take(d, SOCK_STREAM, fds);
+	struct opened opened;
+	int r = sockets_take(d, SOCK_STREAM, &opened);
 
-	for (int i = 0; i < count; i++) {
+	for (size_t i = 0; i < opened.count; i++) {
 		struct tcp_listener *l = &d->tcp[d->tcp_count++];
 
-		*l = (struct tcp_listener) { .d = d, .fd = fds[i] };
+		*l = (struct tcp_listener) {
+			.d = d, .fd = opened.rows[i].fd, .peer = opened.rows[i].peer
+		};
 		loop_io_init(&l->io, d->daemon->loop, l->fd, on_listener, l);
 		r = r ? r : net_nonblock(l->fd);
 	}
-	return count < 0 ? count : r;
+	return r;
 }
 
 void tcp_drain(struct dnsd *d)

@@ -89,71 +89,72 @@ static void answer_add(struct udp_batch *b, int i, struct dns_reply *reply)
 	b->answers_n += reply->size;
 }
 
-static void forward_hand_over(struct udp_socket *s, int i, enum dns_outcome outcome,
+static void hand_over(struct udp_socket *s, int i, enum dns_outcome outcome,
 	const struct rng *before, const struct dns_reply *reply)
 {
 	const struct msghdr *m = &s->d->batch->in[i].msg_hdr;
 	struct client client = {
 		.socket = s, .address_size = m->msg_namelen, .control_size = m->msg_controllen
 	};
-	struct str refusal;
+	struct str message;
 
+	client.peer = s->peer;
 	memcpy(&client.address, m->msg_name, m->msg_namelen);
 	memcpy(client.control, s->d->batch->controls[i], m->msg_controllen);
-	refusal = forward_start(s->d, outcome,
+	message = answer_later(s->d, outcome,
 		str_n(s->d->batch->queries[i], s->d->batch->in[i].msg_len), &client, before, reply);
-	if (refusal.n) {
-		udp_send(&client, refusal);
-	}
+	client_answer(&client, message);
 }
 
-static enum dns_kind query_answer(struct udp_socket *s, int i, struct kv_txn *names, int64_t now_s)
+static enum dns_kind query_answer(struct udp_socket *s, int i, const struct naming *naming)
 {
 	struct dnsd *d = s->d;
 	struct udp_batch *b = d->batch;
 	struct rng before = d->rng;
 	struct dns_reply reply = { .bytes = b->answers + b->answers_n };
-	struct dns_request request = {
-		.query = str_n(b->queries[i], b->in[i].msg_len),
-		.names = names,
-		.rng = &d->rng,
-		.now_s = now_s,
-	};
+	struct dns_request request = request_of(d, naming, str_n(b->queries[i], b->in[i].msg_len));
 	enum dns_outcome outcome = DNS_DROP;
 
+	request.peer = s->peer;
 	if (!(b->in[i].msg_hdr.msg_flags & MSG_TRUNC)) {
 		outcome = dns_answer(d->core, &request, &reply);
 	}
 	control_turn(&b->in[i].msg_hdr);
 	if (outcome == DNS_REPLY) {
+		struct client client = { .peer = s->peer };
+
+		reply.size = answer_fit(&client, reply.bytes, reply.size);
 		answer_add(b, i, &reply);
 	} else if (outcome == DNS_DROP) {
 		metrics_add(d->daemon->metrics, METRIC_DROPPED, 1);
 	} else {
-		forward_hand_over(s, i, outcome, &before, &reply);
+		hand_over(s, i, outcome, &before, &reply);
 	}
-	return reply.kind;
+	return outcome == DNS_ASK ? DNS_KIND_OTHER : reply.kind; /* counted when it is answered */
 }
 
 static void batch_answer(struct udp_socket *s, int count)
 {
 	struct dnsd *d = s->d;
-	struct kv_txn *names = naming_begin(d);
 	struct mono began = clock_mono();
-	int64_t now_s = clock_wall().ns / NS_PER_S;
+	struct naming naming;
 	enum dns_kind kinds[BATCH_MAX];
 	double each_ms;
 
+	naming_begin(d, &naming);
 	for (int i = 0; i < count; i++) {
 		if (ANSWERS_ROOM - d->batch->answers_n < DNS_MESSAGE_MAX) {
 			batch_flush(s, d->batch);
 		}
-		kinds[i] = query_answer(s, i, names, now_s);
+		kinds[i] = query_answer(s, i, &naming);
 	}
-	naming_end(names);
+	naming_end(&naming);
 	each_ms = (double)mono_diff_ns(clock_mono(), began) / NS_PER_MS / count;
-	for (int i = 0; i < count; i++) {
-		query_count(d, kinds[i], each_ms);
+	for (int i = 0; i < count && !s->peer; i++) {
+		query_count(d, kinds[i], naming.stale, each_ms);
+	}
+	if (s->peer) {
+		metrics_add(d->daemon->metrics, METRIC_PEER_QUERY, count);
 	}
 	batch_flush(s, d->batch);
 }
@@ -194,7 +195,7 @@ void udp_send(const struct client *to, struct str message)
 	}
 }
 
-static int socket_prepare(struct dnsd *d, int fd)
+static int socket_prepare(struct dnsd *d, int fd, bool peer)
 {
 	struct sockaddr_storage sa = { 0 };
 	socklen_t size = sizeof(sa);
@@ -204,7 +205,7 @@ static int socket_prepare(struct dnsd *d, int fd)
 	if (getsockname(fd, (struct sockaddr *)&sa, &size)) {
 		return err_errno("getsockname");
 	}
-	*s = (struct udp_socket) { .d = d, .fd = fd };
+	*s = (struct udp_socket) { .d = d, .fd = fd, .peer = peer };
 	if (sa.ss_family == AF_INET && ((struct sockaddr_in *)&sa)->sin_addr.s_addr == INADDR_ANY) {
 		s->any_address = setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &one, sizeof(one)) == 0;
 	} else if (sa.ss_family == AF_INET6 &&
@@ -220,15 +221,15 @@ static int socket_prepare(struct dnsd *d, int fd)
 
 int udp_open(struct dnsd *d)
 {
-	int fds[SOCKETS_MAX], r = 0;
-	int count = sockets_take(d, SOCK_DGRAM, fds);
+	struct opened opened;
+	int r = sockets_take(d, SOCK_DGRAM, &opened);
 
 	d->batch = xcalloc(1, sizeof(*d->batch));
 	batch_init(d->batch);
-	for (int i = 0; i < count; i++) {
-		r = r ? r : socket_prepare(d, fds[i]);
+	for (size_t i = 0; i < opened.count && !r; i++) {
+		r = socket_prepare(d, opened.rows[i].fd, opened.rows[i].peer);
 	}
-	return count < 0 ? count : r;
+	return r;
 }
 
 void udp_pause(struct dnsd *d)

@@ -24,7 +24,6 @@ enum {
 	WIRE_PATH_SIZE = 4096,
 	WIRE_RETRY_MS = 1000, /* when the port is in use */
 	WIRE_STORE_MS = 500,  /* changes of others are stored so much later */
-	COORDINATE_SEND_MS = 15000,
 	FLOOD_MS = 60000,
 };
 
@@ -79,7 +78,7 @@ struct gossipd {
 	bool gossip_open;
 	struct wire wires[GOSSIP_POOLS];
 	struct ipc_server *read_server, *write_server;
-	struct ipc_client *checkd, *catalogd;
+	struct ipc_client *checkd;
 	struct list matches; /* struct match: events that wait for checkd's answer */
 	struct list holds;   /* struct hold */
 	size_t holds_count;
@@ -87,10 +86,8 @@ struct gossipd {
 	size_t joins_count;
 	struct list calls; /* struct call */
 	size_t calls_count;
-	struct loop_timer hold_timer, flood_timer, coordinate_timer;
+	struct loop_timer hold_timer, flood_timer;
 	struct list retries; /* struct retry: retry_join */
-	struct ipc_pending *coordinate_pending;
-	struct vivaldi_coordinate coordinate_sent;
 };
 
 extern const struct metric_row gossipd_metrics[METRICS_COUNT];
@@ -173,9 +170,8 @@ void matches_fini(struct gossipd *g);
 /* coordinate.c */
 void handle_coordinates(
 	struct gossipd *g, struct ipc_call *call, const struct gossip_coordinates *m);
-void coordinates_init(struct gossipd *g);
-void coordinates_start(struct gossipd *g);
-void coordinates_fini(struct gossipd *g);
+void handle_coordinate(
+	struct gossipd *g, struct ipc_call *call, const struct gossip_coordinate *m);
 
 /* status.c */
 void gossipd_status(struct daemon *d, struct jsonw *w);

@@ -82,6 +82,7 @@ IPC_DECODER(struct gossipd, gossip_force_leave, handle_force_leave)
 IPC_DECODER(struct gossipd, gossip_keyring, handle_keyring)
 IPC_DECODER(struct gossipd, gossip_query, handle_query)
 IPC_DECODER(struct gossipd, gossip_coordinates, handle_coordinates)
+IPC_DECODER(struct gossipd, gossip_coordinate, handle_coordinate)
 
 static const struct ipc_handler rows[] = {
 	IPC_HANDLER(members, ROLE_READ, handle_members),
@@ -94,6 +95,7 @@ static const struct ipc_handler rows[] = {
 	IPC_HANDLER(gossip_keyring, ROLE_WRITE, handle_keyring),
 	IPC_HANDLER(gossip_query, ROLE_WRITE, handle_query),
 	IPC_HANDLER(gossip_coordinates, ROLE_READ, handle_coordinates),
+	IPC_HANDLER(gossip_coordinate, ROLE_READ, handle_coordinate),
 };
 
 /* -------- life -------- */
@@ -153,7 +155,6 @@ int gossipd_open(struct daemon *d)
 	holds_init(g);
 	joins_init(g);
 	calls_init(g);
-	coordinates_init(g);
 	gossip_init(&g->gossip, d->conf->node_name);
 	g->gossip_open = true;
 	return wires_open(g);
@@ -164,7 +165,6 @@ int gossipd_start(struct daemon *d)
 	struct gossipd *g = d->self;
 	int r = ipc_client_new(d->loop, "checkd/read", &g->checkd);
 
-	r = r ? r : ipc_client_new(d->loop, "catalogd/write", &g->catalogd);
 	r = r ? r
 	      : ipc_server_new(d->loop, "gossipd/read", ROLE_READ, rows, ARRAY_SIZE(rows), g,
 			&g->read_server);
@@ -180,7 +180,6 @@ int gossipd_start(struct daemon *d)
 		}
 	}
 	joins_start(g);
-	coordinates_start(g);
 	return 0;
 }
 
@@ -216,7 +215,6 @@ void gossipd_reload(struct daemon *d)
 void gossipd_stop(struct daemon *d)
 {
 	struct gossipd *g = d->self;
-	struct ipc_client *const clients[] = { g ? g->checkd : NULL, g ? g->catalogd : NULL };
 
 	if (!g) {
 		return;
@@ -225,7 +223,6 @@ void gossipd_stop(struct daemon *d)
 	joins_fini(g);
 	calls_fini(g);
 	holds_fini(g);
-	coordinates_fini(g);
 	for (int i = 0; i < GOSSIP_POOLS; i++) {
 		wire_fini(&g->wires[i]);
 	}
@@ -235,10 +232,8 @@ void gossipd_stop(struct daemon *d)
 	if (g->write_server) {
 		ipc_server_free(g->write_server);
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(clients); i++) {
-		if (clients[i]) {
-			ipc_client_free(clients[i]);
-		}
+	if (g->checkd) {
+		ipc_client_free(g->checkd);
 	}
 	if (g->gossip_open) {
 		gossip_fini(&g->gossip);

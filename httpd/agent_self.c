@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/base/err.h"
+#include "common/msg/coordinate.h"
 #include "common/sys/clock.h"
 #include "httpd/agent.h"
 #include "httpd/forward.h"
@@ -23,6 +24,7 @@ struct self {
 	struct agent_counts_reply counts;
 	struct gossip_stats_reply stats;
 	struct members_reply members;
+	struct gossip_coordinate_reply place;
 	bool has_raft;
 };
 
@@ -71,34 +73,14 @@ static void config_put(struct exchange *x, struct jsonw *w)
 	jsonw_close(w, '}');
 }
 
-/* What the state has about this node, else the place of one that has measured nothing. */
-static void coord_put(struct exchange *x, struct jsonw *w)
+/* Where gossip has found this node to be. */
+static void coord_put(struct exchange *x, const struct self *s, struct jsonw *w)
 {
-	OWN_EMBEDDED(buf_fini) struct buf text = { 0 };
-	struct kv_txn *t;
-	struct state_key room;
-	struct str value = STR_NONE;
-	struct json *record;
-
 	jsonw_keyc(w, "Coord");
 	if (x->httpd->conf->disable_coordinates) {
 		jsonw_null(w);
-		return;
-	}
-	if (state_read(x->httpd->reader, &t, NULL) == 0) {
-		struct str node = exchange_lower(x, x->httpd->conf->node_name);
-
-		if (kv_get(t, STATE_COORDINATES, state_key2(&room, node, STR("")), &value)) {
-			struct cursor c = cursor_of(value);
-
-			value = arena_str(&x->arena, wire_get_STR(&c, NULL));
-		}
-		kv_abort(t);
-	}
-	if (value.n && json_parse(&x->arena, value, &record, NULL) == 0 &&
-		json_find(record, "Coord")) {
-		json_render(&text, json_find(record, "Coord"));
-		jsonw_raw(w, buf_str(&text));
+	} else if (s->place.known) {
+		coordinate_put(w, &s->place.coordinate);
 	} else {
 		jsonw_raw(w, COORDINATE_ORIGIN);
 	}
@@ -275,7 +257,7 @@ static void self_answer(struct exchange *x)
 	config_put(x, &w);
 	jsonw_keyc(&w, "DebugConfig");
 	conf_render_debug(x->httpd->conf, &w);
-	coord_put(x, &w);
+	coord_put(x, s, &w);
 	member_put(s, &w);
 	stats_put(x, s, &w);
 	meta_put(x, &w);
@@ -285,6 +267,27 @@ static void self_answer(struct exchange *x)
 
 /* ---- gathering: one part after the other ---- */
 
+static void on_place(struct exchange *x, int status, struct str payload)
+{
+	struct self *s = x->state;
+
+	if (status || gossip_coordinate_reply_decode(payload, &x->arena, &s->place)) {
+		s->place = (struct gossip_coordinate_reply) { 0 };
+	}
+	self_answer(x);
+}
+
+static void place_ask(struct exchange *x)
+{
+	struct gossip_coordinate m = {};
+
+	if (ipc_client_connected(x->httpd->gossip_read)) {
+		EXCHANGE_CALL(x, x->httpd->gossip_read, gossip_coordinate, &m, PART_MS, on_place);
+	} else {
+		self_answer(x);
+	}
+}
+
 static void on_members(struct exchange *x, int status, struct str payload)
 {
 	struct self *s = x->state;
@@ -292,7 +295,7 @@ static void on_members(struct exchange *x, int status, struct str payload)
 	if (status || members_reply_decode(arena_str(&x->arena, payload), &x->arena, &s->members)) {
 		s->members = (struct members_reply) { 0 };
 	}
-	self_answer(x);
+	place_ask(x);
 }
 
 static void members_ask(struct exchange *x)

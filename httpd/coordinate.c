@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "common/base/err.h"
+#include "common/msg/coordinate.h"
 #include "httpd/list.h"
 #include "httpd/routes.h"
 
@@ -178,35 +179,6 @@ void handle_coordinate_node(struct exchange *x)
 
 /* The servers of each data centre as far as gossip has measured them in the WAN pool. */
 
-static double double_of(uint64_t bits)
-{
-	double v;
-
-	memcpy(&v, &bits, sizeof(v));
-	return v;
-}
-
-static void put_coord(struct jsonw *w, const struct coordinate *c)
-{
-	const uint64_t vec[VEC_SIZE] = { c->vec0, c->vec1, c->vec2, c->vec3, c->vec4, c->vec5,
-		c->vec6, c->vec7 };
-
-	jsonw_open(w, '{');
-	jsonw_keyc(w, "Vec");
-	jsonw_open(w, '[');
-	for (int i = 0; i < VEC_SIZE; i++) {
-		jsonw_double(w, double_of(vec[i]));
-	}
-	jsonw_close(w, ']');
-	jsonw_keyc(w, "Error");
-	jsonw_double(w, double_of(c->error));
-	jsonw_keyc(w, "Adjustment");
-	jsonw_double(w, double_of(c->adjustment));
-	jsonw_keyc(w, "Height");
-	jsonw_double(w, double_of(c->height));
-	jsonw_close(w, '}');
-}
-
 /* "node.datacenter" */
 static struct str datacenter_of(const struct coordinate *c, struct str *node_out)
 {
@@ -239,7 +211,7 @@ static void put_datacenter(
 		jsonw_keyc(w, "Segment");
 		jsonw_cstr(w, "");
 		jsonw_keyc(w, "Coord");
-		put_coord(w, &all->coordinates.items[i]);
+		coordinate_put(w, &all->coordinates.items[i]);
 		jsonw_close(w, '}');
 	}
 	jsonw_close(w, ']');

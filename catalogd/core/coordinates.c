@@ -4,8 +4,9 @@
  * does.
  */
 #include "catalogd/core/internal.h"
+#include "common/msg/coordinate.h"
 
-static void coordinate_put(struct catalog *c, const struct coordinate *v)
+static void coordinate_store(struct catalog *c, const struct coordinate *v)
 {
 	struct state_key room;
 	struct coordinate_record r = { .modify_index = c->index };
@@ -17,7 +18,7 @@ static void coordinate_put(struct catalog *c, const struct coordinate *v)
 	r.coordinate = *v;
 	key = state_key2(&room, lower(c, v->node), v->segment);
 	buf_clear(&c->json);
-	render_coordinate(&c->json, v);
+	coordinate_render(&c->json, v);
 	r.json = buf_str(&c->json);
 	if (table_get(c, STATE_COORDINATES, key, &value)) {
 		struct cursor cursor = cursor_of(value);
@@ -38,7 +39,7 @@ void coordinates_apply(struct catalog *c, const struct cmd_coordinates *cmd)
 
 	for (uint32_t i = 0; i < cmd->items.count; i++) {
 		if (node_find(c, cmd->items.items[i].node, &ignored)) {
-			coordinate_put(c, &cmd->items.items[i]);
+			coordinate_store(c, &cmd->items.items[i]);
 		}
 	}
 }

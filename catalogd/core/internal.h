@@ -163,7 +163,6 @@ void render_instance(struct buf *out, const struct node_def *n, const struct ser
 void render_session(
 	struct buf *out, const struct session_def *s, uint64_t create_index, uint64_t modify_index);
 void render_kv(struct buf *out, struct str key, const struct kv_record *r, bool with_value);
-void render_coordinate(struct buf *out, const struct coordinate *v);
 
 /* ---- node.c ---- */
 bool node_find(struct catalog *c, struct str name, struct entry *out);

@@ -3,8 +3,6 @@
  * The JSON of what the state holds, byte for byte as Consul 1.8 writes it: order of members, null
  * or [] or {} for what is unset.
  */
-#include <math.h>
-
 #include "catalogd/core/internal.h"
 
 #define PROXY_DEFAULT STR("{\"MeshGateway\":{},\"Expose\":{}}")
@@ -260,41 +258,4 @@ void render_kv(struct buf *out, struct str key, const struct kv_record *r, bool 
 		PUT_STR(&w, "Session", str_n(session, UUID_TEXT_SIZE));
 	}
 	put_indexes(&w, r->create_index, r->modify_index);
-}
-
-/* Numbers travel as the bits of a double; what JSON cannot say was refused before, and is zero
- * here. */
-static void put_double(struct jsonw *w, uint64_t bits)
-{
-	double v;
-
-	memcpy(&v, &bits, sizeof(v));
-	jsonw_double(w, isfinite(v) ? v : 0);
-}
-
-void render_coordinate(struct buf *out, const struct coordinate *v)
-{
-	const uint64_t vec[] = { v->vec0, v->vec1, v->vec2, v->vec3, v->vec4, v->vec5, v->vec6,
-		v->vec7 };
-	struct jsonw w = jsonw_of(out);
-
-	jsonw_open(&w, '{');
-	PUT_STR(&w, "Node", v->node);
-	PUT_STR(&w, "Segment", v->segment);
-	jsonw_keyc(&w, "Coord");
-	jsonw_open(&w, '{');
-	jsonw_keyc(&w, "Vec");
-	jsonw_open(&w, '[');
-	for (size_t i = 0; i < ARRAY_SIZE(vec); i++) {
-		put_double(&w, vec[i]);
-	}
-	jsonw_close(&w, ']');
-	jsonw_keyc(&w, "Error");
-	put_double(&w, v->error);
-	jsonw_keyc(&w, "Adjustment");
-	put_double(&w, v->adjustment);
-	jsonw_keyc(&w, "Height");
-	put_double(&w, v->height);
-	jsonw_close(&w, '}');
-	jsonw_close(&w, '}');
 }

@@ -228,6 +228,21 @@ void server_table_good(struct server_table *t, const struct uuid *server)
 	}
 }
 
+bool server_table_find(
+	const struct server_table *t, struct str ip, uint16_t http_port, struct server *out)
+{
+	const struct server_entry *e;
+
+	list_for_each (e, &t->servers, link) {
+		if (str_eq(e->shown.datacenter, t->datacenter) && str_eq(e->shown.ip, ip) &&
+			e->shown.http_port == http_port && !uuid_eq(&e->shown.uuid, &t->self)) {
+			*out = e->shown;
+			return true;
+		}
+	}
+	return false;
+}
+
 /* ---- what is known ---- */
 
 size_t server_table_count(const struct server_table *t, struct str datacenter)

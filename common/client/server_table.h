@@ -61,6 +61,9 @@ bool server_table_pick(struct server_table *t, struct str datacenter, const stru
 	size_t tried_count, struct mono now, struct server *out);
 void server_table_failed(struct server_table *t, const struct uuid *server, struct mono now);
 void server_table_good(struct server_table *t, const struct uuid *server);
+/* The one of this data centre whose httpd listens at this place for others; never this node. */
+bool server_table_find(const struct server_table *t, struct str ip, uint16_t http_port,
+	struct server *out);
 /* How many servers of it there are, alive or not (this node too). */
 size_t server_table_count(const struct server_table *t, struct str datacenter);
 bool server_table_knows(const struct server_table *t, struct str datacenter);

@@ -130,6 +130,12 @@ void servers_good(struct servers *s, const struct uuid *server)
 	server_table_good(&s->table, server);
 }
 
+bool servers_find(
+	const struct servers *s, struct str ip, uint16_t http_port, struct server *out)
+{
+	return server_table_find(&s->table, ip, http_port, out);
+}
+
 bool servers_knows(const struct servers *s, struct str datacenter)
 {
 	return server_table_knows(&s->table, datacenter);

@@ -29,6 +29,10 @@ bool servers_pick(struct servers *s, struct str datacenter, const struct uuid *t
 void servers_failed(struct servers *s, const struct uuid *server);
 void servers_good(struct servers *s, const struct uuid *server);
 
+/* The server of this data centre whose httpd listens at this place for others. */
+bool servers_find(
+	const struct servers *s, struct str ip, uint16_t http_port, struct server *out);
+
 /* false: nobody there was ever heard of ("No path to datacenter"). */
 bool servers_knows(const struct servers *s, struct str datacenter);
 size_t servers_count(const struct servers *s, struct str datacenter);

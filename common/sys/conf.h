@@ -94,6 +94,7 @@ struct conf {
 	int64_t retry_interval_ns, retry_max; /* attempts to join; 0: no end */
 	struct str encrypt;
 	bool disable_coordinates;
+	int64_t sync_coordinate_interval_min_ns;
 	/* raft */
 	int64_t raft_protocol, raft_snapshot_threshold, raft_snapshot_interval_ns,
 		raft_trailing_logs;

@@ -336,7 +336,8 @@ static const struct conf_key top_keys[] = {
 	UNUSED_KEY("check_deregister_interval_min", KEY_DURATION),
 	{ "session_ttl_min", KEY_DURATION, F(session_ttl_min_ns), NULL, false },
 	UNUSED_KEY("ae_interval", KEY_DURATION),
-	UNUSED_KEY("sync_coordinate_interval_min", KEY_DURATION),
+	{ "sync_coordinate_interval_min", KEY_DURATION, F(sync_coordinate_interval_min_ns), NULL,
+		false },
 	UNUSED_KEY("sync_coordinate_rate_target", KEY_FLOAT),
 	/* acl: the older spellings first */
 	UNUSED_KEY("acl_ttl", KEY_DURATION),

@@ -68,19 +68,32 @@ void lookup_failed(struct lookup *l)
 	l->rcode = RCODE_SERVFAIL;
 }
 
-bool lookup_here(const struct lookup *l)
+bool lookup_elsewhere(struct lookup *l)
 {
-	return l->right == 0 || (l->right == 1 && str_eq(subject_label(l->subject, l->behind),
-							  l->job->d->settings.datacenter));
-}
+	struct str dc = l->right ? subject_label(l->subject, l->behind) : STR_NONE;
+	enum names_at at;
 
-typedef void (*lookup_fn)(struct lookup *l);
+	if (l->right > 1) {
+		lookup_not_found(l);
+		return true;
+	}
+	if (l->depth < DEPTH_MAX && dc.n && !str_eq(dc, l->job->d->settings.datacenter)) {
+		return true; /* a CNAME into another data centre is for the client to follow */
+	}
+	at = job_names(l->job, dc);
+	if (at == NAMES_NOWHERE) {
+		lookup_not_found(l);
+	} else if (at == NAMES_SILENT) {
+		lookup_failed(l);
+	}
+	return at != NAMES_HERE;
+}
 
 /* The words that say what kind of name this is. Mesh names are words too, behind which nothing is
  * found. */
 static const struct form {
 	struct str word;
-	lookup_fn run;
+	void (*run)(struct lookup *l);
 } forms[] = {
 	{ { "service", 7 }, lookup_service },
 	{ { "node", 4 }, lookup_node },
@@ -100,8 +113,7 @@ static const struct form *form_find(struct str label)
 	return NULL;
 }
 
-/* What kind of name it is, with its parts noted. NULL: none. */
-static lookup_fn lookup_kind(struct lookup *l)
+void lookup_run(struct lookup *l)
 {
 	const struct subject *s = l->subject;
 	unsigned count = s->labels_count - zone_labels(l->job->d, s);
@@ -116,59 +128,50 @@ static lookup_fn lookup_kind(struct lookup *l)
 			l->left = bare ? i + 1 : i;
 			l->behind = i + 1;
 			l->right = count - l->behind;
-			return l->left == 0 ? NULL : bare ? lookup_service : form->run;
+			if (l->left == 0) {
+				break;
+			}
+			(bare ? lookup_service : form->run)(l);
+			return;
 		}
 	}
-	return NULL;
+	lookup_not_found(l);
 }
 
-void lookup_run(struct lookup *l)
+/* The zone is answered for without them where nobody knows any. */
+static void servers_answer(struct job *j, struct rrs *to)
 {
-	lookup_fn run = lookup_kind(l);
+	enum names_at at = job_names(j, STR_NONE);
 
-	(run ? run : lookup_not_found)(l);
-}
-
-static struct lookup lookup_of(struct job *j)
-{
-	return (struct lookup) {
-		.job = j,
-		.subject = &j->query.subject,
-		.owner = { STR_NONE, str_n(j->query.subject.wire, j->query.subject.size) },
-		.type = j->query.type,
-		.depth = DEPTH_MAX,
-		.answers = &j->d->answers,
-		.extras = &j->d->extras,
-		.want = job_want(j),
-	};
-}
-
-static bool is_looked_up(uint16_t type)
-{
-	return type != TYPE_SOA && type != TYPE_NS && type != TYPE_AXFR;
-}
-
-/* Prepared queries need nothing of what is mapped here. */
-static bool is_prepared(struct job *j)
-{
-	struct lookup l = lookup_of(j);
-
-	return is_looked_up(j->query.type) && lookup_kind(&l) == lookup_query;
+	if (at == NAMES_HERE) {
+		name_servers(j, to);
+	} else if (at == NAMES_SILENT && j->request->peer) {
+		j->flags |= RCODE_SERVFAIL; /* another server may know them */
+	}
 }
 
 static void zone_answer(struct job *j)
 {
 	struct dns *d = j->d;
-	struct lookup l = lookup_of(j);
+	struct lookup l = {
+		.job = j,
+		.subject = &j->query.subject,
+		.owner = { STR_NONE, str_n(j->query.subject.wire, j->query.subject.size) },
+		.type = j->query.type,
+		.depth = DEPTH_MAX,
+		.answers = &d->answers,
+		.extras = &d->extras,
+		.want = job_want(j),
+	};
 
 	j->flags |= FLAG_AA;
 	switch (j->query.type) {
 	case TYPE_SOA:
 		soa_add(j, &d->answers);
-		name_servers(j, &d->authorities);
+		servers_answer(j, &d->authorities);
 		return;
 	case TYPE_NS:
-		name_servers(j, &d->answers);
+		servers_answer(j, &d->answers);
 		return;
 	case TYPE_AXFR:
 		j->flags |= RCODE_NOTIMP;
@@ -199,7 +202,7 @@ static enum dns_outcome refuse(struct job *j, enum query_verdict verdict)
 
 static enum dns_outcome foreign(struct job *j)
 {
-	if (j->d->settings.recursors && j->query.has_question) {
+	if (j->d->settings.recursors && j->query.has_question && !j->request->peer) {
 		return DNS_RELAY;
 	}
 	j->reply->size = message_refusal(&j->query, RCODE_REFUSED, 0, true, j->reply->bytes);
@@ -208,13 +211,23 @@ static enum dns_outcome foreign(struct job *j)
 
 static enum dns_outcome reverse(struct job *j)
 {
+	enum names_at at = job_names(j, STR_NONE);
+
 	j->reply->kind = DNS_KIND_PTR;
-	if (j->request->names && reverse_answer(j)) {
+	if (at == NAMES_ASKED) {
+		return job_ask(j);
+	}
+	if (at == NAMES_HERE && reverse_answer(j)) {
 		j->flags |= FLAG_AA;
 		message_write(j);
 		return DNS_REPLY;
 	}
-	if (j->d->settings.recursors) {
+	if (at == NAMES_HERE && j->request->peer) { /* it may know somebody else to ask */
+		j->reply->size =
+			message_refusal(&j->query, RCODE_NXDOMAIN, 0, true, j->reply->bytes);
+		return DNS_REPLY;
+	}
+	if (j->d->settings.recursors && !j->request->peer) {
 		return DNS_RELAY;
 	}
 	j->reply->size = dns_servfail(j->request->query, j->reply->bytes);
@@ -223,13 +236,10 @@ static enum dns_outcome reverse(struct job *j)
 
 static enum dns_outcome own(struct job *j)
 {
-	bool prepared = is_prepared(j);
-
 	j->reply->kind = DNS_KIND_DOMAIN;
-	if (j->request->names || prepared) {
-		zone_answer(j);
-	} else {
-		j->flags |= FLAG_AA | RCODE_SERVFAIL;
+	zone_answer(j);
+	if (j->ask) {
+		return job_ask(j);
 	}
 	if (j->executes) {
 		return DNS_EXECUTE;
@@ -251,8 +261,7 @@ enum dns_outcome dns_answer(struct dns *d, const struct dns_request *request, st
 	j.request = request;
 	j.reply = out;
 	j.flags = d->settings.recursors ? FLAG_RA : 0;
-	j.trim = false;
-	j.executes = false;
+	j.ask = j.executes = j.trim = false;
 	j.total = 0;
 	rrs_reset(&d->answers);
 	rrs_reset(&d->authorities);
@@ -261,9 +270,12 @@ enum dns_outcome dns_answer(struct dns *d, const struct dns_request *request, st
 	out->size = 0;
 	out->kind = DNS_KIND_OTHER;
 	out->wanted_count = 0;
+	out->datacenter[0] = '\0';
+	out->leader = false;
 	if (verdict != QUERY_OK) {
 		return refuse(&j, verdict);
 	}
+	job_peer(&j);
 	if (!j.query.has_question) {
 		return foreign(&j);
 	}

@@ -83,10 +83,13 @@ struct job {
 	const struct dns_request *request;
 	struct dns_reply *reply;
 	struct query query;
-	uint16_t flags; /* AA, RA, TC, RCODE of the answer */
-	bool trim;	/* cut to the client's size */
-	bool executes;	/* the answer waits for what a prepared query finds */
-	uint32_t total; /* answers there would be without any limit */
+	bool tcp, fresh; /* the client's transport; it will not have stale names */
+	uint8_t hops;	 /* nodes that the query came through */
+	bool ask;	 /* another server has to say */
+	bool executes;	 /* the answer waits for what a prepared query finds */
+	uint16_t flags;	 /* AA, RA, TC, RCODE of the answer */
+	bool trim;	 /* cut to the client's size */
+	uint32_t total;	 /* answers there would be without any limit */
 };
 
 /* A name looked up: the question itself, or the target of a CNAME (depth below DEPTH_MAX). */
@@ -106,6 +109,18 @@ struct lookup {
 	bool soa;
 };
 
+/* peer.c */
+enum names_at {
+	NAMES_HERE,    /* the names in the request say it */
+	NAMES_ASKED,   /* another server: the outcome is DNS_ASK, whatever else is found */
+	NAMES_SILENT,  /* nobody answers */
+	NAMES_NOWHERE, /* there is no such data centre */
+};
+void job_peer(struct job *j); /* what the query says about itself; may change its EDNS */
+/* Where the names of a data centre (lower case; empty: this one) are. Before they are looked at. */
+enum names_at job_names(struct job *j, struct str datacenter);
+enum dns_outcome job_ask(struct job *j);
+
 /* Instances to answer with. */
 struct found {
 	struct naming_service service;
@@ -118,8 +133,8 @@ struct found {
 /* answer.c: a name in one of our zones. */
 void lookup_run(struct lookup *l);
 unsigned zone_labels(const struct dns *d, const struct subject *s); /* 0: not ours */
-bool lookup_here(
-	const struct lookup *l); /* the labels behind the keyword name our data centre, or none */
+/* The name's data centre has to say, and it is not here: the outcome is noted. */
+bool lookup_elsewhere(struct lookup *l);
 void lookup_not_found(struct lookup *l); /* NXDOMAIN with SOA */
 void lookup_failed(struct lookup *l);	 /* SERVFAIL */
 /* How many answers of at least 16 bytes the client can get. */

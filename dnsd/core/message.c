@@ -28,17 +28,17 @@ static size_t udp_size(const struct query *q)
 
 static bool udp_small(const struct job *j)
 {
-	return !j->request->tcp && udp_size(&j->query) == UDP_SIZE_DEFAULT;
+	return !j->tcp && udp_size(&j->query) == UDP_SIZE_DEFAULT;
 }
 
 static size_t size_limit(const struct job *j)
 {
-	return j->request->tcp ? TCP_SIZE_MAX : udp_size(&j->query) - UDP_SPARE;
+	return j->tcp ? TCP_SIZE_MAX : udp_size(&j->query) - UDP_SPARE;
 }
 
 static uint32_t answers_limit(const struct job *j)
 {
-	if (j->request->tcp) {
+	if (j->tcp) {
 		return j->query.type == TYPE_SRV ? TCP_SRV_MAX : TCP_ANSWERS_MAX;
 	}
 	if (udp_small(j)) {

@@ -67,16 +67,14 @@ void lookup_node(struct lookup *l)
 	struct naming_node node;
 	struct str name, record;
 
-	if (l->right > 1) {
-		lookup_not_found(l);
-		return;
-	}
-	if (l->type != TYPE_A && l->type != TYPE_AAAA && !texts) {
+	if (l->right <= 1 && l->type != TYPE_A && l->type != TYPE_AAAA && !texts) {
 		return; /* there is nothing else to know of a node, wherever it is */
 	}
+	if (lookup_elsewhere(l)) {
+		return;
+	}
 	name = labels_join(l, l->left);
-	if (!lookup_here(l) || name.n == 0 ||
-		!kv_get(l->job->request->names, NAMING_NODES, name, &record)) {
+	if (name.n == 0 || !kv_get(l->job->request->names, NAMING_NODES, name, &record)) {
 		lookup_not_found(l);
 		return;
 	}

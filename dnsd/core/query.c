@@ -102,7 +102,7 @@ static bool options_parse(struct str data, struct query *q)
 {
 	size_t at = 0;
 
-	q->ecs = STR_NONE;
+	q->ecs = q->peer = STR_NONE;
 	while (at < data.n) {
 		uint16_t code, size;
 
@@ -120,6 +120,8 @@ static bool options_parse(struct str data, struct query *q)
 			if (!ecs_valid(q->ecs)) {
 				return false;
 			}
+		} else if (code == OPTION_PEER) {
+			q->peer = str_n(data.p + at, size);
 		}
 		at += size;
 	}
@@ -201,7 +203,7 @@ enum query_verdict query_parse(struct str message, struct query *out)
 	q->has_question = q->edns = false;
 	q->edns_size = 0;
 	q->ecs_scoped = false;
-	q->ecs = STR_NONE;
+	q->ecs = q->peer = STR_NONE;
 	if (q->flags & FLAG_QR) {
 		return QUERY_DROP;
 	}

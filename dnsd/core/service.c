@@ -259,9 +259,7 @@ void lookup_service(struct lookup *l)
 {
 	struct found f;
 
-	if (!lookup_here(l)) {
-		lookup_not_found(l);
-	} else if (!find(l, &f)) {
+	if (!lookup_elsewhere(l) && !find(l, &f)) {
 		found_answer(l, &f);
 	}
 }

@@ -50,6 +50,7 @@ enum {
 	CLASS_IN = 1,
 	LABELS_MAX = 128,
 	OPTION_ECS = 8,
+	OPTION_PEER = 65001, /* peer.c */
 	POINTER_MAX = 0x3fff
 };
 
@@ -71,6 +72,7 @@ struct query {
 	uint16_t edns_size;
 	struct str ecs;	 /* family, source prefix, scope, address; checked; STR_NONE without */
 	bool ecs_scoped; /* the answer is for that prefix alone */
+	struct str peer; /* what another node says about it, unchecked */
 	struct subject subject;
 };
 

@@ -17,7 +17,7 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("MUSTER_BUILD", TOP / "build"))
 MUSTER = BUILD / "ctl" / "muster"
 DAEMONS = ("gossipd", "raftd", "catalogd", "checkd", "dnsd", "httpd")
-PORTS = {"http": 8500, "dns": 8600, "server": 8300, "peer_http": 8310, "serf_lan": 8301, "serf_wan": 8302}
+PORTS = {"http": 8500, "dns": 8600, "server": 8300, "peer_http": 8310, "peer_dns": 8311, "serf_lan": 8301, "serf_wan": 8302}
 START_LIMIT_S = 60
 LIMIT_S = 40     # for what takes a moment: a limit costs nothing, and a busy machine needs it
 

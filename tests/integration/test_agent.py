@@ -132,7 +132,7 @@ def test_only_configured_ports_are_open(node):
     bound = listening(processes_of(node))
     assert {(p, port) for p, _, port in bound} <= {
         ("tcp", PORTS["http"]), ("tcp", PORTS["dns"]), ("udp", PORTS["dns"]), ("tcp", PORTS["server"]),
-        ("tcp", PORTS["peer_http"]),
+        ("tcp", PORTS["peer_http"]), ("tcp", PORTS["peer_dns"]), ("udp", PORTS["peer_dns"]),
         ("tcp", PORTS["serf_lan"]), ("udp", PORTS["serf_lan"]), ("tcp", PORTS["serf_wan"]), ("udp", PORTS["serf_wan"])}
     assert {address for _, address, _ in bound} == {node.address}
     assert ("tcp", node.address, PORTS["http"]) in bound and ("udp", node.address, PORTS["dns"]) in bound

@@ -206,6 +206,7 @@ def test_near_sorts_by_distance(node):
     register(node, "origin", "other")
     origin = {"Node": "origin", "Coord": {"Vec": [0] * 8, "Error": 1, "Adjustment": 0, "Height": 0}}
     assert node.put("/v1/coordinate/update", origin).status == 200
+    wait_until(lambda: {c["Node"] for c in node.json("/v1/coordinate/nodes")} >= {"far", "near", "mid", "origin"})
     for path, key in (("/v1/catalog/service/web", "Node"), ("/v1/health/service/web", None)):
         rows = node.json(path + "?near=origin")
         assert [row["Node"] if key else row["Node"]["Node"] for row in rows] == ["near", "mid", "far"]

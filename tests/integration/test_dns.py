@@ -9,11 +9,11 @@ import socket
 import struct
 import subprocess
 import sys
-import threading
 import time
 
 import pytest
 
+from dns_client import Flood, ask, tcp_answer, tcp_connect, tcp_query
 from node import PORTS, free_address, wait_until
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "conformance"))
@@ -28,26 +28,6 @@ def register(node, name, **fields):
 def catalog_register(node, **fields):
     answer = node.put("/v1/catalog/register", fields)
     assert answer.status == 200, answer.text
-
-
-def ask(node, name, kind="A", timeout=15, **options):
-    """A decoded answer to one datagram, None without any."""
-    reply = wire_dns.ask_udp(node.address, PORTS["dns"], wire_dns.encode_query(name, wire_dns.TYPES[kind], **options), timeout)
-    return wire_dns.Message(reply) if reply else None
-
-
-def tcp_connect(node):
-    return socket.create_connection((node.address, PORTS["dns"]), timeout=20)
-
-
-def tcp_query(name, kind="A", qid=1):
-    query = wire_dns.encode_query(name, wire_dns.TYPES[kind], qid=qid)
-    return struct.pack("!H", len(query)) + query
-
-
-def tcp_answer(sock):
-    head = wire_dns.read_exactly(sock, 2)
-    return wire_dns.Message(wire_dns.read_exactly(sock, struct.unpack("!H", head)[0])) if head else None
 
 
 def test_dig_finds_what_is_registered(shared_node):
@@ -207,40 +187,6 @@ def test_getent_through_a_resolver(make_node, tmp_path):
     wait_until(lambda: "10.9.8.7" in hosts("web.service.consul"))
     assert "10.9.8.7" in hosts("web")  # by the search list
     assert node.address in hosts("n1.node.consul")
-
-
-class Flood:
-    """Asks the same question again and again, one answer at a time; counts what stays without answer."""
-
-    def __init__(self, node, tcp=False):
-        self.node, self.tcp = node, tcp
-        self.asked = self.lost = 0
-        self.stopped = False
-        node.wait_dns()
-        self.thread = threading.Thread(target=self.run, daemon=True)
-        self.thread.start()
-
-    def one(self):
-        if self.tcp:
-            with tcp_connect(self.node) as sock:
-                sock.sendall(tcp_query("n1.node.consul"))
-                return tcp_answer(sock)
-        return ask(self.node, "n1.node.consul")
-
-    def run(self):
-        while not self.stopped:
-            self.asked += 1
-            try:
-                answer = self.one()
-                self.lost += answer is None or answer.rcode != "NOERROR"
-            except OSError:
-                self.lost += 1
-
-    def stop(self):
-        wait_until(lambda: self.asked > 50)  # a loaded machine may need longer than the restarts
-        self.stopped = True
-        self.thread.join()
-        assert self.asked > 50 and self.lost == 0, "%d of %d lost" % (self.lost, self.asked)
 
 
 def test_no_query_fails_while_dnsd_is_replaced(node):

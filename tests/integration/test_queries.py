@@ -214,6 +214,16 @@ def test_a_data_centre_that_hangs_or_is_gone_is_passed_over(world):
         wait_until(lambda: execute(world.s1, "q")[1] == "dc2")
 
 
+def test_instances_with_host_names(world):
+    """A client node finds the name at a server, which executes the query once more."""
+    register(world.s1, "named", Address="s1.node.consul")
+    create(world.s1, "q", "named")
+    for node in (world.s1, world.c1):
+        for options in ((), ("+tcp",)):
+            assert node.dig("q.query.consul", "A", *options) == ["s1.node.consul.", world.s1.address], node.name
+            assert node.dig("q.query.consul", "SRV", *options) == ["1 1 80 s1.node.consul."]
+
+
 # ---- dnsd without httpd ----
 
 def test_dns_goes_on_while_httpd_hangs(world):

@@ -86,7 +86,8 @@ def test_one_user_per_daemon_without_capabilities(machine):
 def test_units_are_clean_and_closed(machine):
     """systemd-analyze verify says nothing; nobody is more exposed than 2.0."""
     files = ["/lib/systemd/system/" + unit for unit in UNITS + ["muster-script.socket", "muster-httpd-tls.socket",
-                                                              "muster-dnsd-53.socket", "muster.target"]]
+                                                              "muster-dnsd-53.socket", "muster-dnsd-peer.socket",
+                                                              "muster.target"]]
     done = machine.run("systemd-analyze", "verify", "--recursive-errors=no", "--man=yes", *files, check=False)
     complaints = [line for line in (done.stdout + done.stderr).split("\n") if "muster" in line]
     assert done.returncode == 0 and complaints == [], "\n".join(complaints)
@@ -126,15 +127,15 @@ FILES = ["read=/run/muster/raftd/page", "read=/run/muster/catalogd/page", "read=
          "read=/var/lib/muster/checkd/data.mdb", "write=/etc/muster.d/muster.json", "write=/run/muster/probe", "read=/etc/shadow"
          ] + ["read=/etc/muster.d/%s/secret.json" % d for d in DAEMONS]
 ARROWS = {
-    "gossipd": {"connect=/run/muster/checkd/read", "connect=/run/muster/catalogd/write"},
+    "gossipd": {"connect=/run/muster/checkd/read"},
     "raftd": {"connect=/run/muster/catalogd/write"},
     "catalogd": {"connect=/run/muster/raftd/read", "connect=/run/muster/raftd/write", "connect=/run/muster/gossipd/read",
                  "read=/run/muster/raftd/page", "write=/var/lib/muster/catalogd/state.1/lock.mdb",
                  "read=/var/lib/muster/catalogd/mark"} | {
                      "%s=/var/lib/muster/catalogd/%s.1/data.mdb" % (how, what) for how in ("read", "write")
                      for what in ("state", "naming")} | {"read=/var/lib/muster/catalogd/acl.1/data.mdb"},
-    "checkd": {"connect=/run/muster/httpd/api.sock", "read=/var/lib/muster/checkd/data.mdb"},
-    "dnsd": {"connect=/run/muster/httpd/api.sock", "read=/run/muster/raftd/page", "read=/run/muster/catalogd/page",
+    "checkd": {"connect=/run/muster/httpd/api.sock", "connect=/run/muster/gossipd/read", "read=/var/lib/muster/checkd/data.mdb"},
+    "dnsd": {"connect=/run/muster/gossipd/read", "connect=/run/muster/httpd/api.sock", "read=/run/muster/raftd/page", "read=/run/muster/catalogd/page",
              "read=/var/lib/muster/catalogd/naming.1/data.mdb"},
     "httpd": {e for e in ENDPOINTS if e != "connect=/run/muster/raftd/write"} | {
         "read=/run/muster/raftd/page", "read=/run/muster/catalogd/page", "read=/var/lib/muster/catalogd/state.1/data.mdb",

@@ -29,7 +29,8 @@ struct fixture {
 	struct rng rng;
 	struct buf query, text;
 	unsigned pointers;
-	bool not_ready;
+	bool not_ready, peer, too_old, fresh;
+	bool others; /* there are other servers: DNS_ASK is an outcome */
 	const struct dns_found *found;
 	struct dns_reply reply;
 	const struct dns_executed *executed;
@@ -41,6 +42,8 @@ static inline struct dns_settings fixture_settings(void)
 		.domain = STR("consul."),
 		.datacenter = STR("dc1"),
 		.node_meta_txt = true,
+		.server = true,
+		.allow_stale = true,
 		.udp_answer_limit = 3,
 		.soa_refresh = 3600,
 		.soa_retry = 600,
@@ -202,6 +205,9 @@ static inline enum dns_outcome fixture_send(struct fixture *f, bool tcp)
 		.query = buf_str(&f->query),
 		.tcp = tcp,
 		.names = f->not_ready ? NULL : f->txn,
+		.peer = f->peer,
+		.too_old = f->too_old,
+		.fresh = f->fresh,
 		.rng = &f->rng,
 		.now_s = 1000,
 		.found = f->found,
@@ -210,6 +216,10 @@ static inline enum dns_outcome fixture_send(struct fixture *f, bool tcp)
 	};
 	enum dns_outcome outcome = dns_answer(f->dns, &request, &f->reply);
 
+	if (outcome == DNS_ASK && !f->others) {
+		request.asked = f->reply.datacenter[0] ? DNS_NO_PATH : DNS_UNANSWERED;
+		outcome = dns_answer(f->dns, &request, &f->reply);
+	}
 	buf_clear(&f->text);
 	if (outcome == DNS_REPLY) {
 		dns_text(&f->text, f->reply.bytes, f->reply.size, &f->pointers);

@@ -212,4 +212,23 @@ TEST(test_come_back)
 	ck_assert_int_gt(ones, 20);
 }
 
-UNIT_MAIN("server_table", test_members, test_spread, test_bench, test_come_back)
+/* The leader is known by where it is. */
+TEST(test_find)
+{
+	OWN_EMBEDDED(server_table_fini) struct server_table t;
+	struct server found;
+
+	server_table_init(&t, &self, STR("dc1"), 1);
+	UPDATE(&t, false, { 1, ALIVE, "a", "dc1" }, { 2, FAILED, "b", "dc1", NULL, "9310" },
+		{ -1, ALIVE, "me", "dc1" });
+	UPDATE(&t, true, { 3, ALIVE, "c.dc2", "dc2" });
+	ck_assert(server_table_find(&t, STR("10.0.0.1"), SERVER_HTTP_PORT, &found));
+	ck_str_is(found.name, "a");
+	ck_assert(server_table_find(&t, STR("10.0.0.2"), 9310, &found));
+	ck_assert(!server_table_find(&t, STR("10.0.0.2"), SERVER_HTTP_PORT, &found));
+	ck_assert(!server_table_find(&t, STR("10.0.0.3"), SERVER_HTTP_PORT, &found));
+	ck_assert(!server_table_find(&t, STR("10.0.0.-1"), SERVER_HTTP_PORT, &found));
+}
+END_TEST
+
+UNIT_MAIN("server_table", test_members, test_spread, test_bench, test_come_back, test_find)
