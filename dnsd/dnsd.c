@@ -66,7 +66,7 @@ static void naming_age(struct dnsd *d, uint64_t applied, struct naming *n)
 		n->fresh = page.lease_until_ns == INT64_MAX || applied >= page.commit_index;
 		return;
 	}
-	silence_ns = now_ns - page.last_contact_ns;
+	silence_ns = now_ns - (page.is_leader ? page.lease_until_ns : page.last_contact_ns);
 	n->too_old = silence_ns > d->daemon->conf->dns.max_stale_ns;
 	n->stale = silence_ns > STALE_S * NS_PER_S;
 }
