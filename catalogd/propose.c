@@ -304,7 +304,7 @@ void handle_propose(struct catalogd *c, struct ipc_call *call, const struct cata
 		answer_error(call, RESULT_DENIED, buf_str(&why));
 		return;
 	}
-	if (m->type == COMMAND_cmd_session_create) {
+	if (m->type == COMMAND_cmd_session_create || m->type == COMMAND_cmd_query) {
 		rules.fresh_id = random_uuid();
 	}
 	if (catalog_validate(&rules, m->type, m->payload, ipc_call_arena(call), &payload, &why)) {

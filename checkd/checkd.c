@@ -8,6 +8,8 @@
 
 #include "common/sys/clock.h"
 
+enum { API_TIMEOUT_MS = 10000, API_WAIT_TIMEOUT_MS = 90000 };
+
 const struct metric_row checkd_metrics[] = {
 	[METRIC_RUNS] = { "checkd.runs", METRIC_COUNTER, "" },
 	[METRIC_REGISTRATIONS] = { "checkd.registrations", METRIC_COUNTER, "" },
@@ -25,6 +27,20 @@ static void stops_do(struct checkd *c, const struct registry_update *u)
 			api_cancel(c->api, s->number);
 		}
 	}
+}
+
+static void request_send(struct checkd *c, const struct registry_request *q)
+{
+	struct api_request request = {
+		.number = q->number,
+		.put = q->put,
+		.timeout_ms = q->waits ? API_WAIT_TIMEOUT_MS : API_TIMEOUT_MS,
+		.path = q->path,
+		.body = q->body,
+		.token = q->token,
+	};
+
+	api_send(c->api, &request);
 }
 
 void checkd_step(struct checkd *c, struct registry_event *event, struct result *result_out)
@@ -46,7 +62,7 @@ void checkd_step(struct checkd *c, struct registry_event *event, struct result *
 	 * called back from here. */
 	for (const struct registry_request *q = u.requests; q; q = q->next) {
 		if (!c->daemon->draining) {
-			api_send(c->api, q);
+			request_send(c, q);
 		}
 	}
 	if (result_out) {

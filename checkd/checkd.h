@@ -3,17 +3,18 @@
  * checkd: this node's services and checks. main.c puts the pieces together; checkd.c is the loop
  * body: event -> core step -> make durable -> answer -> tell the catalogue -> rearm; service.c
  * takes the messages; definitions.c reads configuration; store.c is the database; run.c and one
- * file per kind of check run them; api.c speaks to httpd; coordinate.c tells where this node is.
+ * file per kind of check run them; common/client/api speaks to httpd; coordinate.c tells where this
+ * node is.
  */
 #ifndef MUSTER_CHECKD_CHECKD_H
 #define MUSTER_CHECKD_CHECKD_H
 
-#include "checkd/api.h"
 #include "checkd/coordinate.h"
 #include "checkd/core/registry.h"
 #include "checkd/run.h"
 #include "checkd/script.h"
 #include "checkd/store.h"
+#include "common/client/api.h"
 #include "common/sys/daemon.h"
 
 enum { CHECKD_WAITERS_MAX = 1024, CHECKD_WAIT_MAX_MS = 600000 };

@@ -9,7 +9,7 @@
 #include "common/msg/coordinate.h"
 #include "common/sys/clock.h"
 
-enum { RATE_TARGET = 64, CALL_MS = 5000 };
+enum { RATE_TARGET = 64, CALL_MS = 5000, SEND_MS = 10000 };
 
 struct coordinate_sync {
 	struct daemon *daemon;
@@ -44,11 +44,12 @@ static void on_sent(void *arg, uint64_t number UNUSED, int status, uint64_t inde
 
 static void send(struct coordinate_sync *s)
 {
-	struct registry_request q = {
+	struct api_request q = {
 		.put = true,
 		.path = STR("/v1/coordinate/update"),
 		.body = buf_str(&s->body),
 		.token = s->daemon->conf->acl.token_agent,
+		.timeout_ms = SEND_MS,
 	};
 
 	if (!str_eq(buf_str(&s->body), buf_str(&s->told))) {

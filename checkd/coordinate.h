@@ -5,7 +5,7 @@
 #ifndef MUSTER_CHECKD_COORDINATE_H
 #define MUSTER_CHECKD_COORDINATE_H
 
-#include "checkd/api.h"
+#include "common/client/api.h"
 #include "common/sys/daemon.h"
 
 struct coordinate_sync;

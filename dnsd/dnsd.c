@@ -115,8 +115,14 @@ void query_count(struct dnsd *d, enum dns_kind kind, bool stale, double ms)
 struct str answer_later(struct dnsd *d, enum dns_outcome outcome, struct str query,
 	const struct client *client, const struct rng *before, const struct dns_reply *reply)
 {
-	return outcome == DNS_ASK ? peer_ask(d, query, client, reply)
-				  : forward_start(d, outcome, query, client, before, reply);
+	switch (outcome) {
+	case DNS_ASK:
+		return peer_ask(d, query, client, reply);
+	case DNS_EXECUTE:
+		return execute_start(d, query, client, before, reply);
+	default:
+		return forward_start(d, outcome, query, client, before, reply);
+	}
 }
 
 size_t answer_fit(const struct client *client, uint8_t *message, size_t size)
@@ -165,6 +171,7 @@ int dnsd_open(struct daemon *daemon)
 	list_init(&d->connections);
 	list_init(&d->forwards);
 	list_init(&d->questions);
+	list_init(&d->executions);
 	dns_cache_init(&d->cache, CACHE_ENTRIES_MAX, CACHE_BYTES_MAX, random_u64());
 	rng_init(&d->rng, random_u64());
 	d->reply.bytes = xmalloc(DNS_MESSAGE_MAX);
@@ -173,6 +180,7 @@ int dnsd_open(struct daemon *daemon)
 			state_reader_new(arena_str(&daemon->conf->arena, daemon->conf->data_dir).p,
 				STATE_KIND_NAMING);
 	}
+	d->api = api_new(daemon->loop, "httpd/api.sock", on_executed, d);
 	descriptors_allow();
 	r = servers_open(d);
 	r = r ? r : udp_open(d);
@@ -211,7 +219,7 @@ void dnsd_reload(struct daemon *daemon)
 void drain_check(struct dnsd *d)
 {
 	if (d->daemon->draining && d->forwards_count == 0 && d->questions_count == 0 &&
-		d->connections_count == 0) {
+		d->executions_count == 0 && d->connections_count == 0) {
 		daemon_drained(d->daemon);
 	}
 }
@@ -235,6 +243,8 @@ void dnsd_stop(struct daemon *daemon)
 	}
 	tcp_close(d); /* first: what was held for a connection is then dropped */
 	questions_end(d);
+	executions_end(d);
+	api_free(d->api);
 	forwards_end(d);
 	udp_close(d);
 	if (d->core) {
@@ -284,6 +294,10 @@ void dnsd_status(struct daemon *daemon, struct jsonw *w)
 	jsonw_u64(w, d->forwards_count);
 	jsonw_keyc(w, "forwards_max");
 	jsonw_u64(w, FORWARDS_MAX);
+	jsonw_keyc(w, "executions");
+	jsonw_u64(w, d->executions_count);
+	jsonw_keyc(w, "executions_max");
+	jsonw_u64(w, EXECUTIONS_MAX);
 	jsonw_keyc(w, "queries");
 	jsonw_u64(w, metrics_total(daemon->metrics, METRIC_DOMAIN_QUERY) +
 			     metrics_total(daemon->metrics, METRIC_PTR_QUERY));

@@ -6,11 +6,12 @@
  *
  * What it cannot answer itself it asks the dnsd of a server, in DNS, on the port that servers have
  * for that (ports.peer_dns): a client node everything, a server the names of other data centres.
- * Who the servers are it knows from gossipd, the only daemon that it asks anything.
+ * Who the servers are it knows from gossipd. Prepared queries it has executed by this node's httpd.
  */
 #ifndef MUSTER_DNSD_DNSD_H
 #define MUSTER_DNSD_DNSD_H
 
+#include "common/client/api.h"
 #include "common/client/servers.h"
 #include "common/client/state.h"
 #include "common/sys/daemon.h"
@@ -26,6 +27,7 @@ enum {
 	FORWARDS_MAX = 1024,  /* queries waiting for recursors; more get SERVFAIL at once */
 	EXCHANGES_MAX = 2048, /* questions to recursors under way, a descriptor each */
 	RECURSORS_MAX = 16,
+	EXECUTIONS_MAX = 512, /* queries waiting for httpd; more get SERVFAIL at once */
 	QUESTIONS_MAX = 4096, /* waiting for other nodes; more are as if nobody answered */
 	CACHE_ENTRIES_MAX = 4096,
 	CACHE_BYTES_MAX = 4 << 20,
@@ -82,8 +84,11 @@ struct dnsd {
 	size_t udp_count, tcp_count;
 	struct udp_batch *batch;
 	struct dns_reply reply; /* for everything but batches */
-	struct list connections, forwards, questions;
-	size_t connections_count, forwards_count, questions_count, exchanges_count;
+	struct api *api; /* httpd */
+	struct list connections, forwards, questions, executions;
+	size_t connections_count, forwards_count, questions_count, exchanges_count,
+		executions_count;
+	uint64_t executions_number; /* of the newest */
 	struct net_address recursors[RECURSORS_MAX];
 	size_t recursors_count;
 	int64_t recursor_timeout_ms;
@@ -151,6 +156,21 @@ void connection_hold(struct connection *c); /* an answer will come later ... */
 void connection_answer(
 	struct connection *c, struct str message); /* ... this one (empty: there is none) */
 
+/* Whom the connection is with. */
+void connection_address(const struct connection *c, struct sockaddr_storage *out);
+
+/* ---- execute.c ---- */
+
+/* forward_start's part for DNS_EXECUTE. */
+struct execution;
+struct str execute_start(struct dnsd *d, struct str query, const struct client *client,
+	const struct rng *before, const struct dns_reply *reply);
+void on_executed(void *arg, uint64_t number, int status, uint64_t index, struct str body);
+struct str execution_query(const struct execution *e);
+const struct dns_executed *execution_result(const struct execution *e);
+void execution_free(struct execution *e);
+void executions_end(struct dnsd *d);
+
 /* ---- forward.c ---- */
 
 /*
@@ -160,6 +180,9 @@ void connection_answer(
  */
 struct str forward_start(struct dnsd *d, enum dns_outcome outcome, struct str query,
 	const struct client *client, const struct rng *before, const struct dns_reply *reply);
+/* What was executed leads on to host names of others. Owns e, and answers the client that e had. */
+void forward_executed(struct dnsd *d, const struct client *client, const struct rng *before,
+	const struct dns_reply *reply, struct execution *e);
 void forwards_end(struct dnsd *d);
 void drain_check(struct dnsd *d); /* ends a drain when nothing is held any more */
 

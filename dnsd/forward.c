@@ -20,6 +20,7 @@ struct forward {
 	struct list link;
 	struct dnsd *d;
 	enum dns_outcome kind;
+	struct execution *execution; /* NULL: no prepared query */
 	struct client client;
 	struct rng rng; /* so that the second answer picks what the first one picked */
 	char *query;
@@ -35,6 +36,9 @@ static void forward_free(struct forward *f)
 			exchange_free(f->slots[i].exchange);
 		}
 		buf_fini(&f->slots[i].records);
+	}
+	if (f->execution) {
+		execution_free(f->execution);
 	}
 	list_del(&f->link);
 	f->d->forwards_count--;
@@ -88,6 +92,7 @@ static void answer_again(struct forward *f)
 	request.chased = true;
 	request.found = f->found;
 	request.found_count = f->slots_count;
+	request.executed = f->execution ? execution_result(f->execution) : NULL;
 	for (size_t i = 0; i < f->slots_count; i++) {
 		f->found[i].records = buf_str(&f->slots[i].records);
 	}
@@ -150,6 +155,38 @@ static struct forward *forward_new(
 	return f;
 }
 
+static void slots_start(struct forward *f, const struct dns_reply *reply)
+{
+	f->slots_count = reply->wanted_count;
+	for (size_t i = 0; i < f->slots_count; i++) {
+		uint8_t message[512];
+
+		f->found[i].name = reply->wanted[i];
+		slot_start(f, i, str_n(message, dns_wanted_query(&reply->wanted[i], 0, message)));
+	}
+}
+
+void forward_executed(struct dnsd *d, const struct client *client, const struct rng *before,
+	const struct dns_reply *reply, struct execution *e)
+{
+	struct str query = execution_query(e);
+	struct forward *f;
+
+	if (d->forwards_count == FORWARDS_MAX) {
+		metrics_add(d->daemon->metrics, METRIC_REFUSED_BUSY, 1);
+		client_answer(client, servfail(d, query));
+		execution_free(e);
+		return;
+	}
+	f = forward_new(d, DNS_CHASE, query, client);
+	f->execution = e;
+	f->rng = *before;
+	slots_start(f, reply);
+	if (f->open == 0) { /* too many are under way */
+		answer_again(f);
+	}
+}
+
 struct str forward_start(struct dnsd *d, enum dns_outcome outcome, struct str query,
 	const struct client *client, const struct rng *before, const struct dns_reply *reply)
 {
@@ -166,14 +203,7 @@ struct str forward_start(struct dnsd *d, enum dns_outcome outcome, struct str qu
 		f->slots_count = 1;
 		slot_start(f, 0, query);
 	} else {
-		f->slots_count = reply->wanted_count;
-		for (size_t i = 0; i < f->slots_count; i++) {
-			uint8_t message[512];
-
-			f->found[i].name = reply->wanted[i];
-			slot_start(f, i,
-				str_n(message, dns_wanted_query(&reply->wanted[i], 0, message)));
-		}
+		slots_start(f, reply);
 	}
 	if (f->open == 0) { /* too many are under way */
 		forward_free(f);

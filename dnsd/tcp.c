@@ -226,6 +226,15 @@ void connection_hold(struct connection *c)
 	c->held++;
 }
 
+void connection_address(const struct connection *c, struct sockaddr_storage *out)
+{
+	socklen_t size = sizeof(*out);
+
+	if (getpeername(c->fd, (struct sockaddr *)out, &size)) {
+		memset(out, 0, sizeof(*out));
+	}
+}
+
 void connection_answer(struct connection *c, struct str message)
 {
 	c->held--;

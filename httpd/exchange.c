@@ -3,6 +3,8 @@
  * The life of an exchange, and the calls that it makes to other daemons. Exchanges are reused: a
  * request in the common case allocates nothing.
  */
+#include <arpa/inet.h>
+
 #include "common/sys/clock.h"
 #include "httpd/engine.h"
 
@@ -230,6 +232,25 @@ struct str exchange_token(struct exchange *x)
 
 	/* What another node hands on has that node's. */
 	return token.n || x->conn->peer ? token : x->httpd->conf->acl.token_default;
+}
+
+struct str exchange_client(struct exchange *x)
+{
+	OWN_EMBEDDED(buf_fini) struct buf address = { 0 };
+	struct str rest, told = request_header(&x->request, "x-forwarded-for");
+	char text[INET6_ADDRSTRLEN];
+	uint8_t bytes[16];
+	int family = AF_INET;
+
+	told = arena_str(&x->arena, str_trim(str_split(told, ',', &rest)));
+	if (told.n && (inet_pton(AF_INET, told.p, bytes) == 1 ||
+			      inet_pton(family = AF_INET6, told.p, bytes) == 1)) {
+		return arena_str(&x->arena, str_of(inet_ntop(family, bytes, text, sizeof(text))));
+	}
+	if (x->conn->client && !x->conn->peer) {
+		client_render(x->conn->client, &address);
+	}
+	return arena_str(&x->arena, buf_str(&address));
 }
 
 struct str exchange_lower(struct exchange *x, struct str s)

@@ -130,6 +130,9 @@ void answer_stream(
 
 struct str exchange_token(
 	struct exchange *x); /* ?token, headers, else acl.tokens.default, else "" */
+/* The address in text of the client that asked first: what X-Forwarded-For says, else its own; ""
+ * on a Unix socket. */
+struct str exchange_client(struct exchange *x);
 struct str exchange_lower(struct exchange *x, struct str s); /* ASCII lower case, in the arena */
 /*
  * The JSON body bound to a struct (out holds the defaults). false: answered with 400 "Request
@@ -215,6 +218,7 @@ struct peer_question {
 	struct str target;     /* "/v1/..." with its query, encoded */
 	struct str body;       /* copied */
 	bool repeatable;       /* to be asked again of another server when one dies over it */
+	int64_t timeout_ms;    /* then it counts as unreachable; 0: as long as it takes */
 };
 struct peer_answer { /* borrowed for the call */
 	int status;

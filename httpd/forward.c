@@ -38,6 +38,7 @@ void forward_free(struct forward *f)
 	list_del(&f->link);
 	f->forwards->count--;
 	loop_timer_stop(&f->timer);
+	loop_timer_stop(&f->limit);
 	line_drop(f);
 	if (f->upload >= 0) {
 		close(f->upload);
@@ -83,6 +84,7 @@ void forward_fail(struct forward *f, const char *text)
 	snprintf(why, sizeof(why), "%s", text);
 	f->forwards->counts.failed++;
 	loop_timer_stop(&f->timer);
+	loop_timer_stop(&f->limit);
 	line_drop(f);
 	if (f->then) {
 		memcpy(f->why, why, sizeof(why));
@@ -277,6 +279,11 @@ static void on_timer(void *arg)
 	}
 }
 
+static void on_limit(void *arg)
+{
+	forward_fail(arg, "rpc error making call: i/o timeout");
+}
+
 /* Gossip may know that a server is gone before its connections do. */
 static void on_sweep(void *arg)
 {
@@ -366,6 +373,7 @@ static struct forward *forward_new(struct exchange *x, struct str datacenter)
 	all->count++;
 	all->counts.requests++;
 	loop_timer_init(&f->timer, x->httpd->loop, on_timer, f);
+	loop_timer_init(&f->limit, x->httpd->loop, on_limit, f);
 	if (!loop_timer_active(&all->sweep)) {
 		loop_timer_in(&all->sweep, SWEEP_MS);
 	}
@@ -467,6 +475,9 @@ void exchange_ask_datacenter(
 	if (f) {
 		f->repeatable = q->repeatable;
 		f->then = then;
+		if (q->timeout_ms) {
+			loop_timer_in(&f->limit, q->timeout_ms);
+		}
 		forward_begin(f, q);
 	}
 }

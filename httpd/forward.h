@@ -62,6 +62,7 @@ struct forward {
 	struct exchange *x;
 	struct str datacenter; /* "": to the leader of this one */
 	bool repeatable;
+	struct loop_timer limit; /* of the whole question, where it has one */
 	struct loop_timer timer; /* without a line: the next attempt; with one: see on_timer */
 	struct line *line;	 /* NULL between attempts */
 	/* the request */

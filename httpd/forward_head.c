@@ -56,6 +56,7 @@ static void target_put(const struct exchange *x, struct buf *out)
 
 	buf_put_str(out, r->target);
 	if (stale_ns <= 0 || x->conn->peer || !(x->route->flags & ROUTE_SHOWS_CONSISTENCY) ||
+		x->route->flags & ROUTE_AS_ASKED ||
 		request_has(r, "consistent") || request_has(r, "leader") ||
 		request_has(r, "stale")) {
 		return;

@@ -34,14 +34,14 @@ double coordinate_distance(const struct coordinate *a, const struct coordinate *
 	return adjusted > 0 ? adjusted : distance;
 }
 
-static bool coordinate_find(struct list_query *l, struct str node, struct coordinate *out)
+bool coordinate_find(struct exchange *x, struct str node, struct coordinate *out)
 {
 	struct coordinate_record record;
 	struct state_key room;
 	struct str value;
 
-	if (!kv_get(l->x->txn, STATE_COORDINATES, state_key2(&room, node, STR("")), &value) ||
-		coordinate_record_decode(value, &l->x->arena, &record)) {
+	if (!kv_get(x->txn, STATE_COORDINATES, state_key2(&room, node, STR("")), &value) ||
+		coordinate_record_decode(value, &x->arena, &record)) {
 		return false;
 	}
 	*out = record.coordinate;
@@ -54,7 +54,7 @@ static void near_begin(struct list_query *l, struct str near)
 	struct str node = str_is(near, "_agent") ? exchange_node(l->x) : near;
 
 	l->near = node.n && node.n <= NODE_NAME_MAX &&
-		  coordinate_find(l, exchange_lower(l->x, node), &l->origin);
+		  coordinate_find(l->x, exchange_lower(l->x, node), &l->origin);
 }
 
 bool list_begin(struct list_query *l, struct exchange *x, enum filter_object object)
@@ -147,7 +147,7 @@ static void collect(struct list_query *l, struct str json, struct str node, bool
 		l->room = max_of(l->room * 2, 64u);
 		l->elements = xrealloc(l->elements, l->room * sizeof(l->elements[0]));
 	}
-	if (l->near && coordinate_find(l, node, &place)) {
+	if (l->near && coordinate_find(l->x, node, &place)) {
 		distance = coordinate_distance(&l->origin, &place);
 	}
 	l->elements[l->count] = (struct list_element) { json, distance, l->count, is_out };

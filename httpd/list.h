@@ -59,6 +59,8 @@ void list_drop(struct list_query *l);
 #define COORDINATE_ORIGIN \
 	STR("{\"Vec\":[0,0,0,0,0,0,0,0],\"Error\":1.5,\"Adjustment\":0,\"Height\":0.00001}")
 
+/* Where the state says that a node is (its name in lower case). */
+bool coordinate_find(struct exchange *x, struct str node, struct coordinate *out);
 /* Estimated round trip between two nodes in seconds (Vivaldi). */
 double coordinate_distance(const struct coordinate *a, const struct coordinate *b);
 

@@ -25,7 +25,8 @@ bool exchange_consistency(struct exchange *x, enum read_mode *mode_out)
 	struct str max_stale = request_param(r, "max_stale");
 	bool stale = request_has(r, "stale"), consistent = request_has(r, "consistent");
 	bool by_default = x->httpd->conf->discovery_max_stale_ns > 0 && !x->conn->peer &&
-			  x->route->flags & ROUTE_SHOWS_CONSISTENCY;
+			  x->route->flags & ROUTE_SHOWS_CONSISTENCY &&
+			  !(x->route->flags & ROUTE_AS_ASKED);
 	int64_t ns;
 
 	if (max_stale.n && duration_parse(max_stale, &ns, NULL)) {
@@ -297,6 +298,7 @@ static const struct shown shown[THING_KINDS_COUNT] = {
 	[THING_CHECK_STATE] = { { THING_CHECKS }, SHOWN_ALWAYS },
 	[THING_SESSION] = { { THING_SESSIONS }, SHOWN_ALWAYS },
 	[THING_NODE_SESSIONS] = { { THING_SESSIONS }, SHOWN_ALWAYS },
+	[THING_QUERY] = { { THING_QUERIES }, SHOWN_ALWAYS },
 	[THING_INSTANCES] = { { THING_NODES, THING_SERVICES, THING_CHECKS }, SHOWN_ALWAYS },
 };
 

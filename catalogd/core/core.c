@@ -316,6 +316,21 @@ static enum result_kind run_cmd_autopilot(
 	return RESULT_OK;
 }
 
+static enum result_kind run_cmd_query(struct catalog *c, struct cmd_query *cmd, struct str *payload)
+{
+	if (query_apply(c, cmd)) {
+		return RESULT_ERROR;
+	}
+	if (cmd->op == QUERY_CREATE) {
+		buf_clear(&c->answer);
+		buf_put_lit(&c->answer, "{\"ID\":\"");
+		uuid_render(&c->answer, &cmd->query.id);
+		buf_put_lit(&c->answer, "\"}");
+		*payload = buf_str(&c->answer);
+	}
+	return RESULT_OK;
+}
+
 static enum result_kind run_cmd_noop(struct catalog *c, struct cmd_noop *cmd, struct str *payload)
 {
 	return RESULT_OK;

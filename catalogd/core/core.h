@@ -105,7 +105,7 @@ bool catalog_txn_reads_only(const struct cmd_txn *cmd);
 /* What the proposer knows and a command must not depend on later. */
 struct catalog_rules {
 	int64_t session_ttl_min_ns;
-	struct uuid fresh_id; /* for a session that has none yet */
+	struct uuid fresh_id; /* for a session or query that has none yet */
 };
 /*
  * Checks a request as Consul's servers do before they log it, fills in what they fill in, and

@@ -131,7 +131,7 @@ void undo_begin(struct catalog *c);
 void undo_keep(struct catalog *c); /* the command stands */
 void undo_all(struct catalog *c);  /* as if it had not been */
 
-/* Rows of NODES, SERVICES, CHECKS and SESSIONS begin alike. Everything is copied to the arena. */
+/* Rows of NODES, SERVICES, CHECKS, SESSIONS and QUERIES begin alike. All is copied to the arena. */
 struct entry {
 	struct str json;
 	uint64_t create_index, modify_index;
@@ -243,6 +243,11 @@ void requests_add(struct catalog *c, const struct uuid *id, const struct result 
 
 /* ---- settings.c ---- */
 bool autopilot_apply(struct catalog *c, const struct cmd_autopilot *cmd); /* false: cas failed */
+
+/* ---- queries.c ---- */
+int query_apply(struct catalog *c, struct cmd_query *cmd);
+void query_index(struct catalog *c, const struct query_def *q, bool add); /* its derived rows */
+void query_delete_of_session(struct catalog *c, const struct uuid *session);
 
 /* ---- coordinates.c ---- */
 void coordinates_apply(struct catalog *c, const struct cmd_coordinates *cmd);

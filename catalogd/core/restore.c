@@ -4,6 +4,7 @@
  * tables from its primary ones, its fingerprint.
  */
 #include "catalogd/core/internal.h"
+#include "common/msg/query.h"
 
 static const struct str stamp_key = { "stamp", 5 }, autopilot_key = { "autopilot", 9 };
 
@@ -151,6 +152,14 @@ static bool session_valid(struct str key, const struct session_def *s)
 	return valid;
 }
 
+static bool query_valid(struct str key, const struct query_def *q)
+{
+	OWN_EMBEDDED(buf_fini) struct buf ignored = { 0 };
+
+	return str_eq(key, str_n(q->id.b, sizeof(q->id.b))) && text_fits(q->name, QUERY_NAME_MAX) &&
+	       !query_check(q, &ignored);
+}
+
 /* May this row be put into a state? Everything that commands rely on is looked at. */
 static bool record_valid(const struct snapshot_record *r, struct arena *arena)
 {
@@ -163,6 +172,7 @@ static bool record_valid(const struct snapshot_record *r, struct arena *arena)
 		struct coordinate_record coordinate;
 		struct lock_delay_record delay;
 		struct autopilot_record autopilot;
+		struct query_record query;
 	} v;
 
 	if (!r->key.n || r->key.n > KV_KEY_MAX) {
@@ -183,6 +193,9 @@ static bool record_valid(const struct snapshot_record *r, struct arena *arena)
 	case STATE_SESSIONS:
 		return !session_record_decode(r->value, arena, &v.session) &&
 		       session_valid(r->key, &v.session.def);
+	case STATE_QUERIES:
+		return !query_record_decode(r->value, arena, &v.query) &&
+		       query_valid(r->key, &v.query.def);
 	case STATE_COORDINATES:
 		return !coordinate_record_decode(r->value, arena, &v.coordinate);
 	case STATE_THING_GRAVES:
@@ -388,6 +401,19 @@ static void rebuild_keys(struct catalog *c)
 	}
 }
 
+static void rebuild_queries(struct catalog *c)
+{
+	struct kv_walk w;
+	struct query_record r;
+
+	kv_walk_init(&w, c->t, STATE_QUERIES, STR(""));
+	while (kv_walk_next(&w)) {
+		must(!query_record_decode(arena_str(&c->arena, w.value), &c->arena, &r));
+		query_index(c, &r.def, true);
+		arena_reset(&c->arena);
+	}
+}
+
 void catalog_rebuild(struct catalog *c, struct kv_txn *t)
 {
 	struct kv_txn *before = c->t;
@@ -402,6 +428,7 @@ void catalog_rebuild(struct catalog *c, struct kv_txn *t)
 	rebuild_checks(c);
 	rebuild_services(c);
 	rebuild_keys(c);
+	rebuild_queries(c);
 	c->t = before;
 }
 

@@ -151,6 +151,7 @@ void session_delete(struct catalog *c, const struct uuid *id)
 	table_del(c, STATE_SESSIONS, session_key(&s.id));
 	session_index(c, &s, false);
 	release_keys(c, &s);
+	query_delete_of_session(c, &s.id);
 	node = lower(c, s.node);
 	mark(c, THING_SESSIONS, STR(""));
 	mark_gone(c, THING_SESSION, session_key(&s.id));
@@ -193,43 +194,14 @@ void session_delete_of_node(struct catalog *c, struct str node)
 	delete_indexed(c, STATE_SESSION_NODES, lower(c, state_key2(&room, node, STR(""))));
 }
 
-/* The digits of a UUID without its hyphens, with the texts of Consul's index for what is none. */
-static int uuid_lookup(struct catalog *c, struct str text, struct uuid *out)
-{
-	char digits[UUID_TEXT_SIZE];
-	size_t n = 0, hyphens = 0;
-
-	if (text.n != UUID_TEXT_SIZE) {
-		return fail(c, "UUID must be 36 characters");
-	}
-	for (size_t i = 0; i < text.n; i++) {
-		if (text.p[i] == '-') {
-			hyphens++;
-		} else {
-			digits[n++] = text.p[i];
-		}
-	}
-	if (hyphens > 4) {
-		return fail(c, "UUID should have maximum of 4 \"-\"; got %zu", hyphens);
-	}
-	if (n % 2) {
-		return fail(c, "Input (without hyphens) must be even length");
-	}
-	for (size_t i = 0; i < n; i++) {
-		if (!memchr("0123456789abcdefABCDEF", digits[i], 22)) {
-			return fail(c, "Invalid UUID: encoding/hex: invalid byte: U+%04X '%c'",
-				(unsigned char)digits[i], digits[i]);
-		}
-	}
-	return hex_parse(str_n(digits, n), out->b, sizeof(out->b)) ? ST_NOT_FOUND : 0;
-}
-
 int session_lookup(struct catalog *c, struct str text, struct uuid *id_out, bool *found_out)
 {
 	struct str ignored;
-	int r = uuid_lookup(c, text, id_out);
+	int r;
 
 	*found_out = false;
+	buf_clear(&c->why);
+	r = state_uuid(text, id_out, &c->why);
 	if (r == ST_INVALID) {
 		return fail_within(c, "failed session lookup: index error: ");
 	}

@@ -4,6 +4,7 @@
  * Declared in core.h (requests) and internal.h (parts that transactions check too).
  */
 #include "catalogd/core/internal.h"
+#include "common/msg/query.h"
 
 #define SESSION_TTL_MAX_NS (24 * 3600 * NS_PER_S)
 
@@ -152,6 +153,35 @@ static int check_coordinates(const struct cmd_coordinates *cmd, struct buf *why)
 	return 0;
 }
 
+/*
+ * What is wrong with a template is found here and nowhere else; what is wrong with other queries,
+ * where they are created. An update is looked at by apply, for whether there is such a query counts
+ * first.
+ */
+static int check_query(struct cmd_query *cmd, const struct catalog_rules *rules, struct buf *why)
+{
+	OWN_EMBEDDED(buf_fini) struct buf reason = { 0 };
+	bool valid;
+
+	if (cmd->op == QUERY_DELETE) {
+		return 0;
+	}
+	valid = !query_check(&cmd->query, &reason);
+	if (cmd->op == QUERY_CREATE) {
+		if (!uuid_is_zero(&cmd->query.id) || cmd->id.n) {
+			return refuse(why, "ID must be empty when creating a new prepared query");
+		}
+		cmd->query.id = rules->fresh_id;
+	}
+	if (cmd->op == QUERY_CREATE && !valid) {
+		buf_clear(why);
+		buf_printf(why, "Invalid prepared query: " STR_FMT, STR_ARG(buf_str(&reason)));
+		return ST_INVALID;
+	}
+	buf_clear(why);
+	return valid && query_is_template(&cmd->query) ? query_template_check(&cmd->query, why) : 0;
+}
+
 /* Decodes the payload as its type, lets `check` look at it and complete it, and writes it again. */
 #define VALIDATE(type, check)                                                     \
 	case COMMAND_##type: {                                                    \
@@ -179,6 +209,7 @@ int catalog_validate(const struct catalog_rules *rules, uint16_t command, struct
 		VALIDATE(cmd_txn, 0)
 		VALIDATE(cmd_coordinates, check_coordinates(&cmd, why))
 		VALIDATE(cmd_autopilot, 0)
+		VALIDATE(cmd_query, check_query(&cmd, rules, why))
 	default:
 		return refuse(why, "unknown request");
 	}

@@ -55,13 +55,19 @@ static int wrong_type(const struct binding *b, const struct json *v, const char 
 	return ST_INVALID;
 }
 
-static int bind_str(const struct binding *b, const struct json *v, struct str *out)
+static int bind_text(
+	const struct binding *b, const struct json *v, const char *go_type, struct str *out)
 {
 	if (v->type != JSON_STRING) {
-		return wrong_type(b, v, b->field->go_type ? b->field->go_type : "string");
+		return wrong_type(b, v, go_type);
 	}
 	*out = v->text;
 	return 0;
+}
+
+static int bind_str(const struct binding *b, const struct json *v, struct str *out)
+{
+	return bind_text(b, v, b->field->go_type ? b->field->go_type : "string", out);
 }
 
 static int bind_bool(const struct binding *b, const struct json *v, bool *out)
@@ -99,15 +105,18 @@ static int bind_duration(const struct binding *b, const struct json *v, int64_t 
 
 static int bind_strs(const struct binding *b, const struct json *v, struct strs *out)
 {
+	const char *go_type = go_type_of(b->field);
 	const struct json *item;
 	uint32_t at = 0;
 
 	if (v->type != JSON_ARRAY) {
-		return wrong_type(b, v, "[]string");
+		return wrong_type(b, v, go_type);
 	}
 	*out = (struct strs) { arena_array(b->arena, struct str, v->count), v->count, true };
 	json_for_each (item, v) {
-		int r = item->type == JSON_NULL ? 0 : bind_str(b, item, &out->items[at]);
+		int r = item->type == JSON_NULL
+				? 0
+				: bind_text(b, item, go_type + 2, &out->items[at]); /* [] */
 
 		if (r) {
 			return r;

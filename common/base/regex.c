@@ -183,3 +183,29 @@ bool regex_match(const struct regex *r, struct str text)
 	return pcre2_match(r->code, (PCRE2_SPTR)(text.p ? text.p : ""), text.n, 0, 0, r->data,
 		       r->context) >= 0;
 }
+
+size_t regex_groups(
+	const struct regex *r, struct str text, struct arena *arena, struct str **groups_out)
+{
+	pcre2_match_data *data = pcre2_match_data_create_from_pattern(r->code, NULL);
+	const char *from = text.p ? text.p : "";
+	const PCRE2_SIZE *ends;
+	uint32_t count;
+	int matched;
+
+	must(data);
+	matched = pcre2_match(r->code, (PCRE2_SPTR)from, text.n, 0, 0, data, r->context);
+	count = matched > 0 ? pcre2_get_ovector_count(data) : 0;
+	ends = pcre2_get_ovector_pointer(data);
+	*groups_out = arena_array(arena, struct str, count);
+	for (uint32_t i = 0; i < count; i++) {
+		/* those behind the last that took part were never set */
+		bool set = i < (uint32_t)matched && ends[(size_t)2 * i] != PCRE2_UNSET;
+
+		(*groups_out)[i] = set ? str_n(from + ends[(size_t)2 * i],
+						 ends[(size_t)2 * i + 1] - ends[(size_t)2 * i])
+				       : STR("");
+	}
+	pcre2_match_data_free(data);
+	return count;
+}

@@ -7,6 +7,7 @@
 #ifndef MUSTER_COMMON_BASE_REGEX_H
 #define MUSTER_COMMON_BASE_REGEX_H
 
+#include "common/base/arena.h"
 #include "common/base/buf.h"
 #include "common/base/str.h"
 
@@ -21,5 +22,9 @@ DEFINE_OWN(struct regex, regex_free)
 
 bool regex_match(
 	const struct regex *r, struct str text); /* false too when the match would take too long */
+/* The leftmost match: the array of what its groups hold, the whole first, borrowed from text. A
+ * group without a part in it is "". 0: no match. */
+size_t regex_groups(
+	const struct regex *r, struct str text, struct arena *arena, struct str **groups_out);
 
 #endif

@@ -87,7 +87,9 @@ static void generation_open(struct state_reader *r, uint64_t generation)
 		return;
 	}
 	r->generation = generation;
-	r->again = (struct mono) { 0 };
+	if (db_is_whole(r->db)) {
+		r->again = (struct mono) { 0 };
+	}
 }
 
 static uint64_t applied(struct kv_txn *t)
@@ -114,7 +116,8 @@ int state_read(struct state_reader *r, struct kv_txn **out, uint64_t *applied_ou
 	if (!page.ready) {
 		return ST_NOT_READY;
 	}
-	if (!r->db || r->generation != page.generation) {
+	/* One that lacks tables was made by an older catalogd, which may be replaced any time. */
+	if (!r->db || r->generation != page.generation || !db_is_whole(r->db)) {
 		generation_open(r, page.generation);
 	}
 	if (!r->db || r->generation != page.generation) {

@@ -24,6 +24,8 @@ enum kv_op {
 	KV_GET_OR_EMPTY,
 };
 
+enum query_op { QUERY_CREATE, QUERY_UPDATE, QUERY_DELETE };
+
 enum txn_kind { TXN_KV, TXN_NODE, TXN_SERVICE, TXN_CHECK };
 
 #define TYPE(type) WIRE_DECLARE(type)

@@ -124,3 +124,37 @@ struct str state_lower(struct state_key *room, struct str s)
 	str_lower_into(s, room->bytes);
 	return str_n(room->bytes, s.n);
 }
+
+int state_uuid(struct str text, struct uuid *out, struct buf *why)
+{
+	char digits[UUID_TEXT_SIZE];
+	size_t n = 0, hyphens = 0;
+
+	if (text.n != UUID_TEXT_SIZE) {
+		buf_put_cstr(why, "UUID must be 36 characters");
+		return ST_INVALID;
+	}
+	for (size_t i = 0; i < text.n; i++) {
+		if (text.p[i] == '-') {
+			hyphens++;
+		} else {
+			digits[n++] = text.p[i];
+		}
+	}
+	if (hyphens > 4) {
+		buf_printf(why, "UUID should have maximum of 4 \"-\"; got %zu", hyphens);
+		return ST_INVALID;
+	}
+	if (n % 2) {
+		buf_put_cstr(why, "Input (without hyphens) must be even length");
+		return ST_INVALID;
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (!memchr("0123456789abcdefABCDEF", digits[i], 22)) {
+			buf_printf(why, "Invalid UUID: encoding/hex: invalid byte: U+%04X '%c'",
+				(unsigned char)digits[i], digits[i]);
+			return ST_INVALID;
+		}
+	}
+	return hex_parse(str_n(digits, n), out->b, sizeof(out->b)) ? ST_NOT_FOUND : 0;
+}

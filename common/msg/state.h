@@ -42,8 +42,12 @@
 	TABLE(RESTORE, false)	      /* be32 chunk number -> records; key "id" -> uuid16 */       \
 	TABLE(THING_GRAVES, true) /* be64 index + key in THINGS -> "": things that have gone */    \
 	TABLE(INSTANCE_CHECKS,                                                                     \
-		false) /* lower(node) 0 lower(service id, "" of the node) 0         \
-					 lower(check id) -> "" */
+		false)		  /* lower(node) 0 lower(service id, "" of the node) 0         \
+					 lower(check id) -> "" */   \
+	TABLE(QUERIES, true)	  /* uuid16 -> query_record */                                     \
+	TABLE(QUERY_NAMES, false) /* 'n' + lower(name) 0 uuid16, for templates also 't' +       \
+					lower(name) 0 uuid16 -> "" */  \
+	TABLE(QUERY_SESSIONS, false) /* uuid16 of the session + uuid16 -> "" */
 
 enum state_table {
 #define TABLE(name, primary) STATE_##name,
@@ -67,7 +71,8 @@ enum {
 	NODE_NAME_MAX = 200,
 	SERVICE_NAME_MAX = 200,
 	SERVICE_ID_MAX = 300,
-	CHECK_ID_MAX = 300
+	CHECK_ID_MAX = 300,
+	QUERY_NAME_MAX = 400
 };
 
 /*
@@ -92,6 +97,8 @@ enum thing {
 	THING_COORDINATES,     /* "" */
 	THING_FLOOR, /* kind byte: the highest index forgotten for that kind (reaped tombstones) */
 	THING_INSTANCES, /* "": every instance of every service, as health/service shows it */
+	THING_QUERIES,	 /* "": query */
+	THING_QUERY,	 /* uuid16 */
 	THING_KINDS_COUNT
 };
 
@@ -115,5 +122,11 @@ struct state_key {
 struct str state_key2(struct state_key *room, struct str a, struct str b);
 struct str state_key3(struct state_key *room, struct str a, struct str b, struct str c);
 struct str state_lower(struct state_key *room, struct str s); /* cut at KV_KEY_MAX */
+
+/*
+ * The UUID that Consul's index would look for: 32 hex digits with up to four hyphens anywhere.
+ * ST_INVALID with its words in *why; ST_NOT_FOUND: well-formed for it, but the key of nothing.
+ */
+int state_uuid(struct str text, struct uuid *out, struct buf *why);
 
 #endif

@@ -29,12 +29,15 @@ struct db_txn {
 	void *scratch;		       /* where reserved bytes go after an error */
 };
 
+enum { DBI_MISSING = 0 }; /* LMDB's own, of free pages: never one of ours */
+
 struct db {
 	MDB_env *env;
 	unsigned tables;
 	int mode;
-	MDB_dbi dbis[TABLES_MAX];
-	struct db_txn *reader; /* renewed for each read */
+	bool lacks_tables;
+	MDB_dbi dbis[TABLES_MAX]; /* DBI_MISSING: read as empty */
+	struct db_txn *reader;	  /* renewed for each read */
 };
 
 /* LMDB's own codes have no errno; ENOTRECOVERABLE stands for them, the text says which. */
@@ -71,7 +74,7 @@ static bool db_get(struct kv_txn *kt, unsigned table, struct str key, struct str
 	MDB_val k = val_of(key), v;
 	int r;
 
-	if (kt->error || key.n == 0 || key.n > KV_KEY_MAX) {
+	if (kt->error || key.n == 0 || key.n > KV_KEY_MAX || t->db->dbis[table] == DBI_MISSING) {
 		return false;
 	}
 	r = mdb_get(t->txn, t->db->dbis[table], &k, &v);
@@ -149,6 +152,9 @@ static MDB_cursor *cursor_of_table(struct db_txn *t, unsigned table)
 {
 	int r = 0;
 
+	if (t->db->dbis[table] == DBI_MISSING) {
+		return NULL;
+	}
 	if (!t->cursors[table]) {
 		r = mdb_cursor_open(t->txn, t->db->dbis[table], &t->cursors[table]);
 	} else if (t->cursor_stale[table]) {
@@ -224,7 +230,10 @@ static uint64_t db_count(struct kv_txn *kt, unsigned table)
 	struct db_txn *t = txn_of(kt);
 	MDB_stat st;
 
-	return !kt->error && mdb_stat(t->txn, t->db->dbis[table], &st) == 0 ? st.ms_entries : 0;
+	if (kt->error || t->db->dbis[table] == DBI_MISSING) {
+		return 0;
+	}
+	return mdb_stat(t->txn, t->db->dbis[table], &st) == 0 ? st.ms_entries : 0;
 }
 
 static void cursors_close(struct db_txn *t)
@@ -315,7 +324,10 @@ static int tables_open(struct db *d, const struct db_options *o)
 	for (unsigned i = 0; i < o->tables; i++) {
 		r = mdb_dbi_open(
 			txn, o->table_names[i], o->mode & DB_WRITE ? MDB_CREATE : 0, &d->dbis[i]);
-		if (r) {
+		if (r == MDB_NOTFOUND && i > 0) {
+			d->dbis[i] = DBI_MISSING;
+			d->lacks_tables = true;
+		} else if (r) {
 			mdb_txn_abort(txn);
 			return r == MDB_NOTFOUND ? ST_NOT_FOUND : lmdb_error(r, "mdb_dbi_open");
 		}
@@ -457,6 +469,11 @@ struct kv_txn *db_read(struct db *d)
 	}
 	d->reader->busy = true;
 	return &d->reader->base;
+}
+
+bool db_is_whole(const struct db *d)
+{
+	return !d->lacks_tables;
 }
 
 int db_sync(struct db *d)

@@ -26,8 +26,13 @@ struct db_options {
 	const char *share; /* writer: who may read it is in this group (share.h); NULL: nobody */
 };
 
-/* ST_NOT_FOUND: nothing there to read yet. ST_CORRUPT: not a database of ours. -errno. */
+/*
+ * ST_NOT_FOUND: nothing there to read yet. ST_CORRUPT: not a database of ours. -errno. Tables that
+ * an older writer did not know (but not the first one) read as empty until the database is opened
+ * anew.
+ */
 int db_open(const struct db_options *options, struct db **out);
+bool db_is_whole(const struct db *d); /* every table was there */
 void db_free(struct db *d);
 DEFINE_OWN(struct db, db_free)
 

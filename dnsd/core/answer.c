@@ -89,8 +89,8 @@ bool lookup_elsewhere(struct lookup *l)
 	return at != NAMES_HERE;
 }
 
-/* The words that say what kind of name this is. Mesh names and prepared queries are words too,
- * behind which nothing is found. */
+/* The words that say what kind of name this is. Mesh names are words too, behind which nothing is
+ * found. */
 static const struct form {
 	struct str word;
 	void (*run)(struct lookup *l);
@@ -98,7 +98,7 @@ static const struct form {
 	{ { "service", 7 }, lookup_service },
 	{ { "node", 4 }, lookup_node },
 	{ { "addr", 4 }, lookup_addr },
-	{ { "query", 5 }, lookup_not_found },
+	{ { "query", 5 }, lookup_query },
 	{ { "connect", 7 }, lookup_not_found },
 	{ { "ingress", 7 }, lookup_not_found },
 };
@@ -241,6 +241,9 @@ static enum dns_outcome own(struct job *j)
 	if (j->ask) {
 		return job_ask(j);
 	}
+	if (j->executes) {
+		return DNS_EXECUTE;
+	}
 	if (j->reply->wanted_count) {
 		return DNS_CHASE;
 	}
@@ -258,7 +261,7 @@ enum dns_outcome dns_answer(struct dns *d, const struct dns_request *request, st
 	j.request = request;
 	j.reply = out;
 	j.flags = d->settings.recursors ? FLAG_RA : 0;
-	j.ask = j.trim = false;
+	j.ask = j.executes = j.trim = false;
 	j.total = 0;
 	rrs_reset(&d->answers);
 	rrs_reset(&d->authorities);

@@ -10,6 +10,8 @@
  *                 when all fail, send dns_servfail
  *     DNS_CHASE   look up the A records of out->wanted at the recursors, then ask
  *                 again with .found and the same rng
+ *     DNS_EXECUTE have httpd execute the prepared query out->execute, then ask again
+ *                 with .executed
  *     DNS_ASK     another server has to say: send out->bytes, with an id of its own, to the peer
  *                 port of one in the data centre of the name (client nodes: of this one; as
  *                 out->leader says: to the leader), and see dns_peer_said about what comes back.
@@ -65,6 +67,24 @@ struct dns_found {
 	struct str records;
 };
 
+/* A prepared query that a name stands for. */
+struct dns_execute {
+	char name[DNS_NAME_MAX + 1], datacenter[DNS_LABEL_MAX + 1]; /* datacenter: "" for ours */
+	bool has_subnet;		 /* the query says for whom it is asked ... */
+	uint8_t subnet[16], subnet_size; /* ... this address; 0: nobody's */
+	uint32_t instances_max;		 /* more cannot become part of an answer */
+};
+
+/* What it found: its instances as a service of the naming environment, all of them passing, in the
+ * order in which they are answered. */
+struct dns_executed {
+	enum { DNS_EXECUTED, DNS_EXECUTED_NOTHING, DNS_EXECUTED_FAILED } outcome;
+	struct str record;
+	struct str service, datacenter; /* lower case; where they are */
+	bool has_ttl;			/* else that of the service */
+	uint32_t ttl;
+};
+
 /* What became of a question to others. */
 enum dns_asked {
 	DNS_NOT_ASKED,
@@ -85,6 +105,7 @@ struct dns_request {
 	bool chased;   /* found is complete: nothing more is wanted */
 	const struct dns_found *found;
 	size_t found_count;
+	const struct dns_executed *executed; /* NULL: not yet */
 };
 
 enum dns_kind { DNS_KIND_OTHER, DNS_KIND_DOMAIN, DNS_KIND_PTR };
@@ -98,9 +119,10 @@ struct dns_reply {
 	/* DNS_ASK */
 	char datacenter[DNS_LABEL_MAX + 1]; /* that the name is in, lower case; "": this one */
 	bool leader;			    /* only the leader can say */
+	struct dns_execute execute;	    /* DNS_EXECUTE */
 };
 
-enum dns_outcome { DNS_DROP, DNS_REPLY, DNS_RELAY, DNS_CHASE, DNS_ASK };
+enum dns_outcome { DNS_DROP, DNS_REPLY, DNS_RELAY, DNS_CHASE, DNS_ASK, DNS_EXECUTE };
 
 enum dns_outcome dns_answer(
 	struct dns *d, const struct dns_request *request, struct dns_reply *out);

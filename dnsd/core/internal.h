@@ -86,6 +86,7 @@ struct job {
 	bool tcp, fresh; /* the client's transport; it will not have stale names */
 	uint8_t hops;	 /* nodes that the query came through */
 	bool ask;	 /* another server has to say */
+	bool executes;	 /* the answer waits for what a prepared query finds */
 	uint16_t flags;	 /* AA, RA, TC, RCODE of the answer */
 	bool trim;	 /* cut to the client's size */
 	uint32_t total;	 /* answers there would be without any limit */
@@ -120,6 +121,15 @@ void job_peer(struct job *j); /* what the query says about itself; may change it
 enum names_at job_names(struct job *j, struct str datacenter);
 enum dns_outcome job_ask(struct job *j);
 
+/* Instances to answer with. */
+struct found {
+	struct naming_service service;
+	struct naming_view view;
+	uint32_t ttl;
+	bool ordered;			     /* else any of them, at random */
+	struct str node_suffix, addr_suffix; /* of the data centre where they are */
+};
+
 /* answer.c: a name in one of our zones. */
 void lookup_run(struct lookup *l);
 unsigned zone_labels(const struct dns *d, const struct subject *s); /* 0: not ours */
@@ -137,6 +147,12 @@ void name_servers(struct job *j, struct rrs *servers);
 bool reverse_answer(struct job *j); /* false: nobody has that address */
 /* service.c */
 void lookup_service(struct lookup *l);
+void found_answer(struct lookup *l, const struct found *f);
+/* prepared.c */
+void lookup_query(struct lookup *l);
+/* settings.c: keyword.text.suffix in DNS form, in the arena. ST_INVALID */
+int suffix_make(struct arena *arena, const char *keyword, struct str text, struct str suffix,
+	struct str *out);
 /* chase.c: appends what is known about a host name (DNS form without root). keep_ttl: as found,
  * else ttl. */
 void chase(struct lookup *l, struct str host, bool keep_ttl, uint32_t ttl, struct rrs *to);

@@ -144,7 +144,7 @@ static void question_put(struct writer *w, const struct query *q)
 }
 
 /* RFC 7871 7.2.1: the source prefix's bits of the address, the rest zero. */
-static size_t ecs_put(struct str ecs, uint8_t *p)
+static size_t ecs_put(struct str ecs, bool scoped, uint8_t *p)
 {
 	uint8_t bits = (uint8_t)ecs.p[2];
 	size_t n = (bits + 7u) / 8, given = min_of(n, ecs.n - 4);
@@ -152,7 +152,7 @@ static size_t ecs_put(struct str ecs, uint8_t *p)
 	wire_put_u16(p, OPTION_ECS);
 	wire_put_u16(p + 2, (uint16_t)(4 + n));
 	memcpy(p + 4, ecs.p, 3);
-	p[7] = 0; /* the answer is the same for everybody */
+	p[7] = scoped ? bits : 0; /* 0: the answer is the same for everybody */
 	memset(p + 8, 0, n);
 	memcpy(p + 8, ecs.p + 4, given);
 	if (n && bits % 8) {
@@ -173,7 +173,7 @@ size_t opt_put(const struct query *q, uint8_t *p)
 	wire_put_u16(p + 3, q->edns_size);
 	wire_put_u32(p + 5, 0);
 	if (q->ecs.p) {
-		n = ecs_put(q->ecs, p + 11);
+		n = ecs_put(q->ecs, q->ecs_scoped, p + 11);
 	}
 	wire_put_u16(p + 9, (uint16_t)n);
 	return 11 + n;

@@ -202,6 +202,7 @@ enum query_verdict query_parse(struct str message, struct query *out)
 	q->type = q->class = 0;
 	q->has_question = q->edns = false;
 	q->edns_size = 0;
+	q->ecs_scoped = false;
 	q->ecs = q->peer = STR_NONE;
 	if (q->flags & FLAG_QR) {
 		return QUERY_DROP;

@@ -6,12 +6,6 @@
 
 enum { HOSTS_LOOKED_AT_MAX = 64 };
 
-struct found {
-	struct naming_service service;
-	struct naming_view view;
-	uint32_t ttl;
-};
-
 /* The usable elements of a list stand in front. */
 static uint32_t usable(const struct lookup *l, const struct found *f, enum naming_list_kind kind)
 {
@@ -84,6 +78,9 @@ static int find(struct lookup *l, struct found *f)
 		return r;
 	}
 	f->ttl = dns_service_ttl(l->job->d, service);
+	f->ordered = false;
+	f->node_suffix = l->job->d->node_suffix;
+	f->addr_suffix = l->job->d->addr_suffix;
 	return 0;
 }
 
@@ -117,7 +114,7 @@ static void hosts_add(struct lookup *l, const struct found *f)
 {
 	const struct naming_list *list = &f->view.lists[NAMING_LIST_HOSTS];
 	uint32_t count = usable(l, f, NAMING_LIST_HOSTS),
-		 start = (uint32_t)rng_below(l->job->request->rng, count);
+		 start = f->ordered ? 0 : (uint32_t)rng_below(l->job->request->rng, count);
 	struct naming_target t, followed = { 0 };
 	bool follow = false;
 
@@ -145,18 +142,26 @@ static void hosts_add(struct lookup *l, const struct found *f)
 	}
 }
 
+/* Which element is answered with after `taken` others; shuffle_start has run. */
+static uint32_t pick(struct lookup *l, const struct found *f, uint32_t taken)
+{
+	uint32_t i = taken;
+
+	if (!f->ordered) {
+		shuffle_next(&l->job->d->shuffle, l->job->request->rng, &i);
+	}
+	return i;
+}
+
 static void addresses_add(struct lookup *l, const struct found *f)
 {
 	uint32_t v4 = wants_address(l, NAMING_V4) ? usable(l, f, NAMING_LIST_V4) : 0;
 	uint32_t v6 = wants_address(l, NAMING_V6) ? usable(l, f, NAMING_LIST_V6) : 0;
-	uint32_t limit = record_limit(l), i;
-	struct shuffle *shuffle = &l->job->d->shuffle;
 
-	l->total = min_of(v4 + v6, limit);
-	shuffle_start(shuffle, v4 + v6);
-	for (uint32_t taken = 0; taken < min_of(l->total, l->want) &&
-				 shuffle_next(shuffle, l->job->request->rng, &i);
-		taken++) {
+	l->total = min_of(v4 + v6, record_limit(l));
+	shuffle_start(&l->job->d->shuffle, v4 + v6);
+	for (uint32_t taken = 0; taken < min_of(l->total, l->want); taken++) {
+		uint32_t i = pick(l, f, taken);
 		enum naming_list_kind kind = i < v4 ? NAMING_LIST_V4 : NAMING_LIST_V6;
 		struct naming_address a = naming_list_address(
 			&f->service, &f->view.lists[kind], kind, i < v4 ? i : i - v4);
@@ -169,10 +174,11 @@ static void addresses_add(struct lookup *l, const struct found *f)
 }
 
 /* <hex>.addr.<dc>.<domain> */
-static struct name addr_name(struct lookup *l, const struct naming_address *a)
+static struct name addr_name(
+	struct lookup *l, const struct found *f, const struct naming_address *a)
 {
 	static const char digits[] = "0123456789abcdef";
-	struct name name = { { NULL, 1 + 2 * a->bytes.n }, l->job->d->addr_suffix };
+	struct name name = { { NULL, 1 + 2 * a->bytes.n }, f->addr_suffix };
 	char *p = arena_alloc(&l->job->d->scratch, name.prefix.n);
 
 	name.prefix.p = p;
@@ -186,7 +192,7 @@ static struct name addr_name(struct lookup *l, const struct naming_address *a)
 
 static void target_add(struct lookup *l, const struct found *f, const struct naming_target *t)
 {
-	struct name node = { t->node.name, l->job->d->node_suffix };
+	struct name node = { t->node.name, f->node_suffix };
 	const struct naming_address *a = t->address.kind == NAMING_NONE || names_itself(l, t)
 						 ? &t->node.address
 						 : &t->address;
@@ -204,7 +210,7 @@ static void target_add(struct lookup *l, const struct found *f, const struct nam
 		rr->target = (struct name) { a->bytes, name_root };
 		chase(l, a->bytes, false, f->ttl, l->extras);
 	} else {
-		rr->target = a == &t->address ? addr_name(l, a) : node;
+		rr->target = a == &t->address ? addr_name(l, f, a) : node;
 		rr_address(l->extras, rr->target, a, f->ttl);
 	}
 	if (l->job->d->settings.node_meta_txt) {
@@ -217,15 +223,14 @@ static void target_add(struct lookup *l, const struct found *f, const struct nam
 
 static void targets_add(struct lookup *l, const struct found *f)
 {
-	struct shuffle *shuffle = &l->job->d->shuffle;
 	uint32_t take, *picks;
 
 	l->total = usable(l, f, NAMING_LIST_TARGETS);
 	take = min_of(l->total, l->want);
 	picks = arena_array(&l->job->d->scratch, uint32_t, take);
-	shuffle_start(shuffle, l->total);
+	shuffle_start(&l->job->d->shuffle, l->total);
 	for (uint32_t i = 0; i < take; i++) { /* all at once: following a host name shuffles too */
-		shuffle_next(shuffle, l->job->request->rng, &picks[i]);
+		picks[i] = pick(l, f, i);
 	}
 	for (uint32_t i = 0; i < take; i++) {
 		struct naming_target t;
@@ -239,21 +244,22 @@ static void targets_add(struct lookup *l, const struct found *f)
 	}
 }
 
+void found_answer(struct lookup *l, const struct found *f)
+{
+	if (l->type == TYPE_SRV) {
+		targets_add(l, f);
+	} else {
+		addresses_add(l, f);
+	}
+	l->job->trim = true;
+	l->soa = l->answers->count == 0;
+}
+
 void lookup_service(struct lookup *l)
 {
 	struct found f;
 
-	if (lookup_elsewhere(l)) {
-		return;
+	if (!lookup_elsewhere(l) && !find(l, &f)) {
+		found_answer(l, &f);
 	}
-	if (find(l, &f)) {
-		return;
-	}
-	if (l->type == TYPE_SRV) {
-		targets_add(l, &f);
-	} else {
-		addresses_add(l, &f);
-	}
-	l->job->trim = true;
-	l->soa = l->answers->count == 0;
 }

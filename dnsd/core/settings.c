@@ -4,9 +4,8 @@
  */
 #include "dnsd/core/internal.h"
 
-/* prefix (may be empty) + text + suffix, in DNS form with root. */
-static int suffix_make(
-	struct dns *d, const char *keyword, struct str text, struct str suffix, struct str *out)
+int suffix_make(struct arena *arena, const char *keyword, struct str text, struct str suffix,
+	struct str *out)
 {
 	char wire[DNS_NAME_MAX];
 	size_t n, keyword_n = strlen(keyword);
@@ -15,7 +14,7 @@ static int suffix_make(
 	if (naming_name_encode(text, wire, &n)) {
 		return ST_INVALID;
 	}
-	p = arena_alloc(&d->arena, 1 + keyword_n + n + suffix.n + 1);
+	p = arena_alloc(arena, 1 + keyword_n + n + suffix.n + 1);
 	out->p = p;
 	if (keyword_n) {
 		*p++ = (char)keyword_n;
@@ -53,18 +52,19 @@ static int names_compile(struct dns *d, const struct dns_settings *s)
 	int r;
 
 	d->settings.datacenter = dc;
-	r = suffix_make(d, "", lowered(d, s->domain), name_root, &d->domain);
+	r = suffix_make(&d->arena, "", lowered(d, s->domain), name_root, &d->domain);
 	if (!r && s->alt_domain.n) {
-		r = suffix_make(d, "", lowered(d, s->alt_domain), name_root, &d->alt_domain);
+		r = suffix_make(
+			&d->arena, "", lowered(d, s->alt_domain), name_root, &d->alt_domain);
 	}
 	if (!r) {
-		r = suffix_make(d, "node", dc, d->domain, &d->node_suffix);
+		r = suffix_make(&d->arena, "node", dc, d->domain, &d->node_suffix);
 	}
 	if (!r) {
-		r = suffix_make(d, "service", dc, d->domain, &d->service_suffix);
+		r = suffix_make(&d->arena, "service", dc, d->domain, &d->service_suffix);
 	}
 	if (!r) {
-		r = suffix_make(d, "addr", dc, d->domain, &d->addr_suffix);
+		r = suffix_make(&d->arena, "addr", dc, d->domain, &d->addr_suffix);
 	}
 	d->domain_labels = labels_count(d->domain);
 	d->alt_domain_labels = labels_count(d->alt_domain);

@@ -71,6 +71,7 @@ struct query {
 	bool edns;
 	uint16_t edns_size;
 	struct str ecs;	 /* family, source prefix, scope, address; checked; STR_NONE without */
+	bool ecs_scoped; /* the answer is for that prefix alone */
 	struct str peer; /* what another node says about it, unchecked */
 	struct subject subject;
 };

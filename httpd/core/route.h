@@ -47,6 +47,8 @@ enum route_flag {
 	ROUTE_ANY_DC = 1 << 12,
 	/* Any node can do it by gossip, for its own data centre. */
 	ROUTE_GOSSIP = 1 << 13,
+	/* discovery_max_stale is not for this read. */
+	ROUTE_AS_ASKED = 1 << 14,
 };
 
 struct route {

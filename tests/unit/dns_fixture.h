@@ -33,6 +33,7 @@ struct fixture {
 	bool others; /* there are other servers: DNS_ASK is an outcome */
 	const struct dns_found *found;
 	struct dns_reply reply;
+	const struct dns_executed *executed;
 };
 
 static inline struct dns_settings fixture_settings(void)
@@ -211,6 +212,7 @@ static inline enum dns_outcome fixture_send(struct fixture *f, bool tcp)
 		.now_s = 1000,
 		.found = f->found,
 		.found_count = f->found != NULL,
+		.executed = f->executed,
 	};
 	enum dns_outcome outcome = dns_answer(f->dns, &request, &f->reply);
 

@@ -554,8 +554,16 @@ TEST(test_requests_are_checked)
 }
 END_TEST
 
+TEST(test_snapshot_refuses_malformed)
+{
+	ck_assert_int_eq(catalog_snapshot_check(STR("")), 0);
+	ck_assert_int_eq(catalog_snapshot_check(STR("abc")), ST_INVALID);
+	ck_assert_int_eq(catalog_snapshot_check(STR("\x04\x00\x00\x00zzzz")), ST_INVALID);
+}
+END_TEST
+
 UNIT_MAIN("catalog_core", test_register_renders, test_register_errors,
 	test_node_keeps_its_id_under_a_new_name, test_kv_conditions, test_locks_and_sessions,
 	test_commands_of_a_lost_leadership_are_void, test_autopilot_configuration,
 	test_node_removal_ends_sessions, test_repeats_are_applied_once, test_tombstones_are_reaped,
-	test_transactions, test_requests_are_checked)
+	test_transactions, test_requests_are_checked, test_snapshot_refuses_malformed)

@@ -99,6 +99,55 @@ TEST(test_db_walk_and_readers)
 }
 END_TEST
 
+/* A database of a version before, which did not have the second table yet. */
+TEST(test_db_lacks_a_table)
+{
+	char dir[32];
+
+	directory_make(dir);
+	{
+		OWN(db_free) struct db *old = NULL;
+		OWN(db_free) struct db *reader = NULL;
+		OWN(db_free) struct db *new = NULL;
+		OWN(db_free) struct db *again = NULL;
+		struct db_options options = {
+			.directory = dir, .tables = 1, .table_names = table_names, .mode = DB_WRITE
+		};
+		struct kv_txn *t;
+		struct kv_walk w;
+		struct str key, value;
+
+		ck_assert_int_eq(db_open(&options, &old), 0);
+		t = db_begin(old);
+		rows_put(t, 3);
+		ck_assert_int_eq(kv_commit(t), 0);
+		db_free(take(old));
+		options.tables = 2;
+		options.mode = DB_READ;
+		ck_assert_int_eq(db_open(&options, &reader), 0);
+		ck_assert(!db_is_whole(reader));
+		t = db_read(reader);
+		ck_assert_uint_eq(kv_count(t, 0), 3);
+		ck_assert_uint_eq(kv_count(t, 1), 0);
+		ck_assert(!kv_has(t, 1, STR("k/0001")));
+		ck_assert(!kv_last(t, 1, &key, &value));
+		kv_walk_init(&w, t, 1, STR(""));
+		ck_assert(!kv_walk_next(&w));
+		ck_assert_int_eq(t->error, 0);
+		kv_abort(t);
+		db_free(take(reader));
+		options.mode = DB_WRITE;
+		ck_assert_int_eq(db_open(&options, &new), 0);
+		ck_assert(db_is_whole(new));
+		db_free(take(new));
+		options.mode = DB_READ;
+		ck_assert_int_eq(db_open(&options, &again), 0);
+		ck_assert(db_is_whole(again));
+	}
+	directory_remove(dir);
+}
+END_TEST
+
 TEST(test_db_absent)
 {
 	struct db_options options = {
@@ -262,5 +311,6 @@ TEST(test_page_of_another_boot)
 }
 END_TEST
 
-UNIT_MAIN("sys", test_db_walk_and_readers, test_db_absent, test_page, test_page_of_another_boot,
-	test_addresses, test_timer_is_never_early, test_log_ring, test_metrics_interval)
+UNIT_MAIN("sys", test_db_walk_and_readers, test_db_lacks_a_table, test_db_absent, test_page,
+	test_page_of_another_boot, test_addresses, test_timer_is_never_early, test_log_ring,
+	test_metrics_interval)

@@ -120,6 +120,7 @@ class Server:
         """Writes to and deletes from every table once, so that indexes do not tell which cases ran before."""
         self.put("/v1/kv/warm-up")
         self.put("/v1/session/create")
+        self.http.request("POST", "/v1/query", body=b'{"Name": "warm-up", "Service": {"Service": "warm-up"}}')
         self.put("/v1/catalog/register", {"Node": "warm-up", "Address": "192.0.2.9", "Service": {"Service": "warm-up"},
                                           "Check": {"Name": "warm-up", "ServiceID": "warm-up", "Status": "passing"}})
         self.empty()
@@ -139,6 +140,8 @@ class Server:
             self.put("/v1/agent/check/deregister/" + check.replace(" ", "%20"))
         for session in self.json("/v1/session/list"):
             self.put("/v1/session/destroy/" + session["ID"])
+        for query in self.json("/v1/query"):
+            self.http.request("DELETE", "/v1/query/" + query["ID"])
         self.http.request("DELETE", "/v1/kv/?recurse")
         for node in self.json("/v1/catalog/nodes"):
             if node["Node"] not in self.own_nodes:

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One request per connection at a time; a connection that is idle is used again. Requests beyond
- * API_CONNECTIONS_MAX queue up, bounded by the registry's own limits.
+ * API_CONNECTIONS_MAX queue up, bounded by the caller's own limits.
  */
-#include "checkd/api.h"
+#include "common/client/api.h"
 
 #include "common/base/err.h"
 #include "common/sys/clock.h"
@@ -251,12 +251,12 @@ void api_free(struct api *a)
 	free(a);
 }
 
-void api_send(struct api *a, const struct registry_request *q)
+void api_send(struct api *a, const struct api_request *q)
 {
 	struct call *call = xcalloc(1, sizeof(*call));
 
 	call->number = q->number;
-	call->timeout_ms = q->waits ? API_WAIT_TIMEOUT_MS : API_TIMEOUT_MS;
+	call->timeout_ms = q->timeout_ms;
 	buf_reserve(&call->bytes, 256 + q->body.n);
 	buf_put_cstr(&call->bytes, q->put ? "PUT " : "GET ");
 	buf_put_str(&call->bytes, q->path);
@@ -264,6 +264,7 @@ void api_send(struct api *a, const struct registry_request *q)
 	if (q->token.n) {
 		buf_printf(&call->bytes, "X-Consul-Token: " STR_FMT "\r\n", STR_ARG(q->token));
 	}
+	buf_put_str(&call->bytes, q->headers);
 	if (q->put) {
 		buf_printf(&call->bytes, "Content-Length: %zu\r\n", q->body.n);
 	}
