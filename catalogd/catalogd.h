@@ -37,6 +37,9 @@ enum {
 	FEED_WAIT_MS = 10000,
 	CHANGES_BYTES_MAX = 512 << 10, /* of the newer half of what watchers can look back at */
 	SNAPSHOTS_KEPT = 2,
+	/* A log that grew by so much since the newest one, and by half of the state, takes long to
+	 * read at a start. */
+	SNAPSHOT_LOG_BYTES = 256 << 20,
 	RESTORE_CHUNK_MAX = 512 << 10,
 	RESTORE_CHUNKS_AT_ONCE = 4,
 	ARCHIVE_STATE_MAX = 2000 << 20, /* bytes of state in an archive */
@@ -310,11 +313,13 @@ struct snapshots {
 	struct loop_timer timer;
 	bool running;
 	uint64_t last_index;
-	struct mono last_done;
+	uint64_t log_least; /* bytes of the log at its shortest since the newest one */
 };
 
 /* Begins one unless one is being taken. */
 void snapshot_now(struct catalogd *c);
+/* The log has so many bytes: is it time for one? */
+void snapshots_log_seen(struct catalogd *c, uint64_t bytes);
 /* Whose state is in this directory? Opens it: for the worker. ST_CORRUPT, -errno */
 int snapshot_identify(const char *directory, uint64_t *index_out, uint64_t *term_out);
 void snapshots_start(struct catalogd *c);

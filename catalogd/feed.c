@@ -235,6 +235,7 @@ static void on_feed(void *arg, int status, struct str payload)
 	if (m.entries.count) {
 		apply_entries(c, &m);
 	}
+	snapshots_log_seen(c, m.log_bytes);
 	ready_if_caught_up(c);
 	if (!c->daemon->draining || c->proposals.by_id.count) {
 		feed_ask(c);

@@ -94,6 +94,9 @@ static void snapshot_work(struct worker_job *job)
 
 static void on_taken(void *arg, int status, struct str payload)
 {
+	struct catalogd *c = arg;
+
+	c->snapshots.log_least = UINT64_MAX; /* it has been cut, or soon will be */
 	if (status) {
 		log_warning("snapshot-not-told", "status=%s", status_name(status));
 	}
@@ -121,7 +124,7 @@ static void snapshot_done(struct catalogd *c, struct worker_job *job)
 	c->feed.since_snapshot = c->feed.applied > j->index ? c->feed.applied - j->index : 0;
 	metrics_add(c->daemon->metrics, METRIC_SNAPSHOT, ms);
 	log_info("snapshot-taken", "index=%" PRIu64 " ms=%.0f", j->index, ms);
-	IPC_CALL(c->raft, raft_snapshot_taken, &m, TAKEN_TIMEOUT_MS, on_taken, NULL);
+	IPC_CALL(c->raft, raft_snapshot_taken, &m, TAKEN_TIMEOUT_MS, on_taken, c);
 	transfers_snapshot_done(c);
 	snapshot_drop(job);
 }
@@ -144,6 +147,17 @@ void snapshot_now(struct catalogd *c)
 {
 	if (!c->snapshots.running) {
 		snapshot_begin(c);
+	}
+}
+
+void snapshots_log_seen(struct catalogd *c, uint64_t bytes)
+{
+	struct snapshots *s = &c->snapshots;
+
+	s->log_least = min_of(s->log_least, bytes);
+	if (bytes - s->log_least >= SNAPSHOT_LOG_BYTES && !s->running &&
+		bytes - s->log_least >= db_used_bytes(c->stores.state) / 2) {
+		snapshot_now(c);
 	}
 }
 

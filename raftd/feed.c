@@ -41,6 +41,7 @@ static int collect(struct raftd *r, uint64_t after, uint32_t bytes_max, struct a
 
 	reply->commit_index = commit;
 	reply->first_index = r->node.log->first_index;
+	reply->log_bytes = log_disk_bytes(r->node.log);
 	reply->snapshot_needed = after + 1 < reply->first_index;
 	if (reply->snapshot_needed || after >= commit) {
 		return 0;

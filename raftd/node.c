@@ -356,8 +356,12 @@ int node_snapshot_taken(struct node *n, struct mono now, uint64_t index, uint64_
 	struct raft_event event = {
 		.type = RAFT_EVENT_SNAPSHOT_TAKEN, .now = now, .index = index, .term = term
 	};
+	int status = step(n, &event);
 
-	return step(n, &event);
+	if (status == 0) {
+		discard(n, n->raft.trail.first); /* few entries may be many bytes */
+	}
+	return status;
 }
 
 int node_snapshot_installed(struct node *n, struct mono now, const struct raft_snapshot *snapshot)

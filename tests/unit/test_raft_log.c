@@ -120,6 +120,38 @@ TEST(rotates_and_reads_back)
 }
 END_TEST
 
+/* So many entries could stay behind a snapshot, but not so many bytes. */
+TEST(trailing_bytes)
+{
+	enum { BODY = 1 << 20, COUNT = 80 };
+	OWN_EMBEDDED(buf_fini) struct buf why = { 0 };
+	OWN(free) char *large = xcalloc(1, BODY);
+	struct mono now = { NS_PER_S };
+	struct fake_disk disk;
+	struct node_options options = options_of(&disk.disk);
+	struct node n;
+	uint64_t index;
+
+	options.segment_bytes = 2 * BODY;
+	options.raft.trailing_logs = 1000;
+	fake_disk_init(&disk, 1);
+	ck_assert_int_eq(node_init(&n, &options, &why), 0);
+	node_start(&n, now);
+	for (int i = 0; i < COUNT; i++) {
+		ck_assert_int_eq(node_propose(&n, now, str_n(large, BODY), &index), 0);
+		node_advance(&n, now);
+	}
+	ck_assert_uint_gt(log_disk_bytes(n.log), NODE_TRAILING_BYTES_MAX);
+	ck_assert_int_eq(node_snapshot_taken(&n, now, COUNT - 1, 1), 0);
+	ck_assert_uint_le(log_disk_bytes(n.log), NODE_TRAILING_BYTES_MAX);
+	ck_assert_uint_eq(n.raft.trail.first, n.log->first_index);
+	ck_assert_uint_gt(n.raft.trail.first, 1);
+	raft_check(&n.raft);
+	node_fini(&n);
+	fake_disk_fini(&disk);
+}
+END_TEST
+
 TEST(large_entries)
 {
 	OWN_EMBEDDED(buf_fini) struct buf why = { 0 };
@@ -308,5 +340,5 @@ TEST(the_real_disk)
 }
 END_TEST
 
-UNIT_MAIN("raft_log", rotates_and_reads_back, large_entries, damage_is_refused,
+UNIT_MAIN("raft_log", rotates_and_reads_back, trailing_bytes, large_entries, damage_is_refused,
 	lost_meta_is_refused, full_disk_refuses_and_recovers, fault_walk, the_real_disk)
