@@ -16,7 +16,8 @@
 #include "gossipd/seal.h"
 
 enum {
-	HOLDS_MAX = 4096,  /* held calls of members and events; more are refused with ST_FULL */
+	HOLDS_MAX = 4096, /* held calls of hold.c; more are refused with ST_FULL */
+	SERVERS_TOLD_MAX = 256,
 	JOINS_MAX = 256,   /* under way */
 	CALLS_MAX = 64,	   /* that wait for a leave or for keys */
 	STREAMS_MAX = 128, /* from others at once; more are closed */
@@ -83,7 +84,8 @@ struct gossipd {
 	struct list matches; /* struct match: events that wait for checkd's answer */
 	struct list holds;   /* struct hold */
 	size_t holds_count;
-	struct list joins; /* struct join */
+	uint64_t servers_version; /* grows when a server of the LAN comes, goes or changes */
+	struct list joins;	  /* struct join */
 	size_t joins_count;
 	struct list calls; /* struct call */
 	size_t calls_count;
@@ -106,6 +108,9 @@ void gossipd_stop(struct daemon *d);
 int self_options(const struct conf *c, const char *id, enum gossip_pool_name pool,
 	struct arena *arena, struct pool_options *out);
 void member_of(const struct pool_node *n, struct arena *arena, struct member *out);
+bool node_is_server(const struct pool_node *n);
+/* ST_INVALID: it is no IP address. */
+int pool_address_of(const struct net_address *a, struct pool_address *out);
 struct str conf_text(const struct conf *c, const char *key); /* of the merged configuration */
 bool conf_flag(const struct conf *c, const char *key, bool otherwise);
 int64_t conf_ms(const struct conf *c, const char *group, const char *key, int64_t otherwise);
@@ -142,7 +147,9 @@ void notes_handle(struct wire *w, const struct pool_update *u);
 /* hold.c */
 void holds_init(struct gossipd *g);
 void handle_members(struct gossipd *g, struct ipc_call *call, const struct members *m);
+void handle_servers(struct gossipd *g, struct ipc_call *call, const struct gossip_servers *m);
 void handle_events(struct gossipd *g, struct ipc_call *call, const struct events *m);
+void holds_server_news(struct gossipd *g);
 void holds_wake(struct gossipd *g); /* answers those that have news */
 void holds_fini(struct gossipd *g);
 

@@ -82,6 +82,7 @@ IPC_DECODER(struct gossipd, gossip_force_leave, handle_force_leave)
 IPC_DECODER(struct gossipd, gossip_keyring, handle_keyring)
 IPC_DECODER(struct gossipd, gossip_query, handle_query)
 IPC_DECODER(struct gossipd, gossip_coordinates, handle_coordinates)
+IPC_DECODER(struct gossipd, gossip_servers, handle_servers)
 
 static const struct ipc_handler rows[] = {
 	IPC_HANDLER(members, ROLE_READ, handle_members),
@@ -94,6 +95,7 @@ static const struct ipc_handler rows[] = {
 	IPC_HANDLER(gossip_keyring, ROLE_WRITE, handle_keyring),
 	IPC_HANDLER(gossip_query, ROLE_WRITE, handle_query),
 	IPC_HANDLER(gossip_coordinates, ROLE_READ, handle_coordinates),
+	IPC_HANDLER(gossip_servers, ROLE_READ, handle_servers),
 };
 
 /* -------- life -------- */

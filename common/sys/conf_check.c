@@ -378,6 +378,32 @@ static int others_check(struct conf_builder *b)
 	return 0;
 }
 
+/* What cloud providers know is not asked for, and a template would have to be one address. */
+static int joins_check(struct conf_builder *b)
+{
+	static const char *const keys[] = { "start_join", "retry_join", "start_join_wan",
+		"retry_join_wan" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		const struct json *list = conf_get(b->merged, keys[i]), *item;
+
+		if (!list) {
+			continue;
+		}
+		json_for_each (item, list) {
+			bool template = str_find_str(item->text, STR("{{")) >= 0;
+
+			if (template || str_find_str(item->text, STR("provider=")) >= 0) {
+				return conf_refuse(b, keys[i], "%s: \"" STR_FMT "\": %s", keys[i],
+					STR_ARG(item->text),
+					template ? "templates are not supported here"
+						 : "joining by cloud provider is not supported");
+			}
+		}
+	}
+	return 0;
+}
+
 /* Relative paths are those of whoever started the agent (which says from where), not of the run
  * directory that it and its daemons live in. */
 static void paths_fill(struct conf *c)
@@ -436,7 +462,7 @@ int conf_check(struct conf_builder *b)
 {
 	static int (*const rules[])(struct conf_builder * b) = { names_check, conf_addresses_fill,
 		domain_check, key_check, ui_check, server_check, meta_check, numbers_check,
-		others_check };
+		joins_check, others_check };
 
 	lists_check(b);
 	for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
