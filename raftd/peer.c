@@ -68,7 +68,7 @@ struct peer *peers_find(const struct peers *p, const struct uuid *id)
 	struct peer *peer;
 
 	list_for_each (peer, &p->list, link) {
-		if (uuid_eq(&peer->id, id) && !uuid_is_zero(id)) {
+		if (uuid_eq(&peer->id, id)) {
 			return peer;
 		}
 	}
@@ -117,23 +117,23 @@ static void address_set(struct peer *peer, struct str address, bool stale)
 	}
 }
 
-int peers_seed(struct peers *p, struct str address)
+void peers_seed(struct peers *p, const struct pool_server *servers, size_t count)
 {
-	struct net_address parsed;
 	struct peer *peer;
 
-	if (p->count == PEER_SEEDS_MAX) {
-		return ST_FULL;
+	list_for_each (peer, &p->list, link) {
+		peer->seed = false;
 	}
-	if (address.n >= RAFT_ADDRESS_SIZE || net_address_parse(address, -1, &parsed) ||
-		parsed.sa.ss_family == AF_UNIX) {
-		return ST_INVALID;
+	for (size_t i = 0; i < count; i++) {
+		room_make(p);
+		peer = peer_of(p, &servers[i].id);
+		must(peer); /* members and seeds are fewer than PEERS_MAX */
+		peer->seed = true;
+		if (strcmp(peer->pooled, servers[i].address) != 0) {
+			text_copy(peer->pooled, str_of(servers[i].address));
+			address_set(peer, str_of(servers[i].address), false);
+		}
 	}
-	peer = peer_add(p);
-	peer->seed = true;
-	peer->self = str_eq(address, p->setup.address);
-	text_copy(peer->address, address);
-	return 0;
 }
 
 void peers_configure(struct peers *p, const struct configuration *c)
@@ -250,7 +250,7 @@ static int hello_judge(struct peers *p, const struct peer_hello *h)
 	} else if (!uuid_eq(&h->self.id, &p->setup.id)) {
 		return 0;
 	} else if (str_eq(h->self.address, p->setup.address)) {
-		return ST_CONFLICT; /* this very server, found through a seed */
+		return ST_CONFLICT; /* this very server, at an address that was another's */
 	} else {
 		why = "two servers have the same node id";
 	}
@@ -322,43 +322,14 @@ static void handle_hello(struct peers *p, struct link *l, const struct peer_hell
 	hello_answer(p, l, 0);
 }
 
-/* A seed has turned out to be a server that is known otherwise. True: this connection is the one
- * to it from now on. */
-static bool seed_resolve(struct peers *p, struct link *l, const struct uuid *id)
-{
-	struct peer *seed = l->peer, *known = peers_find(p, id);
-
-	if (!known) {
-		seed->id = *id;
-		return true;
-	}
-	if (known->out && !known->out->broken && known->out->greeted) {
-		seed->again = mono_add_ms(loop_now(p->setup.loop), PEER_AGAIN_REFUSED_MS);
-		link_break(l, "connected already");
-		return false;
-	}
-	if (known->out) {
-		link_break(known->out, "found at another address");
-		known->out->peer = NULL;
-		p->accepted_count++; /* as link_detach counts */
-		list_add_tail(&p->accepted, &known->out->list);
-	}
-	seed->out = NULL;
-	seed->again = mono_add_ms(loop_now(p->setup.loop), PEER_AGAIN_REFUSED_MS);
-	known->out = l;
-	l->peer = known;
-	text_copy(known->address, str_of(seed->address));
-	return true;
-}
-
 static void refused(struct peers *p, struct link *l, const struct peer_hello_reply *m)
 {
 	struct peer *peer = l->peer;
 
 	peer->failures = 16;
 	peer->again = mono_add_ms(loop_now(p->setup.loop), PEER_AGAIN_REFUSED_MS);
-	peer->self = peer->self || uuid_eq(&m->hello.self.id, &p->setup.id);
-	if (!peer->self && log_allow(&p->limit)) {
+	/* Not this very server, which has an address that was another's. */
+	if (!uuid_eq(&m->hello.self.id, &p->setup.id) && log_allow(&p->limit)) {
 		log_error("peer-refuses",
 			"address=%s node=" STR_FMT " datacenter=" STR_FMT " status=%s",
 			peer->address, STR_ARG(m->hello.self.node),
@@ -379,11 +350,7 @@ static void handle_hello_reply(struct peers *p, struct link *l, const struct pee
 		refused(p, l, m);
 		return;
 	}
-	if (uuid_is_zero(&l->peer->id)) {
-		if (!seed_resolve(p, l, id)) {
-			return;
-		}
-	} else if (!uuid_eq(&l->peer->id, id)) {
+	if (!uuid_eq(&l->peer->id, id)) {
 		p->counts.mistaken++;
 		l->peer->again = mono_add_ms(loop_now(p->setup.loop), PEER_AGAIN_REFUSED_MS);
 		acquaint(p, id, m->hello.self.address);

@@ -304,41 +304,6 @@ void raftd_quorum_turn(struct raftd *r)
 
 /* -------- the beginning -------- */
 
-/* "10.0.0.1", "10.0.0.1:8300", "[::1]:8300". The port of gossip means that of servers there, for
- * configurations made for Consul. */
-static int seed_address(const struct conf *c, struct str text, struct buf *out)
-{
-	OWN_EMBEDDED(buf_fini) struct buf gossip = { 0 };
-	struct net_address a;
-
-	if (net_address_parse(text, (int)c->ports.server, &a) || a.sa.ss_family == AF_UNIX) {
-		return ST_INVALID;
-	}
-	net_address_render(&a, out);
-	buf_printf(&gossip, ":%d", (int)c->ports.serf_lan);
-	if (str_ends(buf_str(out), buf_str(&gossip))) {
-		out->n -= gossip.n;
-		buf_printf(out, ":%d", (int)c->ports.server);
-	}
-	return 0;
-}
-
-static void seeds_add(struct raftd *r, const struct strs *list)
-{
-	for (uint32_t i = 0; i < list->count; i++) {
-		OWN_EMBEDDED(buf_fini) struct buf address = { 0 };
-		int status = seed_address(r->daemon->conf, list->items[i], &address);
-
-		status = status ? status : peers_seed(&r->peers, buf_str(&address));
-		if (status) {
-			log_error("join-refused", "address=\"" STR_FMT "\" reason=\"%s\"",
-				STR_ARG(list->items[i]),
-				status == ST_FULL ? "too many addresses"
-						  : "not an IP address: names are not resolved");
-		}
-	}
-}
-
 void raftd_quorum_open(struct raftd *r)
 {
 	const struct conf *c = r->daemon->conf;
@@ -347,12 +312,9 @@ void raftd_quorum_open(struct raftd *r)
 		.id = r->node.raft.id,
 		.address = str_of(r->address),
 		.datacenter = c->datacenter,
-		.again_max_ms = min_of(
-			max_of(c->retry_interval_ns / NS_PER_MS, (int64_t)PEER_AGAIN_FIRST_MS),
-			(int64_t)PEER_AGAIN_MAX_MS),
+		.again_max_ms = PEER_AGAIN_MAX_MS,
 		.greeting_ms = max_of(
 			c->limits.rpc_handshake_timeout_ns / NS_PER_MS, (int64_t)GREETING_MIN_MS),
-		.seed_failures_max = c->retry_max,
 		.say = say,
 		.on_hello = on_hello,
 		.on_frame = on_frame,
@@ -362,8 +324,6 @@ void raftd_quorum_open(struct raftd *r)
 
 	peers_init(&r->peers, &setup, random_u64());
 	r->peers_open = true;
-	seeds_add(r, &c->retry_join);
-	seeds_add(r, &c->start_join);
 	r->forward_tag = random_u64() >> 1; /* replies meant for an earlier life find nobody */
 	/* A late answer to an earlier life would end the reads of this one up to its tag: they go
 	 * on behind all that were ever used. */

@@ -7,6 +7,7 @@
  *     service.c     endpoints, the turn of the loop, life
  *     propose.c     commands: appended here, or by the leader's raftd for us
  *     quorum.c      node <-> peers; forming a new cluster, joining one
+ *     seeds.c       which servers the gossip pool knows
  *     snapshot.c    snapshots from and to other servers, through catalogd
  *     fitness.c     whether somebody else should lead
  *     recovery.c    peers.json
@@ -94,7 +95,12 @@ struct raftd {
 	struct page_writer *page;
 	struct raft_page shown;
 	struct ipc_server *read_server, *write_server;
-	struct ipc_client *catalogd;
+	struct ipc_client *catalogd, *gossipd;
+	struct {
+		struct ipc_pending *pending;
+		struct loop_timer again;
+		uint64_t version;
+	} seeds;
 	struct loop_flush flush;
 	struct loop_timer wake, prepare, drain_limit;
 	struct rng rng;
@@ -162,6 +168,10 @@ bool raftd_quorum_send(void *arg, const struct raft_message *m);
 void raftd_quorum_depart(void *arg);
 bool raftd_has_log(const struct raftd *r);
 const char *raftd_waits_for(struct daemon *d);
+
+/* seeds.c */
+int raftd_seeds_start(struct raftd *r);
+void raftd_seeds_fini(struct raftd *r);
 
 /* snapshot.c */
 void raftd_snapshot_turn(struct raftd *r);

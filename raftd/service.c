@@ -471,6 +471,10 @@ int raftd_start(struct daemon *d)
 		return status;
 	}
 	peers_start(&r->peers, take_fd(&r->listen_fd));
+	status = raftd_seeds_start(r);
+	if (status) {
+		return status;
+	}
 	r->shown.term = UINT64_MAX; /* the page may be of an earlier life: show what is true now */
 	node_start(&r->node, clock_mono());
 	if (r->recovered) {
@@ -516,6 +520,7 @@ void raftd_stop(struct daemon *d)
 	if (r->read_server) {
 		ipc_server_free(r->read_server);
 	}
+	raftd_seeds_fini(r);
 	if (r->catalogd) {
 		ipc_client_free(r->catalogd);
 		loop_flush_del(&r->flush);

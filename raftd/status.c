@@ -332,10 +332,7 @@ static void peers_put(const struct raftd *r, struct jsonw *w)
 	jsonw_keyc(w, "peers");
 	jsonw_open(w, '[');
 	list_for_each (p, &r->peers.list, link) {
-		/* an address that has turned out to be a server is shown as that one */
-		if (!uuid_is_zero(&p->id) || (!p->self && !r->peers.settled)) {
-			peer_put(r, p, w);
-		}
+		peer_put(r, p, w);
 	}
 	jsonw_close(w, ']');
 	jsonw_keyc(w, "connections");

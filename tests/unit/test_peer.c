@@ -178,15 +178,28 @@ static void propose(struct server *from, const struct server *to, uint64_t tag)
 	PEER_FRAME_PUT(out, peer_propose, &((struct peer_propose) { tag, STR("x") }));
 }
 
+/* The pool knows of one server only. */
+static void seed_as(struct server *s, uint8_t id, const char *address)
+{
+	struct pool_server seed = { .id = { { id } } };
+
+	snprintf(seed.address, sizeof(seed.address), "%s", address);
+	peers_seed(&s->peers, &seed, 1);
+}
+
+static void seed(struct server *s, const struct server *other)
+{
+	seed_as(s, other->id.b[0], other->address);
+}
+
 TEST(one_seed_is_enough)
 {
 	struct world w;
 	struct server *s = w.servers;
 
 	world_init(&w, 3);
-	ck_assert_int_eq(peers_seed(&s[1].peers, str_of(s[0].address)), 0);
-	ck_assert_int_eq(peers_seed(&s[2].peers, str_of(s[0].address)), 0);
-	ck_assert_int_eq(peers_seed(&s[0].peers, str_of(s[0].address)), 0); /* itself */
+	seed(&s[1], &s[0]);
+	seed(&s[2], &s[0]);
 	run_until(&w, knows(&s[1], &s[2]) && knows(&s[2], &s[1]) && knows(&s[0], &s[1]));
 	propose(&s[1], &s[2], 5);
 	propose(&s[2], &s[1], 7);
@@ -195,18 +208,22 @@ TEST(one_seed_is_enough)
 }
 END_TEST
 
-TEST(seeds_that_are_none)
+TEST(a_seed_moves_and_goes)
 {
 	struct world w;
+	struct server *s = w.servers;
 
-	world_init(&w, 1);
-	ck_assert_int_eq(peers_seed(&w.servers[0].peers, STR("10.0.0.1")), ST_INVALID);
-	ck_assert_int_eq(peers_seed(&w.servers[0].peers, STR("name:8300")), ST_INVALID);
-	ck_assert_int_eq(peers_seed(&w.servers[0].peers, STR("unix:///x")), ST_INVALID);
-	for (size_t i = 0; i < PEER_SEEDS_MAX; i++) {
-		ck_assert_int_eq(peers_seed(&w.servers[0].peers, STR("127.0.0.1:1")), 0);
-	}
-	ck_assert_int_eq(peers_seed(&w.servers[0].peers, STR("127.0.0.1:1")), ST_FULL);
+	world_init(&w, 2);
+	peers_set_settled(&s[0].peers, true);
+	peers_set_settled(&s[1].peers, true);
+	seed_as(&s[0], s[1].id.b[0], "127.0.0.1:1");
+	run_until(&w, peers_find(&s[0].peers, &s[1].id)->failures > 2);
+	seed(&s[0], &s[1]);
+	run_until(&w, knows(&s[0], &s[1]));
+	peers_seed(&s[0].peers, NULL, 0);
+	ck_assert(knows(&s[0], &s[1])); /* who is connected may stay */
+	server_stop(&s[1]);
+	run_until(&w, !peers_find(&s[0].peers, &s[1].id)); /* forgotten */
 	world_fini(&w);
 }
 END_TEST
@@ -219,7 +236,7 @@ TEST(another_data_centre)
 	world_init(&w, 1);
 	server_add(&w)->datacenter = "dc2";
 	server_start(&s[1]);
-	peers_seed(&s[1].peers, str_of(s[0].address));
+	seed(&s[1], &s[0]);
 	run_until(&w, s[0].peers.counts.mistaken > 0 && s[1].peers.counts.broken > 0);
 	ck_assert(!knows(&s[0], &s[1]) && !knows(&s[1], &s[0]));
 	ck_assert_uint_eq(s[0].hellos + s[1].hellos, 0);
@@ -235,7 +252,7 @@ TEST(the_same_id_twice)
 	world_init(&w, 1);
 	server_add(&w)->id = s[0].id;
 	server_start(&s[1]);
-	peers_seed(&s[1].peers, str_of(s[0].address));
+	seed_as(&s[1], 99, s[0].address);
 	run_until(&w, s[0].peers.counts.mistaken > 0 && s[1].peers.counts.broken > 0);
 	ck_assert_uint_eq(s[0].hellos + s[1].hellos, 0);
 	world_fini(&w);
@@ -346,7 +363,7 @@ TEST(members_have_their_place)
 	struct peer *p;
 
 	world_init(&w, 2);
-	ck_assert_int_eq(peers_seed(&s[0].peers, str_of(s[1].address)), 0);
+	seed(&s[0], &s[1]);
 	run_until(&w, knows(&s[0], &s[1]));
 	/* as many acquaintances as there is room for */
 	for (uint8_t i = 0; s[0].peers.count < PEERS_MAX; i++) {
@@ -368,6 +385,6 @@ TEST(members_have_their_place)
 }
 END_TEST
 
-UNIT_MAIN("peer", one_seed_is_enough, seeds_that_are_none, another_data_centre, the_same_id_twice,
+UNIT_MAIN("peer", one_seed_is_enough, a_seed_moves_and_goes, another_data_centre, the_same_id_twice,
 	a_member_goes_and_comes_back, a_member_elsewhere, another_server_at_a_members_address,
 	what_waits_is_bounded, members_have_their_place)
