@@ -27,6 +27,8 @@ enum {
 	PEER_AGAIN_FIRST_MS = 10,
 	PEER_AGAIN_MAX_MS = 1000,
 	PEER_AGAIN_REFUSED_MS = 5000, /* who does not want us, or is no member and not there */
+	PEER_REFUSED_KEPT_MS = 60000,
+	PEER_ACQUAINTED_MS = 500,     /* after its first hello it may be taken in */
 	PEER_HELLO_MS = 5000,
 	PEER_HELLO_UNSETTLED_MS = 250,
 };
@@ -46,7 +48,10 @@ struct peer {
 	/* what it said of itself, newest */
 	bool told;
 	struct mono heard; /* when */
-	struct buf words;  /* an encoded struct peer_hello, which facts borrows from */
+	struct mono since; /* ... first, since it is connected */
+	struct peer_identity identity;
+	const char *refused; /* why, as the log says already; NULL: it is not */
+	struct buf words;    /* an encoded struct peer_hello, which facts borrows from */
 	struct arena arena;
 	struct peer_hello hello;
 };
@@ -61,9 +66,11 @@ struct peers_setup {
 	struct str address, datacenter;
 	int64_t again_max_ms;
 	int64_t greeting_ms; /* from the connection to the end of the first hello */
-	/* What this server says in a hello, except for servers; borrowed. */
+	/* What this server says in a hello, except for servers (borrowed), and of itself to `to`,
+	 * who may be nobody yet (NULL). */
 	void (*say)(void *arg, struct peer_hello *out);
-	/* A peer has said hello (again). */
+	struct peer_identity (*identify)(void *arg, const struct uuid *to);
+	/* A peer has said hello, or who it is (again). */
 	void (*on_hello)(void *arg, struct peer *p);
 	/* Any other frame, of a peer that has said who it is. */
 	void (*on_frame)(void *arg, struct peer *p, const struct peer_frame *f);

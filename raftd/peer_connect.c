@@ -111,14 +111,21 @@ static void link_lost(struct peers *p, struct link *l)
 	if (dialled) {
 		back_off(p, peer);
 	}
+	if (!peer_connected(peer)) {
+		peer->since = (struct mono) { 0 };
+	}
 	if (greeted) {
 		p->setup.on_lost(p->setup.arg, peer);
 	}
 }
 
-/* What nobody needs to remember. */
+/* What nobody needs to remember. Who was just refused will come again, and it is in the log. */
 static bool is_forgettable(const struct peers *p, const struct peer *peer)
 {
+	if (peer->refused &&
+		mono_diff_ms(loop_now(p->setup.loop), peer->heard) < PEER_REFUSED_KEPT_MS) {
+		return false;
+	}
 	return !peer->member && !peer->seed && !peer->in && !peer->out &&
 	       (p->settled || peer->failures > 8);
 }

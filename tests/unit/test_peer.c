@@ -21,6 +21,7 @@ struct server {
 	const char *datacenter;
 	size_t hellos, lost;
 	uint64_t tags; /* sum of those of the proposals that came */
+	struct uuid cluster, life;
 	bool running;
 };
 
@@ -40,6 +41,13 @@ static void say(void *arg, struct peer_hello *out)
 		.address = str_of(s->address),
 		.version = STR("1"),
 		.datacenter = str_of(s->datacenter) };
+}
+
+static struct peer_identity identify(void *arg, const struct uuid *to UNUSED)
+{
+	const struct server *s = arg;
+
+	return (struct peer_identity) { .cluster = s->cluster, .life = s->life };
 }
 
 static void on_hello(void *arg, struct peer *p UNUSED)
@@ -86,6 +94,7 @@ static void server_start(struct server *s)
 		.again_max_ms = 50,
 		.greeting_ms = 1000,
 		.say = say,
+		.identify = identify,
 		.on_hello = on_hello,
 		.on_frame = on_frame,
 		.on_lost = on_lost,
@@ -259,6 +268,54 @@ TEST(the_same_id_twice)
 }
 END_TEST
 
+TEST(another_cluster)
+{
+	struct world w;
+	struct server *s = w.servers;
+	const struct peer *there, *back;
+
+	world_init(&w, 2);
+	s[0].cluster.b[0] = 1;
+	s[1].cluster.b[0] = 2;
+	seed(&s[1], &s[0]);
+	run_until(&w, s[0].peers.counts.mistaken > 0 && s[1].peers.counts.mistaken > 0);
+	there = peers_find(&s[1].peers, &s[0].id);
+	ck_assert(!knows(&s[0], &s[1]) && !knows(&s[1], &s[0]));
+	ck_assert_str_eq(there->refused, "it belongs to another cluster");
+	ck_assert(mono_before(clock_mono(), there->again));
+	/* One that has none yet is welcome, and a cluster that was wiped may come back. */
+	s[1].cluster.b[0] = 0;
+	peers_find(&s[1].peers, &s[0].id)->again = (struct mono) { 0 };
+	run_until(&w, knows(&s[0], &s[1]) && knows(&s[1], &s[0]));
+	run_until(&w, !there->refused);
+	back = peers_find(&s[0].peers, &s[1].id);
+	ck_assert(back && back->told);
+	world_fini(&w);
+}
+END_TEST
+
+TEST(another_life)
+{
+	struct world w;
+	struct server *s = w.servers;
+	struct uuid old = { { 7 } }, fresh = { { 8 } };
+
+	world_init(&w, 2);
+	s[1].life = old;
+	seed(&s[0], &s[1]);
+	seed(&s[1], &s[0]);
+	run_until(&w, knows(&s[0], &s[1]) &&
+			      uuid_eq(&peers_find(&s[0].peers, &s[1].id)->identity.life, &old));
+	server_stop(&s[1]);
+	s[1].life = fresh;
+	server_start(&s[1]);
+	seed(&s[1], &s[0]);
+	run_until(&w, knows(&s[0], &s[1]) &&
+			      uuid_eq(&peers_find(&s[0].peers, &s[1].id)->identity.life, &fresh));
+	world_fini(&w);
+}
+END_TEST
+
 static void configure(struct server *s, const struct server *a, const struct server *b)
 {
 	struct configuration c = { .count = 2 };
@@ -386,5 +443,5 @@ TEST(members_have_their_place)
 END_TEST
 
 UNIT_MAIN("peer", one_seed_is_enough, a_seed_moves_and_goes, another_data_centre, the_same_id_twice,
-	a_member_goes_and_comes_back, a_member_elsewhere, another_server_at_a_members_address,
-	what_waits_is_bounded, members_have_their_place)
+	another_cluster, another_life, a_member_goes_and_comes_back, a_member_elsewhere,
+	another_server_at_a_members_address, what_waits_is_bounded, members_have_their_place)
