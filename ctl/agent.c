@@ -28,7 +28,7 @@
 #include "ctl/commands.h"
 #include "version.h"
 
-enum { LEAVE_MAX_MS = 15000 };
+enum { LEAVE_MAX_MS = 30000 };
 
 struct agent {
 	struct ctl *ctl;

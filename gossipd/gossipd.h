@@ -74,6 +74,8 @@ struct wire {
 	uint64_t stored_clocks[3];
 };
 
+enum leaving_stage { LEAVING_NOT, LEAVING_QUORUM, LEAVING_POOLS, LEAVING_REMOVAL, LEAVING_OVER };
+
 struct gossipd {
 	struct daemon *daemon;
 	struct gossip gossip;
@@ -91,6 +93,10 @@ struct gossipd {
 	size_t calls_count;
 	struct loop_timer hold_timer, flood_timer, coordinate_timer;
 	struct list retries; /* struct retry: retry_join */
+	struct {
+		enum leaving_stage stage;
+		struct ipc_pending *pending;
+	} leaving;
 	struct ipc_pending *coordinate_pending;
 	struct vivaldi_coordinate coordinate_sent;
 };
@@ -161,6 +167,11 @@ void handle_join(struct gossipd *g, struct ipc_call *call, const struct gossip_j
 void joins_on_note(struct wire *w, uint32_t token, struct str why);
 void joins_fini(struct gossipd *g);
 void joins_flood(struct gossipd *g); /* LAN servers that the WAN pool does not have */
+
+/* leave.c */
+void leave_begin(struct gossipd *g);   /* calls_on_left is called in the end */
+void leave_on_left(struct gossipd *g); /* a pool has been left */
+void leave_fini(struct gossipd *g);
 
 /* calls.c: calls that wait for the pool */
 void calls_init(struct gossipd *g);

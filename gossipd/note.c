@@ -112,7 +112,7 @@ static void note_handle(struct wire *w, const struct pool_note *note)
 		break;
 	case POOL_NOTE_LEFT:
 		w->left = true;
-		calls_on_left(g);
+		leave_on_left(g);
 		break;
 	case POOL_NOTE_MEMBER_JOIN:
 		loop_timer_in(&g->flood_timer, 0);

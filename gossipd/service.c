@@ -225,6 +225,7 @@ void gossipd_stop(struct daemon *d)
 	}
 	matches_fini(g);
 	joins_fini(g);
+	leave_fini(g);
 	calls_fini(g);
 	holds_fini(g);
 	coordinates_fini(g);
