@@ -15,8 +15,9 @@
  *     s1 restart empty=b              with a new disk, of life b; with `life=a` a start, and with
  *                                     s1:a a name in a configuration, tells which life is meant
  *     s1 told servers=s1,s2           of the first servers of a new cluster
- *     s1 tick | flush | propose | sync | turn | failed | show
- *                                     turn: flush, sync, flush
+ *     s1 tick [late=1] | flush | propose | sync | turn | failed | show
+ *                                     turn: flush, sync, flush; late: the server slept since it
+ *                                     was due
  *     s1 read round=TAG | read lease=TAG
  *     s1 add|promote|demote|remove server=s4 [blank=1]
  *     s1 transfer [to=s2]
@@ -154,8 +155,14 @@ static void simple(struct server *s, enum raft_event_type type)
 	shell_step(s, &e);
 }
 
+/* What is due happens when it is due, unless the server slept. */
 static void do_tick(struct server *s, struct str command)
 {
+	struct mono now = s->table->now;
+
+	if (!scenario_number(command, "late") && mono_before(s->raft.deadline, now)) {
+		s->raft.deadline = now;
+	}
 	simple(s, RAFT_EVENT_TICK);
 }
 
