@@ -76,13 +76,13 @@ def plain_of(data):
 
 
 class Peers:
-    def __init__(self, count):
+    def __init__(self, count, network="127.201"):
         self.poll = select.epoll()
         self.sockets = {}
         self.addresses = []
         for i in range(count):
             s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            address = "127.201.%d.%d" % (i // 250, i % 250 + 1)
+            address = "%s.%d.%d" % (network, i // 250, i % 250 + 1)
             s.bind((address, PORT))
             s.setblocking(False)
             self.poll.register(s, select.EPOLLIN)

@@ -54,7 +54,7 @@ struct look {
 
 static const struct member *member_by_id(const struct catalogd *c, struct str id)
 {
-	const struct members_reply *m = &c->membership.members;
+	const struct members_reply *m = &c->membership.roster.members;
 
 	for (uint32_t i = 0; i < m->members.count; i++) {
 		struct str known = pairs_find(&m->members.items[i].tags, STR("id"));
@@ -74,6 +74,11 @@ static enum pool_status pool_status(const struct member *m)
 		[4] = POOL_FAILED };
 
 	return m && m->status < ARRAY_SIZE(statuses) ? statuses[m->status] : POOL_NONE;
+}
+
+static bool has_tag(const struct member *m, const char *name)
+{
+	return m && pairs_find(&m->tags, str_of(name)).n > 0;
 }
 
 /* What it says of its address is not what the configuration has. */
@@ -105,7 +110,8 @@ static void look_fill(struct look *l)
 			.member = s->member,
 			.voter = s->voter,
 			.leader = s->leader,
-			.read_replica = s->read_replica,
+			.read_replica = s->read_replica || has_tag(l->members[i], "nonvoter") ||
+					has_tag(l->members[i], "read_replica"),
 			.connected = s->connected,
 			.moved = has_moved(l, s),
 			.pool = pool_status(l->members[i]),

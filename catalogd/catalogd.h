@@ -14,6 +14,7 @@
 
 #include "catalogd/core/autopilot.h"
 #include "catalogd/core/core.h"
+#include "catalogd/core/roster.h"
 #include "catalogd/wheel.h"
 #include "common/base/list.h"
 #include "common/base/map.h"
@@ -291,21 +292,53 @@ void handle_quorum_remove(struct catalogd *c, struct ipc_call *call, const struc
 void handle_quorum_transfer(
 	struct catalogd *c, struct ipc_call *call, const struct quorum_transfer *m);
 
+void handle_quorum_leave(struct catalogd *c, struct ipc_call *call, const struct quorum_leave *m);
+
 /* ---- member.c: members of the pool become nodes of the catalogue ---- */
 
+enum { MEMBERS_PROPOSING_MAX = 64 };
+
 struct membership {
-	struct arena arena; /* of the member table */
-	struct members_reply members;
+	struct roster roster;
 	struct ipc_pending *pending;
 	struct loop_timer again, reconcile;
-	uint32_t proposing;
+	struct mono next, full_at; /* of the reconcile timer; when all members are looked at */
+	struct list changes;	   /* that wait for their commit */
+	uint32_t proposing;	   /* how many */
+	bool nodes_due;		   /* nodes that are no members have to be looked for */
+	struct buf nodes_behind;   /* ... those behind this one, as far as that is done */
+	struct map absent;	   /* since when such nodes are seen */
 };
 
+void membership_init(struct catalogd *c);
 void membership_start(struct catalogd *c);
-void membership_now(struct catalogd *c); /* looks at all members in this turn */
+void membership_now(struct catalogd *c); /* begins to look at all members in this turn */
 void membership_fini(struct catalogd *c);
 void membership_changed(
 	struct catalogd *c, struct str node); /* somebody changed this node (lower case) */
+
+void membership_look_in(struct catalogd *c, int64_t ms); /* at the latest */
+
+/* member_node.c: a member as a node; what is borrowed lives in the arena or the row */
+struct member_view {
+	const struct member *m;
+	struct str id; /* of the node */
+	bool server;
+	int64_t server_port;
+	struct pair meta[6];
+};
+struct member_view member_view_of(const struct roster_row *row, struct arena *arena);
+bool member_node(struct kv_txn *t, struct str name, struct arena *arena, struct node_def *out);
+bool member_has_health(struct kv_txn *t, struct str node);
+bool member_health_is(struct kv_txn *t, struct str node, struct arena *arena, struct str status);
+bool member_service_same(struct kv_txn *t, struct member_view *v, struct arena *arena);
+/* Proposed by the leader. known: what is in the catalogue of it. */
+void member_register(
+	struct catalogd *c, struct member_view *v, const struct node_def *known, bool alive);
+void member_deregister(struct catalogd *c, struct str name, const char *why);
+/* What is wrong with it goes into the log, once; "": nothing. */
+void member_trouble(struct catalogd *c, struct str name, struct str text);
+void member_changes_fini(struct catalogd *c);
 
 /* ---- snapshot.c: of the environment, for ourselves ---- */
 

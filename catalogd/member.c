@@ -2,8 +2,12 @@
 /*
  * The leader makes the catalogue follow the pool (Consul's membership rules): an alive member is a
  * node with a passing serfHealth, a server also has the service "consul"; a failed one's serfHealth
- * is critical; one that left is deregistered. Looked at when the pool changes, soon after somebody
- * changed such a node, and every minute. What the node's own agent registers stays untouched.
+ * is critical; one that left or was reaped is deregistered. A member is looked at when the pool
+ * says something new of it, soon after somebody changed its node, and every minute. What the node's
+ * own agent registers stays untouched.
+ *
+ * A pool may be large: a slice of the work takes SLICE_MAX_MS, and at most MEMBERS_PROPOSING_MAX
+ * changes wait for their commit.
  */
 #include "catalogd/catalogd.h"
 
@@ -12,223 +16,267 @@ enum {
 	RECONCILE_EVERY_MS = 60000,
 	RECONCILE_SOON_MS = 1000,
 	RECONCILE_RETRY_MS = 250,
-	MEMBER_ALIVE = 1,
-	MEMBER_LEFT = 3,
-	MEMBER_FAILED = 4,
+	SLICE_MAX_MS = 2,
+	/* A gossipd that was just started does not know everybody yet. */
+	ABSENT_MS = 120000,
 };
 
-static const struct str serf_health = { "serfHealth", 10 };
+/* -------- one member -------- */
 
-struct member_view {
-	const struct member *m;
-	struct str id; /* of the node */
-	bool server;
-	int64_t server_port;
-	struct pair meta[6];
-};
-
-static struct str tag(const struct member *m, const char *name)
+/* Two agents with one id would take the node from each other for ever: the one that has it keeps it
+ * while it lives; of two new ones the first in the order of names gets it. */
+static bool is_clone(struct catalogd *c, struct kv_txn *t, const struct roster_row *row)
 {
-	struct str v = pairs_find(&m->tags, str_of(name));
+	struct roster_row *holder = NULL;
+	struct uuid uuid;
+	struct str key;
 
-	return v.p ? v : STR("");
-}
-
-static struct str number(struct arena *arena, uint8_t n)
-{
-	return arena_printf(arena, "%u", n);
-}
-
-static struct member_view view_of(const struct member *m, struct arena *arena)
-{
-	struct member_view v = {
-		.m = m, .id = tag(m, "id"), .server = str_eq(tag(m, "role"), STR("consul"))
-	};
-	struct str build = tag(m, "build");
-
-	if (str_to_i64(tag(m, "port"), &v.server_port)) {
-		v.server_port = 8300;
-	}
-	v.meta[0] = (struct pair) { STR("non_voter"),
-		tag(m, "nonvoter").n ? STR("true") : STR("false") };
-	v.meta[1] = (struct pair) { STR("raft_version"), tag(m, "raft_vsn") };
-	v.meta[2] = (struct pair) { STR("serf_protocol_current"), number(arena, m->protocol_cur) };
-	v.meta[3] = (struct pair) { STR("serf_protocol_max"), number(arena, m->protocol_max) };
-	v.meta[4] = (struct pair) { STR("serf_protocol_min"), number(arena, m->protocol_min) };
-	v.meta[5] = (struct pair) { STR("version"), str_split(build, ':', &build) };
-	return v;
-}
-
-static struct service_def consul_service(struct member_view *v)
-{
-	return (struct service_def) {
-		.id = STR("consul"),
-		.name = STR("consul"),
-		.meta = { v->meta, ARRAY_SIZE(v->meta), true },
-		.port = v->server_port,
-		.weight_passing = 1,
-		.weight_warning = 1,
-	};
-}
-
-static struct health_check serf_check(const struct member *m, bool alive)
-{
-	return (struct health_check) {
-		.node = m->name,
-		.check_id = serf_health,
-		.name = STR("Serf Health Status"),
-		.status = alive ? STR("passing") : STR("critical"),
-		.output = alive ? STR("Agent alive and reachable")
-				: STR("Agent not live or unreachable"),
-		.definition_json = STR("{}"),
-	};
-}
-
-static bool record_get(struct kv_txn *t, enum state_table table, struct str node, struct str id,
-	struct str *value_out)
-{
-	struct state_key room, lower;
-	struct str key = state_lower(&lower, node);
-
-	if (id.p) {
-		key = state_key2(&room, key, id);
-		key = state_lower(&lower, key);
-	}
-	return kv_get(t, table, key, value_out);
-}
-
-static bool node_get(struct kv_txn *t, struct str name, struct arena *arena, struct node_def *out)
-{
-	struct node_record r;
-	struct str value;
-
-	if (!record_get(t, STATE_NODES, name, STR_NONE, &value) ||
-		node_record_decode(value, arena, &r)) {
+	if (!row->twin || uuid_parse(row->id, &uuid)) {
 		return false;
 	}
-	*out = r.def;
-	return true;
-}
-
-static bool serf_status_is(
-	struct kv_txn *t, struct str node, struct arena *arena, struct str status)
-{
-	struct check_record r;
-	struct str value;
-
-	return record_get(t, STATE_CHECKS, node, serf_health, &value) &&
-	       !check_record_decode(value, arena, &r) && str_eq(r.def.status, status);
-}
-
-static bool service_same(struct kv_txn *t, struct member_view *v, struct arena *arena)
-{
-	OWN_EMBEDDED(buf_fini) struct buf a = { 0 }, b = { 0 };
-	struct service_def wanted = consul_service(v);
-	struct service_record r;
-	struct str value;
-
-	if (!v->server) {
-		return true;
+	if (kv_get(t, STATE_NODE_IDS, str_n(uuid.b, sizeof(uuid.b)), &key)) {
+		holder = roster_find(&c->membership.roster, key);
 	}
-	if (!record_get(t, STATE_SERVICES, v->m->name, STR("consul"), &value) ||
-		service_record_decode(value, arena, &r)) {
-		return false;
+	if (holder && holder->twin && str_eq(holder->id, row->id)) {
+		return holder != row;
 	}
-	service_def_encode(&a, &wanted);
-	service_def_encode(&b, &r.def);
-	return str_eq(buf_str(&a), buf_str(&b));
+	return !row->first;
 }
 
-static void on_done(void *arg, int status, const struct result *result)
+/* The pool knows who has a name now: whoever has lost it does not live under it any more, and
+ * gives it up. */
+static void name_free(struct catalogd *c, struct member_view *v, const struct node_def *known)
 {
-	struct catalogd *c = arg;
+	struct member_view before = *v;
 
-	c->membership.proposing--;
-	if (status || result->kind != RESULT_OK) {
-		log_warning("member-not-registered", "status=%s text=" STR_FMT, status_name(status),
-			STR_ARG(result ? result->text : STR("")));
-	}
-}
-
-/* What is in the catalogue of the node's addresses and meta came from its own agent and is kept. */
-static void register_member(struct catalogd *c, struct kv_txn *t, struct member_view *v,
-	struct arena *arena, bool alive)
-{
-	struct health_check check = serf_check(v->m, alive);
-	struct cmd_register cmd = { .skip_node_update = !alive, .has_service = alive && v->server };
-	struct node_def known = { .node = v->m->name };
-
-	node_get(t, v->m->name, arena, &known);
-	cmd.node = (struct node_def) {
-		.id = v->id,
-		.node = v->m->name,
-		.address = v->m->addr,
-		.datacenter = c->daemon->conf->datacenter,
-		.tagged_addresses = known.tagged_addresses,
-		.meta = known.meta,
-	};
-	cmd.service = consul_service(v);
-	cmd.checks.items = &check;
-	cmd.checks.count = 1;
-	c->membership.proposing++;
-	PROPOSE_AS_LEADER(c, cmd_register, &cmd, on_done, c);
+	log_notice("node-id-changed", "node=" STR_FMT " id=" STR_FMT " before=" STR_FMT,
+		STR_ARG(v->m->name), STR_ARG(v->id), STR_ARG(known->id));
+	before.id = known->id;
+	member_register(c, &before, known, false);
 }
 
 static void member_alive(
-	struct catalogd *c, struct kv_txn *t, struct member_view *v, struct arena *arena)
+	struct catalogd *c, struct kv_txn *t, const struct roster_row *row, struct arena *arena)
 {
-	struct node_def node;
+	struct member_view v = member_view_of(row, arena);
+	struct node_def node = { .node = v.m->name };
+	bool known = member_node(t, v.m->name, arena, &node);
+	bool other = known && node.id.n && v.id.n && !str_ieq(node.id, v.id);
+	bool passing = member_health_is(t, v.m->name, arena, STR("passing"));
 
-	if (node_get(t, v->m->name, arena, &node) && str_eq(node.address, v->m->addr) &&
-		service_same(t, v, arena) && serf_status_is(t, v->m->name, arena, STR("passing"))) {
+	if (is_clone(c, t, row)) {
+		member_trouble(c, v.m->name,
+			arena_printf(
+				arena, "another member has its node id " STR_FMT, STR_ARG(v.id)));
 		return;
 	}
-	log_info("member-registered", "node=" STR_FMT, STR_ARG(v->m->name));
-	register_member(c, t, v, arena, true);
+	if (known && !other && str_eq(node.address, v.m->addr) &&
+		member_service_same(t, &v, arena) && passing) {
+		return;
+	}
+	if (other && passing) {
+		name_free(c, &v, &node);
+	}
+	log_info("member-registered", "node=" STR_FMT " address=" STR_FMT, STR_ARG(v.m->name),
+		STR_ARG(v.m->addr));
+	member_register(c, &v, &node, true);
 }
 
 static void member_failed(
-	struct catalogd *c, struct kv_txn *t, struct member_view *v, struct arena *arena)
+	struct catalogd *c, struct kv_txn *t, const struct roster_row *row, struct arena *arena)
 {
+	struct member_view v = member_view_of(row, arena);
 	struct node_def node;
 
-	if (node_get(t, v->m->name, arena, &node) &&
-		!serf_status_is(t, v->m->name, arena, STR("critical"))) {
-		register_member(c, t, v, arena, false);
+	if (member_node(t, v.m->name, arena, &node) &&
+		!member_health_is(t, v.m->name, arena, STR("critical"))) {
+		member_register(c, &v, &node, false);
 	}
+}
+
+static bool is_self(const struct catalogd *c, struct str name)
+{
+	return str_ieq(name, c->membership.roster.members.self);
 }
 
 static void member_left(
-	struct catalogd *c, struct kv_txn *t, struct member_view *v, struct arena *arena)
+	struct catalogd *c, struct kv_txn *t, const struct roster_row *row, struct arena *arena)
 {
-	struct cmd_deregister cmd = { .node = v->m->name };
 	struct node_def node;
 
-	if (!str_ieq(v->m->name, c->membership.members.self) &&
-		node_get(t, v->m->name, arena, &node)) {
-		c->membership.proposing++;
-		PROPOSE_AS_LEADER(c, cmd_deregister, &cmd, on_done, c);
+	if (!is_self(c, row->m->name) && member_node(t, row->m->name, arena, &node)) {
+		member_deregister(c, row->m->name, "left");
 	}
 }
 
-static void reconcile_member(struct catalogd *c, struct kv_txn *t, const struct member *m)
+static void look_at_row(struct catalogd *c, struct kv_txn *t, struct roster_row *row)
 {
+	static void (*const looks[])(
+		struct catalogd *, struct kv_txn *, const struct roster_row *, struct arena *) = {
+		[ROSTER_ALIVE] = member_alive,
+		[ROSTER_LEFT] = member_left,
+		[ROSTER_FAILED] = member_failed,
+	};
 	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
-	struct member_view v = view_of(m, &arena);
 
-	switch (m->status) {
-	case MEMBER_ALIVE:
-		member_alive(c, t, &v, &arena);
-		break;
-	case MEMBER_FAILED:
-		member_failed(c, t, &v, &arena);
-		break;
-	case MEMBER_LEFT:
-		member_left(c, t, &v, &arena);
-		break;
-	default:
-		break; /* about to leave */
+	row->due = false;
+	/* else: about to leave */
+	if (row->handled && row->m->status < ARRAY_SIZE(looks) && looks[row->m->status]) {
+		looks[row->m->status](c, t, row, &arena);
 	}
+}
+
+/* -------- those that are not there any more -------- */
+
+struct absentee {
+	struct map_node node; /* by key */
+	struct mono since;
+	char *key;
+};
+
+static void absentee_free(struct membership *ms, struct absentee *a)
+{
+	map_del(&ms->absent, &a->node);
+	free(a->key);
+	free(a);
+}
+
+static void absent_forget(struct membership *ms)
+{
+	struct absentee *a, *following;
+
+	map_for_each(a, following, &ms->absent, node)
+	{
+		absentee_free(ms, a);
+	}
+}
+
+static bool is_absent_for_long(struct membership *ms, struct str key)
+{
+	struct absentee *a = map_find(&ms->absent, key, struct absentee, node);
+
+	if (!a) {
+		a = xcalloc(1, sizeof(*a));
+		a->since = clock_mono();
+		a->key = str_dup(key);
+		map_add(&ms->absent, &a->node, str_of(a->key));
+	}
+	return mono_diff_ms(clock_mono(), a->since) >= ABSENT_MS;
+}
+
+/* "reconcileReaped": a node that the pool once had (it has a serfHealth), and has not any more. */
+static void look_at_node(struct catalogd *c, struct kv_txn *t, struct str key)
+{
+	struct membership *ms = &c->membership;
+	struct absentee *a = map_find(&ms->absent, key, struct absentee, node);
+
+	if (roster_find(&ms->roster, key) || is_self(c, key) || !member_has_health(t, key)) {
+		if (a) {
+			absentee_free(ms, a);
+		}
+	} else if (is_absent_for_long(ms, key)) {
+		member_deregister(c, key, "reaped");
+	}
+}
+
+/* Reaped before our eyes. */
+static void look_at_gone(struct catalogd *c, struct kv_txn *t)
+{
+	struct strs *gone = &c->membership.roster.gone;
+	struct str key;
+
+	while (gone->count && c->membership.proposing < MEMBERS_PROPOSING_MAX) {
+		key = gone->items[--gone->count];
+		if (!is_self(c, key) && member_has_health(t, key)) {
+			member_deregister(c, key, "reaped");
+		}
+	}
+}
+
+/* -------- slices -------- */
+
+void membership_look_in(struct catalogd *c, int64_t ms)
+{
+	struct membership *m = &c->membership;
+	struct mono when = mono_add_ms(clock_mono(), ms);
+
+	if (!loop_timer_active(&m->reconcile) || mono_before(when, m->next)) {
+		m->next = when;
+		loop_timer_at(&m->reconcile, when);
+	}
+}
+
+static bool may_go_on(const struct membership *ms, struct mono began)
+{
+	return ms->proposing < MEMBERS_PROPOSING_MAX &&
+	       mono_diff_ms(clock_mono(), began) < SLICE_MAX_MS;
+}
+
+/* true: all rows have been looked at. */
+static bool slice_rows(struct catalogd *c, struct kv_txn *t, struct mono began)
+{
+	struct roster *r = &c->membership.roster;
+
+	for (uint32_t i = 0; i < r->count; i++) {
+		if (r->rows[i].due && !may_go_on(&c->membership, began)) {
+			return false;
+		}
+		if (r->rows[i].due) {
+			look_at_row(c, t, &r->rows[i]);
+		}
+	}
+	return true;
+}
+
+/* true: all nodes have been looked at. */
+static bool slice_nodes(struct catalogd *c, struct kv_txn *t, struct mono began)
+{
+	struct membership *ms = &c->membership;
+	struct kv_walk w;
+
+	kv_walk_init(&w, t, STATE_NODES, STR(""));
+	if (ms->nodes_behind.n) {
+		kv_walk_behind(&w, buf_str(&ms->nodes_behind));
+	}
+	while (may_go_on(ms, began)) {
+		if (!kv_walk_next(&w)) {
+			buf_clear(&ms->nodes_behind);
+			return true;
+		}
+		look_at_node(c, t, str_n(w.at, w.key_size));
+		buf_clear(&ms->nodes_behind);
+		buf_put(&ms->nodes_behind, w.at, w.key_size);
+	}
+	return false;
+}
+
+static void slice(struct catalogd *c, struct mono began)
+{
+	struct membership *ms = &c->membership;
+	struct kv_txn *t = db_read(c->stores.state);
+
+	if (!t) {
+		membership_look_in(c, RECONCILE_RETRY_MS);
+		return;
+	}
+	look_at_gone(c, t);
+	if (!slice_rows(c, t, began) || (ms->nodes_due && !slice_nodes(c, t, began))) {
+		/* on_done wakes us when there is room for more */
+		membership_look_in(
+			c, ms->proposing < MEMBERS_PROPOSING_MAX ? 0 : RECONCILE_SOON_MS);
+	} else {
+		ms->nodes_due = false;
+	}
+	kv_abort(t);
+}
+
+static void all_are_due(struct membership *ms)
+{
+	for (uint32_t i = 0; i < ms->roster.count; i++) {
+		ms->roster.rows[i].due = true;
+	}
+	ms->nodes_due = true;
+	buf_clear(&ms->nodes_behind);
 }
 
 static void on_reconcile(void *arg)
@@ -236,43 +284,45 @@ static void on_reconcile(void *arg)
 	struct catalogd *c = arg;
 	struct membership *ms = &c->membership;
 	struct mono before = clock_mono();
-	struct kv_txn *t;
 
-	loop_timer_in(&ms->reconcile, RECONCILE_EVERY_MS);
-	if (!ms->members.members.count) {
+	if (!ms->roster.count) {
 		return;
 	}
-	if (!c->shown.ready || !leader_here(c) || ms->proposing) {
-		loop_timer_in(&ms->reconcile, RECONCILE_RETRY_MS);
+	if (!c->shown.ready || !leader_here(c)) {
+		if (c->leader.term) { /* else membership_now comes */
+			membership_look_in(c, RECONCILE_RETRY_MS);
+		}
 		return;
 	}
-	t = db_read(c->stores.state);
-	for (uint32_t i = 0; t && i < ms->members.members.count; i++) {
-		reconcile_member(c, t, &ms->members.members.items[i]);
+	if (!mono_before(before, ms->full_at)) {
+		all_are_due(ms);
+		ms->full_at = mono_add_ms(before, RECONCILE_EVERY_MS);
 	}
-	if (t) {
-		kv_abort(t);
-	}
+	slice(c, before);
+	membership_look_in(c, mono_diff_ms(ms->full_at, before));
 	metrics_add(c->daemon->metrics, METRIC_RECONCILE,
 		(double)mono_diff_ns(clock_mono(), before) / NS_PER_MS);
 }
 
 void membership_changed(struct catalogd *c, struct str node)
 {
-	const struct members_reply *m = &c->membership.members;
+	struct roster_row *row = roster_find(&c->membership.roster, node);
 
-	for (uint32_t i = 0; i < m->members.count; i++) {
-		if (str_ieq(m->members.items[i].name, node)) {
-			loop_timer_in(&c->membership.reconcile, RECONCILE_SOON_MS);
-			return;
-		}
+	if (row) {
+		row->due = true;
+		membership_look_in(c, RECONCILE_SOON_MS);
 	}
 }
 
+/* A leadership begins. */
 void membership_now(struct catalogd *c)
 {
-	loop_timer_in(&c->membership.reconcile, 0);
+	absent_forget(&c->membership);
+	c->membership.full_at = (struct mono) { 0 };
+	membership_look_in(c, 0);
 }
+
+/* -------- the pool's word -------- */
 
 static void members_ask(struct catalogd *c);
 
@@ -280,27 +330,29 @@ static void on_members(void *arg, int status, struct str payload)
 {
 	struct catalogd *c = arg;
 	struct membership *ms = &c->membership;
+	struct roster fresh;
 
 	ms->pending = NULL;
 	if (status) {
 		loop_timer_in(&ms->again, status == ST_TIMEOUT ? 0 : RECONCILE_RETRY_MS);
 		return;
 	}
-	arena_reset(&ms->arena);
-	payload = arena_str(&ms->arena, payload);
-	if (members_reply_decode(payload, &ms->arena, &ms->members)) {
+	if (roster_make(&fresh, payload, c->daemon->conf->datacenter, &ms->roster)) {
 		log_error("members-malformed", "bytes=%zu", payload.n);
-		ms->members = (struct members_reply) { .version = 0 };
+		roster_fini(&fresh);
 		loop_timer_in(&ms->again, RECONCILE_EVERY_MS);
 		return;
 	}
-	loop_timer_in(&ms->reconcile, 0);
+	roster_fini(&ms->roster);
+	ms->roster = fresh;
+	membership_look_in(c, 0);
 	members_ask(c);
 }
 
 static void members_ask(struct catalogd *c)
 {
-	struct members m = { .version = c->membership.members.version, .wait_ms = MEMBERS_WAIT_MS };
+	struct members m = { .version = c->membership.roster.members.version,
+		.wait_ms = MEMBERS_WAIT_MS };
 
 	if (!c->membership.pending && !c->daemon->draining) {
 		c->membership.pending =
@@ -313,19 +365,34 @@ static void on_again(void *arg)
 	members_ask(arg);
 }
 
+/* -------- life -------- */
+
+void membership_init(struct catalogd *c)
+{
+	struct membership *ms = &c->membership;
+
+	list_init(&ms->changes);
+	map_init(&ms->absent, random_u64());
+	loop_timer_init(&ms->again, c->daemon->loop, on_again, c);
+	loop_timer_init(&ms->reconcile, c->daemon->loop, on_reconcile, c);
+}
+
 void membership_start(struct catalogd *c)
 {
-	loop_timer_init(&c->membership.again, c->daemon->loop, on_again, c);
-	loop_timer_init(&c->membership.reconcile, c->daemon->loop, on_reconcile, c);
 	members_ask(c);
 }
 
 void membership_fini(struct catalogd *c)
 {
-	loop_timer_stop(&c->membership.again);
-	loop_timer_stop(&c->membership.reconcile);
-	if (c->membership.pending) {
-		ipc_cancel(take(c->membership.pending));
+	struct membership *ms = &c->membership;
+	loop_timer_stop(&ms->again);
+	loop_timer_stop(&ms->reconcile);
+	if (ms->pending) {
+		ipc_cancel(take(ms->pending));
 	}
-	arena_fini(&c->membership.arena);
+	member_changes_fini(c);
+	absent_forget(ms);
+	map_fini(&ms->absent);
+	buf_fini(&ms->nodes_behind);
+	roster_fini(&ms->roster);
 }

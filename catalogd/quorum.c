@@ -33,11 +33,19 @@ static void on_changed(void *arg, int status, struct str payload)
 	free(q);
 }
 
+static struct quorum_call *call_new(struct catalogd *c, struct ipc_call *call)
+{
+	struct quorum_call *q = xcalloc(1, sizeof(*q));
+
+	q->call = call;
+	list_add_tail(&c->quorum_calls, &q->link);
+	return q;
+}
+
 /* NULL: it may not, and was told so. */
 static struct quorum_call *begin(struct catalogd *c, struct ipc_call *call, struct str token)
 {
 	OWN_EMBEDDED(buf_fini) struct buf why = { 0 };
-	struct quorum_call *q;
 	struct rights rights;
 
 	rights_resolve(c, token, &rights);
@@ -45,10 +53,7 @@ static struct quorum_call *begin(struct catalogd *c, struct ipc_call *call, stru
 		answer(call, RESULT_DENIED, buf_str(&why));
 		return NULL;
 	}
-	q = xcalloc(1, sizeof(*q));
-	q->call = call;
-	list_add_tail(&c->quorum_calls, &q->link);
-	return q;
+	return call_new(c, call);
 }
 
 static void sent(struct quorum_call *q, struct ipc_pending *pending)
@@ -78,6 +83,38 @@ void handle_quorum_transfer(
 		sent(q, IPC_CALL(c->raft, raft_transfer, &transfer, CHANGE_TIMEOUT_MS, on_changed,
 				q));
 	}
+}
+
+/* -------- this server leaves: raftd's affair, which gossipd may not talk to -------- */
+
+enum { LEAVE_MARGIN_MS = 2000 };
+
+static void on_quorum_left(void *arg, int status, struct str payload)
+{
+	struct quorum_call *q = arg;
+	struct raft_leave_reply m = { .member = true };
+	struct quorum_leave_reply reply;
+
+	if (!status) {
+		status = raft_leave_reply_decode(payload, NULL, &m);
+	}
+	if (status) {
+		ipc_refuse(q->call, status);
+	} else {
+		reply.member = m.member;
+		IPC_REPLY(q->call, quorum_leave, &reply);
+	}
+	list_del(&q->link);
+	free(q);
+}
+
+void handle_quorum_leave(struct catalogd *c, struct ipc_call *call, const struct quorum_leave *m)
+{
+	struct raft_leave leave = { .told = m->told, .wait_ms = m->wait_ms };
+	struct quorum_call *q = call_new(c, call);
+
+	sent(q, IPC_CALL(c->raft, raft_leave, &leave, m->wait_ms + LEAVE_MARGIN_MS, on_quorum_left,
+			q));
 }
 
 /* Calls stay unanswered: they are asked again of the process after us. */

@@ -23,6 +23,7 @@ IPC_DECODER(struct catalogd, snapshot_read, handle_snapshot_read)
 IPC_DECODER(struct catalogd, snapshot_write, handle_snapshot_write)
 IPC_DECODER(struct catalogd, quorum_remove, handle_quorum_remove)
 IPC_DECODER(struct catalogd, quorum_transfer, handle_quorum_transfer)
+IPC_DECODER(struct catalogd, quorum_leave, handle_quorum_leave)
 IPC_DECODER(struct catalogd, autopilot_health, handle_autopilot_health)
 IPC_DECODER(struct catalogd, autopilot_configuration, handle_autopilot_configuration)
 
@@ -38,6 +39,7 @@ static const struct ipc_handler handlers[] = {
 	IPC_HANDLER(snapshot_write, ROLE_WRITE, handle_snapshot_write),
 	IPC_HANDLER(quorum_remove, ROLE_WRITE, handle_quorum_remove),
 	IPC_HANDLER(quorum_transfer, ROLE_WRITE, handle_quorum_transfer),
+	IPC_HANDLER(quorum_leave, ROLE_WRITE, handle_quorum_leave),
 	IPC_HANDLER(autopilot_health, ROLE_READ, handle_autopilot_health),
 	IPC_HANDLER(autopilot_configuration, ROLE_READ, handle_autopilot_configuration),
 };
@@ -124,6 +126,7 @@ int catalogd_open(struct daemon *d)
 	leader_init(c);
 	transfers_init(c);
 	autopilot_init(c);
+	membership_init(c);
 	archives_init(c);
 	list_init(&c->quorum_calls);
 	buf_put_str(&data_dir, d->conf->data_dir);

@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "checkd/dial.h"
+#include "common/sys/dial.h"
 
 struct connect {
 	struct loop *loop;

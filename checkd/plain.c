@@ -11,7 +11,7 @@
 
 #include "checkd/connect.h"
 #include "common/base/response.h"
-#include "checkd/dial.h"
+#include "common/sys/dial.h"
 #include "common/base/err.h"
 #include "common/base/tail.h"
 

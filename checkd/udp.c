@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "checkd/dial.h"
+#include "common/sys/dial.h"
 #include "checkd/run.h"
 
 struct udp {

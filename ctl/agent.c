@@ -28,7 +28,7 @@
 #include "ctl/commands.h"
 #include "version.h"
 
-enum { LEAVE_MAX_MS = 15000 };
+enum { LEAVE_MAX_MS = 30000 };
 
 struct agent {
 	struct ctl *ctl;
@@ -271,6 +271,11 @@ static void stop(struct agent *a, int status)
 	supervisor_stop(a->supervisor, false);
 }
 
+static void on_given_up(void *arg)
+{
+	stop(arg, 1);
+}
+
 static void on_left(void *arg, int status, struct str payload)
 {
 	struct agent *a = arg;
@@ -431,6 +436,7 @@ static int start(struct agent *a, struct buf *why)
 		.server = a->conf->server,
 		.on_ready = on_ready,
 		.on_stopped = on_stopped,
+		.on_given_up = on_given_up,
 		.arg = a,
 	};
 	int r = definitions_check(a->conf, why);

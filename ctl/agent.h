@@ -85,9 +85,10 @@ struct supervisor_setup {
 	const char *run_dir;	    /* absolute */
 	const char *const *sources; /* "-config-file", path ... NULL */
 	int log_fd;
-	bool server;		       /* raftd and catalogd run on servers only */
-	void (*on_ready)(void *arg);   /* all have reported READY=1, once */
-	void (*on_stopped)(void *arg); /* all have ended, after supervisor_stop */
+	bool server;			/* raftd and catalogd run on servers only */
+	void (*on_ready)(void *arg);	/* all have reported READY=1, once */
+	void (*on_stopped)(void *arg);	/* all have ended, after supervisor_stop */
+	void (*on_given_up)(void *arg); /* a daemon says that the node is to end */
 	void *arg;
 };
 

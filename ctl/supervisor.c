@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The daemons of a node as children: started together, restarted when they die (at once, then after
- * 50 ms, 100 ms ... 1 s; the count starts again after 10 s of life; we never give up), stopped one
- * after the other in the order in which they need each other: those that serve outside first, the
- * log of commands last.
+ * 50 ms, 100 ms ... 1 s; the count starts again after 10 s of life; we never give up, unless a
+ * daemon says with DAEMON_GIVEN_UP that the node is to end), stopped one after the other in the
+ * order in which they need each other: those that serve outside first, the log of commands last.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +20,7 @@
 #include "common/base/err.h"
 #include "common/base/json.h"
 #include "common/sys/clock.h"
+#include "common/sys/daemon.h"
 #include "common/sys/log.h"
 #include "ctl/agent.h"
 
@@ -250,6 +251,11 @@ static void child_ended(struct supervisor *s, struct child *c, int status)
 	c->last_status = status;
 	if (s->stopping) {
 		stop_next(s);
+		return;
+	}
+	if (WIFEXITED(status) && WEXITSTATUS(status) == DAEMON_GIVEN_UP) {
+		log_error("given-up", "daemon=%s", c->row->name);
+		s->setup.on_given_up(s->setup.arg);
 		return;
 	}
 	c->failures = orderly || life_ms >= LIFE_GOOD_MS ? 1 : c->failures + 1;

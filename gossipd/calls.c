@@ -49,26 +49,13 @@ static struct result result_error(struct str text)
 	return (struct result) { .kind = RESULT_ERROR, .text = text };
 }
 
-/* -------- leaving: both pools at once -------- */
-
-static bool has_left(const struct gossipd *g)
-{
-	bool left = true;
-
-	for (int i = 0; i < GOSSIP_POOLS; i++) {
-		left &= g->wires[i].left || !g->wires[i].active;
-	}
-	return left;
-}
+/* -------- leaving -------- */
 
 void calls_on_left(struct gossipd *g)
 {
 	struct gossip_leave_reply reply = { .result = { .kind = RESULT_OK } };
 	struct call *c, *next;
 
-	if (!has_left(g)) {
-		return;
-	}
 	list_for_each_safe (c, next, &g->calls, link) {
 		if (c->kind == CALL_LEAVE) {
 			IPC_REPLY(c->ipc, gossip_leave, &reply);
@@ -77,21 +64,11 @@ void calls_on_left(struct gossipd *g)
 	}
 }
 
-void handle_leave(struct gossipd *g, struct ipc_call *ipc, const struct gossip_leave *m)
+void handle_leave(struct gossipd *g, struct ipc_call *ipc, const struct gossip_leave *m UNUSED)
 {
-	if (!call_new(g, ipc, CALL_LEAVE, GOSSIP_LAN)) {
-		return;
+	if (call_new(g, ipc, CALL_LEAVE, GOSSIP_LAN)) {
+		leave_begin(g);
 	}
-	(void)m;
-	for (int i = GOSSIP_POOLS - 1; i >= 0; i--) {
-		struct pool_event event = { .type = POOL_LEAVE };
-		struct pool_update update;
-
-		if (g->wires[i].active && !g->wires[i].pool.leave) {
-			wire_step(&g->wires[i], &event, &update);
-		}
-	}
-	calls_on_left(g);
 }
 
 /* -------- keys -------- */

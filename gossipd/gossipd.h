@@ -16,7 +16,8 @@
 #include "gossipd/seal.h"
 
 enum {
-	HOLDS_MAX = 4096,  /* held calls of members and events; more are refused with ST_FULL */
+	HOLDS_MAX = 4096, /* held calls of hold.c; more are refused with ST_FULL */
+	SERVERS_TOLD_MAX = 256,
 	JOINS_MAX = 256,   /* under way */
 	CALLS_MAX = 64,	   /* that wait for a leave or for keys */
 	STREAMS_MAX = 128, /* from others at once; more are closed */
@@ -73,6 +74,8 @@ struct wire {
 	uint64_t stored_clocks[3];
 };
 
+enum leaving_stage { LEAVING_NOT, LEAVING_QUORUM, LEAVING_POOLS, LEAVING_REMOVAL, LEAVING_OVER };
+
 struct gossipd {
 	struct daemon *daemon;
 	struct gossip gossip;
@@ -83,12 +86,17 @@ struct gossipd {
 	struct list matches; /* struct match: events that wait for checkd's answer */
 	struct list holds;   /* struct hold */
 	size_t holds_count;
-	struct list joins; /* struct join */
+	uint64_t servers_version; /* grows when a server of the LAN comes, goes or changes */
+	struct list joins;	  /* struct join */
 	size_t joins_count;
 	struct list calls; /* struct call */
 	size_t calls_count;
 	struct loop_timer hold_timer, flood_timer;
 	struct list retries; /* struct retry: retry_join */
+	struct {
+		enum leaving_stage stage;
+		struct ipc_pending *pending;
+	} leaving;
 };
 
 extern const struct metric_row gossipd_metrics[METRICS_COUNT];
@@ -104,6 +112,9 @@ void gossipd_stop(struct daemon *d);
 int self_options(const struct conf *c, const char *id, enum gossip_pool_name pool,
 	struct arena *arena, struct pool_options *out);
 void member_of(const struct pool_node *n, struct arena *arena, struct member *out);
+bool node_is_server(const struct pool_node *n);
+/* ST_INVALID: it is no IP address. */
+int pool_address_of(const struct net_address *a, struct pool_address *out);
 struct str conf_text(const struct conf *c, const char *key); /* of the merged configuration */
 bool conf_flag(const struct conf *c, const char *key, bool otherwise);
 int64_t conf_ms(const struct conf *c, const char *group, const char *key, int64_t otherwise);
@@ -140,7 +151,9 @@ void notes_handle(struct wire *w, const struct pool_update *u);
 /* hold.c */
 void holds_init(struct gossipd *g);
 void handle_members(struct gossipd *g, struct ipc_call *call, const struct members *m);
+void handle_servers(struct gossipd *g, struct ipc_call *call, const struct gossip_servers *m);
 void handle_events(struct gossipd *g, struct ipc_call *call, const struct events *m);
+void holds_server_news(struct gossipd *g);
 void holds_wake(struct gossipd *g); /* answers those that have news */
 void holds_fini(struct gossipd *g);
 
@@ -152,6 +165,11 @@ void handle_join(struct gossipd *g, struct ipc_call *call, const struct gossip_j
 void joins_on_note(struct wire *w, uint32_t token, struct str why);
 void joins_fini(struct gossipd *g);
 void joins_flood(struct gossipd *g); /* LAN servers that the WAN pool does not have */
+
+/* leave.c */
+void leave_begin(struct gossipd *g);   /* calls_on_left is called in the end */
+void leave_on_left(struct gossipd *g); /* a pool has been left */
+void leave_fini(struct gossipd *g);
 
 /* calls.c: calls that wait for the pool */
 void calls_init(struct gossipd *g);

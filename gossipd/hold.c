@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The two questions that may wait for news: members and events.
+ * The questions that may wait for news: members, servers and events.
  */
+#include "common/sys/clock.h"
 #include "gossipd/gossipd.h"
 
-enum hold_kind { HOLD_MEMBERS, HOLD_EVENTS };
+enum hold_kind { HOLD_MEMBERS, HOLD_SERVERS, HOLD_EVENTS, HOLD_KINDS };
 
 struct hold {
 	struct list link;
@@ -18,13 +19,19 @@ struct hold {
 
 static uint64_t news(const struct gossipd *g, const struct hold *h)
 {
-	return h->kind == HOLD_MEMBERS ? g->wires[h->pool].pool.version
-				       : gossip_events_index(&g->gossip, str_of(h->name));
+	switch (h->kind) {
+	case HOLD_MEMBERS:
+		return g->wires[h->pool].pool.version;
+	case HOLD_SERVERS:
+		return g->servers_version;
+	default:
+		return gossip_events_index(&g->gossip, str_of(h->name));
+	}
 }
 
-static void answer_members(struct gossipd *g, struct ipc_call *call, enum gossip_pool_name name)
+static void answer_members(struct gossipd *g, const struct hold *h)
 {
-	const struct wire *w = &g->wires[name];
+	const struct wire *w = &g->wires[h->pool];
 	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
 	struct members_reply reply = { .version = w->pool.version };
 	struct pool_node *n, *next;
@@ -39,27 +46,49 @@ static void answer_members(struct gossipd *g, struct ipc_call *call, enum gossip
 			}
 		}
 	}
-	IPC_REPLY(call, members, &reply);
+	IPC_REPLY(h->call, members, &reply);
 }
 
-static void answer_events(struct gossipd *g, struct ipc_call *call, struct str name)
+static void answer_servers(struct gossipd *g, const struct hold *h)
+{
+	const struct pool *p = &g->wires[GOSSIP_LAN].pool;
+	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
+	struct member items[SERVERS_TOLD_MAX];
+	struct gossip_servers_reply reply = { .version = g->servers_version,
+		.servers = { items, 0 } };
+	struct pool_node *n, *next;
+
+	pool_for_each(n, next, p)
+	{
+		if (n->status != MEMBER_NONE && node_is_server(n) &&
+			reply.servers.count < SERVERS_TOLD_MAX) {
+			member_of(n, &arena, &items[reply.servers.count++]);
+		}
+	}
+	IPC_REPLY(h->call, gossip_servers, &reply);
+}
+
+static void answer_events(struct gossipd *g, const struct hold *h)
 {
 	struct user_event items[GOSSIP_EVENTS_MAX];
+	struct str name = str_of(h->name);
 	struct events_reply reply = {
 		.index = gossip_events_index(&g->gossip, name),
 		.events = { items, (uint32_t)gossip_events_list(&g->gossip, name, items) },
 	};
 
-	IPC_REPLY(call, events, &reply);
+	IPC_REPLY(h->call, events, &reply);
 }
 
 static void answer(struct gossipd *g, const struct hold *h)
 {
-	if (h->kind == HOLD_MEMBERS) {
-		answer_members(g, h->call, h->pool);
-	} else {
-		answer_events(g, h->call, str_of(h->name));
-	}
+	static void (*const answers[HOLD_KINDS])(struct gossipd *, const struct hold *) = {
+		[HOLD_MEMBERS] = answer_members,
+		[HOLD_SERVERS] = answer_servers,
+		[HOLD_EVENTS] = answer_events,
+	};
+
+	answers[h->kind](g, h);
 }
 
 static void hold_free(struct gossipd *g, struct hold *h)
@@ -134,6 +163,18 @@ void handle_members(struct gossipd *g, struct ipc_call *call, const struct membe
 	answer_or_hold(g, &h, m->wait_ms);
 }
 
+void handle_servers(struct gossipd *g, struct ipc_call *call, const struct gossip_servers *m)
+{
+	struct hold h = { .call = call, .kind = HOLD_SERVERS, .seen = m->version };
+
+	answer_or_hold(g, &h, m->wait_ms);
+}
+
+void holds_server_news(struct gossipd *g)
+{
+	g->servers_version++;
+}
+
 void handle_events(struct gossipd *g, struct ipc_call *call, const struct events *m)
 {
 	OWN(free) char *name = str_dup(m->name);
@@ -145,6 +186,7 @@ void handle_events(struct gossipd *g, struct ipc_call *call, const struct events
 void holds_init(struct gossipd *g)
 {
 	list_init(&g->holds);
+	g->servers_version = random_u64() | 1; /* no earlier life's */
 	loop_timer_init(&g->hold_timer, g->daemon->loop, on_deadline, g);
 }
 

@@ -1,20 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Joining: by call, by configuration (start_join once, retry_join until it works), again after a
- * restart from what the snapshot remembers, and other servers into the WAN pool.
+ * restart from what the snapshot remembers, and other servers into the WAN pool. A name is looked
+ * up for each attempt, and all its addresses are joined.
  */
-#include <netinet/in.h>
-
 #include "common/sys/clock.h"
+#include "common/sys/dial.h"
 #include "gossipd/gossipd.h"
 
+enum { RETRY_FIRST_MS = 250 };
+
+/* One text that says where to join. */
 struct join {
 	struct list link;
+	struct wire *wire;
 	struct ipc_call *call; /* NULL: by ourselves */
 	struct retry *retry;   /* of a list of addresses, or NULL */
-	enum gossip_pool_name pool;
-	uint32_t token;
-	struct buf host;
+	bool rejoin, own;  /* own: this node is among the addresses of a list, which is no news */
+	struct dial *dial; /* it is being looked up */
+	struct pool_address addresses[DIAL_ADDRESSES_MAX];
+	size_t count, at, joined, failed;
+	uint32_t token; /* of the address before `at` */
+	struct loop_timer next;
+	struct buf text, errors; /* errors: a line for each */
 };
 
 enum retry_kind { RETRY_ONCE, RETRY_FOREVER, RETRY_REJOIN };
@@ -26,109 +34,227 @@ struct retry {
 	enum retry_kind kind;
 	enum gossip_pool_name pool;
 	char **addresses;
-	size_t count, at, failures;
+	size_t count, at, own;
 	bool joined;
-	int64_t attempts, attempts_max, interval_ms;
+	int64_t attempts, attempts_max, interval_ms, pause_ms;
 	struct loop_timer timer;
 };
 
-static void answer(struct ipc_call *call, int kind, struct str text)
+static void retry_next(struct retry *r);
+
+/* -------- one text -------- */
+
+static void join_free(struct join *j)
 {
-	struct gossip_join_reply reply = { .result = { .kind = (uint8_t)kind, .text = text } };
+	struct gossipd *g = j->wire->gossipd;
 
-	IPC_REPLY(call, gossip_join, &reply);
-}
-
-static void answer_failure(struct ipc_call *call, const char *format, ...) PRINTF_LIKE(2, 3);
-static void answer_failure(struct ipc_call *call, const char *format, ...)
-{
-	OWN_EMBEDDED(buf_fini) struct buf text = { 0 };
-	va_list args;
-
-	buf_put_lit(&text, "1 error occurred:\n\t* ");
-	va_start(args, format);
-	buf_vprintf(&text, format, args);
-	va_end(args);
-	buf_put_lit(&text, "\n\n");
-	answer(call, RESULT_ERROR, buf_str(&text));
-}
-
-/* -------- one address -------- */
-
-static int address_of_text(const struct wire *w, struct str text, struct pool_address *out)
-{
-	uint16_t port = w->pool.options.address.port;
-	struct net_address a;
-	struct str rest;
-
-	/* "name/1.2.3.4:8301": the name is for later versions of the protocol. */
-	str_split(text, '/', &rest);
-	if (net_address_parse(rest.p ? rest : text, port, &a)) {
-		return ST_INVALID;
+	if (j->dial) {
+		dial_free(j->dial);
 	}
-	*out = (struct pool_address) { .n = 0 };
-	if (a.sa.ss_family == AF_INET) {
-		const struct sockaddr_in *v4 = (const struct sockaddr_in *)&a.sa;
-
-		out->n = 4;
-		out->port = ntohs(v4->sin_port);
-		memcpy(out->bytes, &v4->sin_addr, 4);
-	} else if (a.sa.ss_family == AF_INET6) {
-		const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&a.sa;
-
-		out->n = 16;
-		out->port = ntohs(v6->sin6_port);
-		memcpy(out->bytes, &v6->sin6_addr, 16);
-	}
-	return out->n ? 0 : ST_INVALID;
-}
-
-static void join_free(struct gossipd *g, struct join *j)
-{
+	loop_timer_stop(&j->next);
 	list_del(&j->link);
 	g->joins_count--;
-	buf_fini(&j->host);
+	buf_fini(&j->text);
+	buf_fini(&j->errors);
 	free(j);
 }
 
+static void join_error(struct join *j, struct str what)
+{
+	buf_put_lit(&j->errors, "\n\t* ");
+	buf_put_str(&j->errors, what);
+	j->failed++;
+}
+
+/* In go-multierror's form, as Consul's agent answers. */
+static void join_answer(struct join *j)
+{
+	OWN_EMBEDDED(buf_fini) struct buf text = { 0 };
+	struct gossip_join_reply reply = { .result = { .kind = RESULT_OK } };
+
+	if (!j->joined) {
+		buf_printf(&text, "%zu error%s occurred:" STR_FMT "\n\n", j->failed,
+			j->failed == 1 ? "" : "s", STR_ARG(buf_str(&j->errors)));
+		reply.result = (struct result) { .kind = RESULT_ERROR, .text = buf_str(&text) };
+	}
+	IPC_REPLY(j->call, gossip_join, &reply);
+}
+
+/* One line for a text, whatever became of its addresses. */
+static void join_log(struct join *j)
+{
+	OWN_EMBEDDED(buf_fini) struct buf why = { 0 };
+	struct str rest = buf_str(&j->errors);
+
+	if (j->joined) {
+		log_notice("joined", "pool=%s address=\"%s\" members=%zu",
+			j->wire->name == GOSSIP_WAN ? "wan" : "lan", buf_cstr(&j->text), j->joined);
+		return;
+	}
+	while (rest.n) {
+		struct str line = str_split(rest, '\n', &rest);
+
+		if (line.n > 3) { /* "\t* " */
+			buf_printf(
+				&why, "%s" STR_FMT, why.n ? "; " : "", STR_ARG(str_skip(line, 3)));
+		}
+	}
+	log_info("not-joined", "address=\"%s\" reason=\"%s\"", buf_cstr(&j->text), buf_cstr(&why));
+}
+
+static void join_end(struct join *j)
+{
+	struct retry *r = j->retry;
+
+	if (j->call) {
+		join_answer(j);
+	} else if (j->count || j->failed) {
+		join_log(j);
+	}
+	if (r) {
+		r->joined |= j->joined > 0;
+		r->own += j->own && !j->count;
+	}
+	join_free(j);
+	if (r) {
+		retry_next(r);
+	}
+}
+
+/* Later than what it follows: that was the middle of a step, or of a caller who does not know of
+ * this join yet. */
+static void on_next(void *arg)
+{
+	struct join *j = arg;
+	struct pool_event event = { .type = POOL_JOIN, .rejoin = j->rejoin };
+	struct pool_update update;
+
+	if (j->at == j->count) {
+		join_end(j);
+		return;
+	}
+	event.from = j->addresses[j->at++];
+	wire_step(j->wire, &event, &update);
+	j->token = update.id;
+}
+
+static void address_add(struct join *j, const struct net_address *a)
+{
+	struct pool_address *to = &j->addresses[j->count];
+
+	if (pool_address_of(a, to)) {
+		return;
+	}
+	if (j->retry && pool_address_eq(to, &j->wire->pool.options.address)) {
+		j->own = true;
+	} else {
+		j->count++;
+	}
+}
+
+static void on_addresses(
+	void *arg, const struct net_address *addresses, size_t count, const char *error)
+{
+	OWN_EMBEDDED(buf_fini) struct buf why = { 0 };
+	struct join *j = arg;
+
+	for (size_t i = 0; i < count; i++) {
+		address_add(j, &addresses[i]);
+	}
+	if (!j->count && !j->own) {
+		buf_printf(
+			&why, "Failed to resolve %s: %s", buf_cstr(&j->text), error ? error : "");
+		join_error(j, buf_str(&why));
+	}
+	dial_free(take(j->dial));
+	loop_timer_in(&j->next, 0);
+}
+
+/* "10.0.0.1", "host:8301", "[::1]", "name/10.0.0.1:8301": the name is for later versions of the
+ * protocol. */
+static void host_port_make(const struct wire *w, struct str text, struct buf *out)
+{
+	struct net_address a;
+	struct str rest;
+
+	str_split(text, '/', &rest);
+	text = rest.p ? rest : text;
+	if (net_address_parse(text, w->pool.options.address.port, &a) == 0) {
+		net_address_render(&a, out);
+		return;
+	}
+	buf_put_str(out, text);
+	if (str_rfind(text, ':') < 0) {
+		buf_printf(out, ":%u", w->pool.options.address.port);
+	}
+}
+
 /* NULL: too many. */
-static struct join *join_begin(struct wire *w, const struct pool_address *address, bool rejoin)
+static struct join *join_new(struct wire *w, struct str text)
 {
 	struct gossipd *g = w->gossipd;
-	struct pool_event event = { .type = POOL_JOIN, .from = *address, .rejoin = rejoin };
-	struct pool_update update;
 	struct join *j;
 
 	if (g->joins_count == JOINS_MAX) {
 		return NULL;
 	}
 	j = xcalloc(1, sizeof(*j));
-	j->pool = w->name;
-	pool_address_render(address, &j->host);
+	j->wire = w;
+	buf_put_str(&j->text, text);
+	loop_timer_init(&j->next, g->daemon->loop, on_next, j);
 	list_add_tail(&g->joins, &j->link);
 	g->joins_count++;
-	wire_step(w, &event, &update);
-	j->token = update.id;
 	return j;
+}
+
+/* NULL: too many. */
+static struct join *join_begin(struct wire *w, struct str text)
+{
+	OWN_EMBEDDED(buf_fini) struct buf host_port = { 0 };
+	struct join *j = join_new(w, text);
+
+	if (j) {
+		host_port_make(w, text, &host_port);
+		j->dial = dial_new(w->gossipd->daemon->loop, buf_str(&host_port), on_addresses, j);
+	}
+	return j;
+}
+
+void joins_on_note(struct wire *w, uint32_t token, struct str why)
+{
+	OWN_EMBEDDED(buf_fini) struct buf text = { 0 };
+	struct join *j;
+
+	list_for_each (j, &w->gossipd->joins, link) {
+		if (j->wire != w || !j->at || j->token != token) {
+			continue;
+		}
+		if (why.n) {
+			buf_put_lit(&text, "Failed to join ");
+			pool_address_render(&j->addresses[j->at - 1], &text);
+			buf_printf(&text, ": " STR_FMT, STR_ARG(why));
+			join_error(j, buf_str(&text));
+		} else {
+			j->joined++;
+		}
+		loop_timer_in(&j->next, 0);
+		return;
+	}
 }
 
 void handle_join(struct gossipd *g, struct ipc_call *call, const struct gossip_join *m)
 {
 	struct wire *w = &g->wires[m->wan ? GOSSIP_WAN : GOSSIP_LAN];
-	struct pool_address address;
+	struct gossip_join_reply refused = { .result = { .kind = RESULT_ERROR,
+						     .text = STR("Must be a server to join WAN "
+								 "cluster") } };
 	struct join *j;
 
 	if (!w->active) {
-		answer(call, RESULT_ERROR, STR("Must be a server to join WAN cluster"));
+		IPC_REPLY(call, gossip_join, &refused);
 		return;
 	}
-	if (address_of_text(w, m->address, &address)) {
-		answer_failure(call,
-			"Failed to resolve " STR_FMT ": lookup " STR_FMT ": no such host",
-			STR_ARG(m->address), STR_ARG(m->address));
-		return;
-	}
-	j = join_begin(w, &address, false);
+	j = join_begin(w, m->address);
 	if (j) {
 		j->call = call;
 	} else {
@@ -149,44 +275,56 @@ static void retry_free(struct retry *r)
 	free(r);
 }
 
+/* Soon at first, for nodes that start together; these attempts do not count. */
+static void retry_again(struct retry *r)
+{
+	int64_t pause_ms = min_of(r->pause_ms, r->interval_ms);
+
+	r->attempts += pause_ms == r->interval_ms;
+	if (r->attempts_max && r->attempts >= r->attempts_max) {
+		log_error("join-given-up", "attempts=%lld reason=\"max join retry exhausted\"",
+			(long long)r->attempts);
+		daemon_give_up(r->gossipd->daemon);
+		return;
+	}
+	log_warning("join-failed", "addresses=%zu action=\"again in %lld ms\"", r->count,
+		(long long)pause_ms);
+	r->pause_ms = pause_ms * 2;
+	r->at = r->own = 0;
+	loop_timer_in(&r->timer, pause_ms);
+}
+
+/* All have been tried. A list that names this node alone is done: there is nobody to wait for. As
+ * with Consul, a start_join without any success is the end of the agent. */
+static void retry_over(struct retry *r)
+{
+	if (r->joined || r->kind == RETRY_REJOIN || r->own == r->count) {
+		retry_free(r);
+	} else if (r->kind == RETRY_FOREVER) {
+		retry_again(r);
+	} else {
+		log_error("join-given-up", "addresses=%zu reason=\"start_join failed\"", r->count);
+		daemon_give_up(r->gossipd->daemon);
+	}
+}
+
 /* The next address; rejoining stops at the first that works, joining tries them all. */
 static void retry_next(struct retry *r)
 {
-	struct gossipd *g = r->gossipd;
-	struct wire *w = &g->wires[r->pool];
+	struct join *j;
 
-	while (r->at < r->count && !(r->kind == RETRY_REJOIN && r->joined)) {
-		const char *text = r->addresses[r->at++];
-		struct pool_address address;
-		struct join *j = NULL;
-
-		if (address_of_text(w, str_of(text), &address)) {
-			log_warning("join-address", "address=\"%s\" reason=\"not an IP address\"",
-				text);
-		} else {
-			j = join_begin(w, &address, r->kind == RETRY_REJOIN);
-		}
-		if (j) {
-			j->retry = r;
-			return;
-		}
+	if (r->at == r->count || (r->kind == RETRY_REJOIN && r->joined)) {
+		retry_over(r);
+		return;
 	}
-	r->attempts++;
-	if (r->joined || r->kind != RETRY_FOREVER) {
-		if (!r->joined) {
-			log_warning("join-failed", "addresses=%zu", r->count);
-		}
-		retry_free(r);
-	} else if (r->attempts_max && r->attempts >= r->attempts_max) {
-		log_error("join-given-up", "attempts=%lld reason=\"max join retry exhausted\"",
-			(long long)r->attempts);
-		retry_free(r);
-	} else {
-		log_warning("join-failed", "addresses=%zu action=\"again in %lld ms\"", r->count,
-			(long long)r->interval_ms);
-		r->at = 0;
-		loop_timer_in(&r->timer, r->interval_ms);
+	j = join_begin(&r->gossipd->wires[r->pool], str_of(r->addresses[r->at]));
+	if (!j) { /* when there is room again */
+		loop_timer_in(&r->timer, RETRY_FIRST_MS);
+		return;
 	}
+	r->at++;
+	j->retry = r;
+	j->rejoin = r->kind == RETRY_REJOIN;
 }
 
 static void on_retry(void *arg)
@@ -198,44 +336,13 @@ static struct retry *retry_new(struct wire *w, enum retry_kind kind, size_t room
 {
 	struct retry *r = xcalloc(1, sizeof(*r));
 
-	*r = (struct retry) { .gossipd = w->gossipd, .kind = kind, .pool = w->name };
+	*r = (struct retry) {
+		.gossipd = w->gossipd, .kind = kind, .pool = w->name, .pause_ms = RETRY_FIRST_MS
+	};
 	r->addresses = xcalloc(room + 1, sizeof(char *));
 	loop_timer_init(&r->timer, w->gossipd->daemon->loop, on_retry, r);
 	list_add_tail(&w->gossipd->retries, &r->link);
 	return r;
-}
-
-void joins_on_note(struct wire *w, uint32_t token, struct str why)
-{
-	struct gossipd *g = w->gossipd;
-	struct join *j, *next;
-
-	list_for_each_safe (j, next, &g->joins, link) {
-		struct retry *r = j->retry;
-
-		if (j->pool != w->name || j->token != token) {
-			continue;
-		}
-		if (j->call && why.n) {
-			answer_failure(j->call, "Failed to join %s: " STR_FMT, buf_cstr(&j->host),
-				STR_ARG(why));
-		} else if (j->call) {
-			answer(j->call, RESULT_OK, STR_NONE);
-		} else if (why.n) {
-			log_info("not-joined", "address=%s reason=\"" STR_FMT "\"",
-				buf_cstr(&j->host), STR_ARG(why));
-		} else {
-			log_notice("joined", "pool=%s address=%s",
-				w->name == GOSSIP_WAN ? "wan" : "lan", buf_cstr(&j->host));
-		}
-		join_free(g, j);
-		if (r) {
-			r->joined |= !why.n;
-			/* Later: this is the middle of a step. */
-			loop_timer_in(&r->timer, 0);
-		}
-		return;
-	}
 }
 
 /* -------- by configuration -------- */
@@ -302,6 +409,16 @@ void joins_rejoin(struct wire *w, const struct snapshot *s)
 
 /* -------- servers of the LAN into the WAN -------- */
 
+static void flood_to(struct wire *wan, struct str name, const struct pool_address *address)
+{
+	struct join *j = join_new(wan, name);
+
+	if (j) {
+		j->addresses[j->count++] = *address;
+		loop_timer_in(&j->next, 0);
+	}
+}
+
 static void flood_one(struct gossipd *g, const struct pool_node *n)
 {
 	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
@@ -321,7 +438,7 @@ static void flood_one(struct gossipd *g, const struct pool_node *n)
 					      STR_ARG(g->daemon->conf->datacenter)));
 	if (!known || known->status != MEMBER_ALIVE) {
 		address.port = (uint16_t)port;
-		join_begin(wan, &address, false);
+		flood_to(wan, n->name, &address);
 	}
 }
 
@@ -359,7 +476,7 @@ void joins_init(struct gossipd *g)
 void joins_fini(struct gossipd *g)
 {
 	while (!list_empty(&g->joins)) {
-		join_free(g, list_first(&g->joins, struct join, link));
+		join_free(list_first(&g->joins, struct join, link));
 	}
 	while (!list_empty(&g->retries)) {
 		retry_free(list_first(&g->retries, struct retry, link));

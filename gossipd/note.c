@@ -67,6 +67,29 @@ static void event_arrived(struct wire *w, const struct pool_note *note)
 	}
 }
 
+/* Who is reaped is not there any more to be asked, and an update may have made a server of a
+ * client. */
+static bool is_server_news(const struct wire *w, const struct pool_note *note)
+{
+	const struct pool_node *n;
+
+	if (w->name != GOSSIP_LAN) {
+		return false;
+	}
+	switch (note->type) {
+	case POOL_NOTE_MEMBER_JOIN:
+	case POOL_NOTE_MEMBER_LEAVE:
+	case POOL_NOTE_MEMBER_FAILED:
+		n = pool_find(&w->pool, note->name);
+		return n && node_is_server(n);
+	case POOL_NOTE_MEMBER_UPDATE:
+	case POOL_NOTE_MEMBER_REAP:
+		return true;
+	default:
+		return false;
+	}
+}
+
 static void note_handle(struct wire *w, const struct pool_note *note)
 {
 	struct gossipd *g = w->gossipd;
@@ -77,6 +100,9 @@ static void note_handle(struct wire *w, const struct pool_note *note)
 			metrics_add(g->daemon->metrics, (size_t)rows[note->type].metric, 1);
 		}
 	}
+	if (is_server_news(w, note)) {
+		holds_server_news(g);
+	}
 	switch (note->type) {
 	case POOL_NOTE_EVENT:
 		event_arrived(w, note);
@@ -86,7 +112,7 @@ static void note_handle(struct wire *w, const struct pool_note *note)
 		break;
 	case POOL_NOTE_LEFT:
 		w->left = true;
-		calls_on_left(g);
+		leave_on_left(g);
 		break;
 	case POOL_NOTE_MEMBER_JOIN:
 		loop_timer_in(&g->flood_timer, 0);

@@ -10,7 +10,7 @@
 #include "gossipd/gossipd.h"
 #include "version.h"
 
-enum { TAGS_MAX = 18 };
+enum { TAGS_MAX = 22 };
 
 struct tags {
 	struct arena *arena;
@@ -38,6 +38,14 @@ static void add_port(
 	}
 }
 
+static struct str duration(struct arena *arena, int64_t ns)
+{
+	OWN_EMBEDDED(buf_fini) struct buf text = { 0 };
+
+	duration_render(&text, ns);
+	return arena_str(arena, buf_str(&text));
+}
+
 static void describe_tags(
 	const struct conf *c, const char *id, enum gossip_pool_name pool, struct tags *t)
 {
@@ -56,9 +64,18 @@ static void describe_tags(
 	}
 	add_port(c, t, "http_port", c->ports.peer_http, SERVER_HTTP_PORT);
 	add(t, "id", arena_str(t->arena, str_of(id)));
+	if (c->server && c->read_replica) {
+		add(t, "nonvoter", STR("1"));
+	}
 	if (c->server) {
 		add_number(t, "port", c->ports.server);
 		add_number(t, "raft_vsn", c->raft_protocol);
+	}
+	if (pool == GOSSIP_LAN && c->advertise_reconnect_timeout_ns) {
+		add(t, "rc_tm", duration(t->arena, c->advertise_reconnect_timeout_ns));
+	}
+	if (c->server && c->read_replica) {
+		add(t, "read_replica", STR("1"));
 	}
 	add(t, "role", c->server ? STR("consul") : STR("node"));
 	add(t, "segment", STR(""));
@@ -127,20 +144,21 @@ static struct pool_profile profile_of(const struct conf *c, bool wan)
 
 /* -------- this node -------- */
 
-static int address_parse(struct str text, uint16_t port, struct pool_address *out)
+int pool_address_of(const struct net_address *a, struct pool_address *out)
 {
-	struct net_address a;
+	*out = (struct pool_address) { .n = 0 };
+	if (a->sa.ss_family == AF_INET) {
+		const struct sockaddr_in *v4 = (const struct sockaddr_in *)&a->sa;
 
-	if (net_address_parse(text, port, &a)) {
-		return ST_INVALID;
-	}
-	*out = (struct pool_address) { .port = port };
-	if (a.sa.ss_family == AF_INET) {
 		out->n = 4;
-		memcpy(out->bytes, &((const struct sockaddr_in *)&a.sa)->sin_addr, 4);
-	} else if (a.sa.ss_family == AF_INET6) {
+		out->port = ntohs(v4->sin_port);
+		memcpy(out->bytes, &v4->sin_addr, 4);
+	} else if (a->sa.ss_family == AF_INET6) {
+		const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&a->sa;
+
 		out->n = 16;
-		memcpy(out->bytes, &((const struct sockaddr_in6 *)&a.sa)->sin6_addr, 16);
+		out->port = ntohs(v6->sin6_port);
+		memcpy(out->bytes, &v6->sin6_addr, 16);
 	}
 	return out->n ? 0 : ST_INVALID;
 }
@@ -154,6 +172,7 @@ int self_options(const struct conf *c, const char *id, enum gossip_pool_name poo
 	int64_t reconnect_ms = c->reconnect_timeout_ns / NS_PER_MS;
 	OWN_EMBEDDED(buf_fini) struct buf meta = { 0 };
 	struct tags tags = { .arena = arena };
+	struct net_address advertised;
 
 	describe_tags(c, id, pool, &tags);
 	serf_tags_put(&meta, tags.items, tags.count);
@@ -178,8 +197,11 @@ int self_options(const struct conf *c, const char *id, enum gossip_pool_name poo
 		.segment = STR(""),
 		.seed = random_u64(),
 	};
-	return address_parse(wan ? c->advertise_addr_wan : c->advertise_addr,
-		(uint16_t)max_of(port, (int64_t)0), &out->address);
+	if (net_address_parse(wan ? c->advertise_addr_wan : c->advertise_addr,
+		    (int)max_of(port, (int64_t)0), &advertised)) {
+		return ST_INVALID;
+	}
+	return pool_address_of(&advertised, &out->address);
 }
 
 /* A node of a pool as the other daemons are told of it; tags sorted by key. */
@@ -207,4 +229,17 @@ void member_of(const struct pool_node *n, struct arena *arena, struct member *ou
 		.delegate_cur = n->versions[5],
 	};
 	pairs_sort(&out->tags);
+}
+
+bool node_is_server(const struct pool_node *n)
+{
+	struct pair tags[SERF_TAGS_MAX];
+	uint32_t count = 0;
+	struct pairs all = { tags, 0, false };
+
+	if (serf_tags_get(n->meta, tags, &count)) {
+		return false;
+	}
+	all.count = count;
+	return str_is(pairs_find(&all, STR("role")), "consul");
 }

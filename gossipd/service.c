@@ -83,6 +83,7 @@ IPC_DECODER(struct gossipd, gossip_keyring, handle_keyring)
 IPC_DECODER(struct gossipd, gossip_query, handle_query)
 IPC_DECODER(struct gossipd, gossip_coordinates, handle_coordinates)
 IPC_DECODER(struct gossipd, gossip_coordinate, handle_coordinate)
+IPC_DECODER(struct gossipd, gossip_servers, handle_servers)
 
 static const struct ipc_handler rows[] = {
 	IPC_HANDLER(members, ROLE_READ, handle_members),
@@ -96,6 +97,7 @@ static const struct ipc_handler rows[] = {
 	IPC_HANDLER(gossip_query, ROLE_WRITE, handle_query),
 	IPC_HANDLER(gossip_coordinates, ROLE_READ, handle_coordinates),
 	IPC_HANDLER(gossip_coordinate, ROLE_READ, handle_coordinate),
+	IPC_HANDLER(gossip_servers, ROLE_READ, handle_servers),
 };
 
 /* -------- life -------- */
@@ -221,6 +223,7 @@ void gossipd_stop(struct daemon *d)
 	}
 	matches_fini(g);
 	joins_fini(g);
+	leave_fini(g);
 	calls_fini(g);
 	holds_fini(g);
 	for (int i = 0; i < GOSSIP_POOLS; i++) {

@@ -110,7 +110,8 @@ void handle_agent_force_leave(struct exchange *x)
 
 /* ---- the end of the node ---- */
 
-enum { LEAVE_MS = 20000 }; /* both pools are told in stages of at most five seconds */
+/* The pools are told in stages of at most five seconds, and servers wait for the quorum. */
+enum { LEAVE_MS = 30000 };
 
 /* The others have been told, or cannot be: the node ends either way. */
 static void on_left(struct exchange *x, int status, struct str payload)

@@ -59,7 +59,9 @@ enum founding_verdict founding_judge(
 	for (size_t i = 0; i < expect; i++) {
 		struct configuration_server *s = &out->servers[i];
 
-		*s = (struct configuration_server) { .id = servers[i].id, .voter = true };
+		*s = (struct configuration_server) {
+			.id = servers[i].id, .voter = true, .life = servers[i].life
+		};
 		must(servers[i].address.n < sizeof(s->address));
 		memcpy(s->address, servers[i].address.p, servers[i].address.n);
 	}

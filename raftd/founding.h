@@ -18,6 +18,7 @@ struct founding_server {
 	struct str address;
 	uint32_t expect;
 	bool has_log, read_replica, knows_leader;
+	struct uuid life;
 };
 
 enum founding_verdict {

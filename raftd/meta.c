@@ -7,16 +7,17 @@
 #include "common/base/hash.h"
 #include "common/msg/wire_code.h"
 
-#define FIELDS_raft_stored(F, O, L)                                              \
-	F(U64, sequence)                                                         \
-	F(U64, term)                                                             \
-	F(UUID, vote)                                                            \
-	F(U64, snapshot_index) F(U64, snapshot_term) F(U64, configuration_index) \
-		F(STR, configuration) F(BOOL, log_reset)
+#define FIELDS_raft_stored(F, O, L) \
+	F(U64, sequence)            \
+	F(U64, term)                \
+	F(UUID, vote)               \
+	F(U64, snapshot_index)      \
+	F(U64, snapshot_term) F(U64, configuration_index) F(STR, configuration) F(BOOL, log_reset)
 WIRE_DECLARE(raft_stored)
 WIRE_DEFINE(raft_stored)
 
-static const char meta_magic[8] = "musterM2";
+static const char meta_magic[8] = "musterM3";
+static const char meta_magic_before[8] = "musterM2"; /* without a life */
 
 enum { SLOT_HEADER_SIZE = 16 }; /* magic, length u32, crc u32 of what follows */
 
@@ -41,6 +42,7 @@ static void encode(struct buf *out, uint64_t sequence, const struct raft_persist
 
 	configuration_encode(&configuration, &p->configuration);
 	stored.configuration = buf_str(&configuration);
+	buf_put(&body, p->life.b, sizeof(p->life.b));
 	raft_stored_encode(&body, &stored);
 	must(SLOT_HEADER_SIZE + body.n <= META_SLOT_SIZE);
 	buf_put(out, meta_magic, sizeof(meta_magic));
@@ -49,6 +51,20 @@ static void encode(struct buf *out, uint64_t sequence, const struct raft_persist
 	buf_put_str(out, buf_str(&body));
 	memset(buf_reserve(out, META_SLOT_SIZE), 0, META_SLOT_SIZE);
 	out->n = META_SLOT_SIZE; /* the record and zeros */
+}
+
+static bool take_life(struct str magic, struct str *body, struct uuid *out)
+{
+	*out = (struct uuid) { { 0 } };
+	if (str_eq(magic, str_n(meta_magic_before, sizeof(meta_magic_before)))) {
+		return true;
+	}
+	if (!str_eq(magic, str_n(meta_magic, sizeof(meta_magic))) || body->n < sizeof(out->b)) {
+		return false;
+	}
+	memcpy(out->b, body->p, sizeof(out->b));
+	*body = str_skip(*body, sizeof(out->b));
+	return true;
 }
 
 /* The record of a slot, when it is good and newer than what was found before. */
@@ -60,15 +76,16 @@ static void take_slot(struct meta *m, struct str slot, struct raft_persistent *p
 	struct str body = cursor_take(&c, length);
 	struct configuration configuration;
 	struct raft_stored stored;
+	struct uuid life;
 
-	if (c.bad || memcmp(magic.p, meta_magic, sizeof(meta_magic)) != 0 ||
-		crc != crc32c(0, body.p, body.n) || raft_stored_decode(body, NULL, &stored) ||
-		stored.sequence <= m->sequence ||
+	if (c.bad || crc != crc32c(0, body.p, body.n) || !take_life(magic, &body, &life) ||
+		raft_stored_decode(body, NULL, &stored) || stored.sequence <= m->sequence ||
 		configuration_decode(stored.configuration, &configuration)) {
 		return;
 	}
 	m->sequence = stored.sequence;
 	*p = (struct raft_persistent) {
+		.life = life,
 		.term = stored.term,
 		.vote = stored.vote,
 		.snapshot_index = stored.snapshot_index,

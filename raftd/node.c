@@ -255,6 +255,16 @@ int node_init(struct node *n, const struct node_options *options, struct buf *wh
 		log_free(take(n->log));
 		return ST_CORRUPT;
 	}
+	/* It is durable before anybody hears of it. */
+	if (uuid_is_zero(&persistent.life) && !uuid_is_zero(&options->life)) {
+		persistent.life = options->life;
+		r = meta_write(meta, &persistent);
+	}
+	if (r) {
+		buf_put_cstr(why, err_text());
+		log_free(take(n->log));
+		return r;
+	}
 	n->meta = take(meta);
 	raft_init(&n->raft, &options->raft);
 	n->raft.persistent = persistent;
@@ -393,9 +403,12 @@ struct raft_snapshot node_snapshot(const struct node *n, struct buf *configurati
 		min_of(p->configuration_index, p->snapshot_index), buf_str(configuration) };
 }
 
-void node_receive(struct node *n, struct mono now, const struct raft_message *m)
+void node_receive(
+	struct node *n, struct mono now, const struct raft_message *m, const struct uuid *life)
 {
-	struct raft_event event = { .type = RAFT_EVENT_MESSAGE, .now = now, .message = m };
+	struct raft_event event = {
+		.type = RAFT_EVENT_MESSAGE, .now = now, .message = m, .life = *life
+	};
 
 	if (m->entries.count && log_unwritten(n->log) >= NODE_UNWRITTEN_MAX) {
 		node_advance(n, now);

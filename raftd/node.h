@@ -23,6 +23,7 @@ enum {
 struct node_options {
 	struct disk *disk;
 	struct raft_options raft;
+	struct uuid life; /* random: that of a disk which has none yet */
 	size_t segment_bytes, first_segment_bytes, tail_bytes;
 	bool bootstrap;
 	const struct configuration *recover; /* see raft_start; NULL */
@@ -72,7 +73,9 @@ void node_snapshot_sent(struct node *n, struct mono now, const struct uuid *peer
  * the next call. */
 struct raft_snapshot node_snapshot(const struct node *n, struct buf *configuration);
 
-void node_receive(struct node *n, struct mono now, const struct raft_message *m);
+/* life: of the sender, zero: not known. */
+void node_receive(
+	struct node *n, struct mono now, const struct raft_message *m, const struct uuid *life);
 void node_unreachable(struct node *n, struct mono now, const struct uuid *peer);
 /* 0; ST_INVALID: there is a log already, or a vote was given. */
 int node_bootstrap(struct node *n, struct mono now, const struct configuration *c);

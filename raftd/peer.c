@@ -68,7 +68,7 @@ struct peer *peers_find(const struct peers *p, const struct uuid *id)
 	struct peer *peer;
 
 	list_for_each (peer, &p->list, link) {
-		if (uuid_eq(&peer->id, id) && !uuid_is_zero(id)) {
+		if (uuid_eq(&peer->id, id)) {
 			return peer;
 		}
 	}
@@ -117,23 +117,23 @@ static void address_set(struct peer *peer, struct str address, bool stale)
 	}
 }
 
-int peers_seed(struct peers *p, struct str address)
+void peers_seed(struct peers *p, const struct pool_server *servers, size_t count)
 {
-	struct net_address parsed;
 	struct peer *peer;
 
-	if (p->count == PEER_SEEDS_MAX) {
-		return ST_FULL;
+	list_for_each (peer, &p->list, link) {
+		peer->seed = false;
 	}
-	if (address.n >= RAFT_ADDRESS_SIZE || net_address_parse(address, -1, &parsed) ||
-		parsed.sa.ss_family == AF_UNIX) {
-		return ST_INVALID;
+	for (size_t i = 0; i < count; i++) {
+		room_make(p);
+		peer = peer_of(p, &servers[i].id);
+		must(peer); /* members and seeds are fewer than PEERS_MAX */
+		peer->seed = true;
+		if (strcmp(peer->pooled, servers[i].address) != 0) {
+			text_copy(peer->pooled, str_of(servers[i].address));
+			address_set(peer, str_of(servers[i].address), false);
+		}
 	}
-	peer = peer_add(p);
-	peer->seed = true;
-	peer->self = str_eq(address, p->setup.address);
-	text_copy(peer->address, address);
-	return 0;
 }
 
 void peers_configure(struct peers *p, const struct configuration *c)
@@ -185,6 +185,13 @@ static void hello_make(struct peers *p, struct peer_hello *h, struct peer_known 
 	}
 }
 
+static void identity_put(struct peers *p, struct buf *out, const struct uuid *to)
+{
+	struct peer_identity identity = p->setup.identify(p->setup.arg, to);
+
+	PEER_FRAME_PUT(out, peer_identity, &identity);
+}
+
 void peer_hello_send(struct peers *p, struct peer *peer)
 {
 	int64_t pause_ms = p->settled ? PEER_HELLO_MS : PEER_HELLO_UNSETTLED_MS;
@@ -193,6 +200,7 @@ void peer_hello_send(struct peers *p, struct peer *peer)
 
 	hello_make(p, &h, known);
 	PEER_FRAME_PUT(&peer->out->out, peer_hello, &h);
+	identity_put(p, &peer->out->out, &peer->id);
 	peer->hello_at = mono_add_ms(loop_now(p->setup.loop), pause_ms);
 }
 
@@ -231,6 +239,9 @@ static void hello_keep(struct peers *p, struct peer *peer, const struct peer_hel
 	must(peer_hello_decode(buf_str(&peer->words), &peer->arena, &peer->hello) == 0);
 	peer->told = true;
 	peer->heard = loop_now(p->setup.loop);
+	if (peer->since.ns == 0) {
+		peer->since = peer->heard;
+	}
 	acquaint(p, &h->leader, h->leader_address);
 	for (uint32_t i = 0; i < h->servers.count; i++) {
 		acquaint(p, &h->servers.items[i].id, h->servers.items[i].address);
@@ -250,7 +261,7 @@ static int hello_judge(struct peers *p, const struct peer_hello *h)
 	} else if (!uuid_eq(&h->self.id, &p->setup.id)) {
 		return 0;
 	} else if (str_eq(h->self.address, p->setup.address)) {
-		return ST_CONFLICT; /* this very server, found through a seed */
+		return ST_CONFLICT; /* this very server, at an address that was another's */
 	} else {
 		why = "two servers have the same node id";
 	}
@@ -278,6 +289,7 @@ static void hello_answer(struct peers *p, struct link *l, int status)
 
 	hello_make(p, &reply.hello, known);
 	PEER_FRAME_PUT(&l->out, peer_hello_reply, &reply);
+	identity_put(p, &l->out, l->peer ? &l->peer->id : NULL);
 }
 
 /* On an accepted connection: this is who is calling. */
@@ -322,33 +334,15 @@ static void handle_hello(struct peers *p, struct link *l, const struct peer_hell
 	hello_answer(p, l, 0);
 }
 
-/* A seed has turned out to be a server that is known otherwise. True: this connection is the one
- * to it from now on. */
-static bool seed_resolve(struct peers *p, struct link *l, const struct uuid *id)
+/* Said once for each reason. */
+static void refusal_log(
+	struct peer *peer, const char *event, const struct peer_facts *f, const char *why)
 {
-	struct peer *seed = l->peer, *known = peers_find(p, id);
-
-	if (!known) {
-		seed->id = *id;
-		return true;
+	if (peer->refused != why) {
+		peer->refused = why;
+		log_error(event, "address=%s node=" STR_FMT " datacenter=" STR_FMT " reason=\"%s\"",
+			peer->address, STR_ARG(f->node), STR_ARG(f->datacenter), why);
 	}
-	if (known->out && !known->out->broken && known->out->greeted) {
-		seed->again = mono_add_ms(loop_now(p->setup.loop), PEER_AGAIN_REFUSED_MS);
-		link_break(l, "connected already");
-		return false;
-	}
-	if (known->out) {
-		link_break(known->out, "found at another address");
-		known->out->peer = NULL;
-		p->accepted_count++; /* as link_detach counts */
-		list_add_tail(&p->accepted, &known->out->list);
-	}
-	seed->out = NULL;
-	seed->again = mono_add_ms(loop_now(p->setup.loop), PEER_AGAIN_REFUSED_MS);
-	known->out = l;
-	l->peer = known;
-	text_copy(known->address, str_of(seed->address));
-	return true;
 }
 
 static void refused(struct peers *p, struct link *l, const struct peer_hello_reply *m)
@@ -357,14 +351,58 @@ static void refused(struct peers *p, struct link *l, const struct peer_hello_rep
 
 	peer->failures = 16;
 	peer->again = mono_add_ms(loop_now(p->setup.loop), PEER_AGAIN_REFUSED_MS);
-	peer->self = peer->self || uuid_eq(&m->hello.self.id, &p->setup.id);
-	if (!peer->self && log_allow(&p->limit)) {
-		log_error("peer-refuses",
-			"address=%s node=" STR_FMT " datacenter=" STR_FMT " status=%s",
-			peer->address, STR_ARG(m->hello.self.node),
-			STR_ARG(m->hello.self.datacenter), status_name(m->status));
+	/* Not this very server, which has an address that was another's. */
+	if (!uuid_eq(&m->hello.self.id, &p->setup.id)) {
+		refusal_log(peer, "peer-refuses", &m->hello.self, status_name(m->status));
 	}
 	link_break(l, "it refuses");
+}
+
+/* -------- who it is -------- */
+
+/* A connection of another life of it. */
+static void others_break(struct peers *p, struct peer *peer, const struct link *l)
+{
+	struct link *other;
+
+	if (peer->out && peer->out != l) {
+		link_break(peer->out, "it has lost its disk");
+	}
+	list_for_each (other, &p->accepted, list) {
+		if (other->peer == peer && other != l) {
+			link_break(other, "it has lost its disk");
+		}
+	}
+}
+
+static void stranger_refuse(struct peers *p, struct link *l)
+{
+	struct peer *peer = l->peer;
+
+	p->counts.mistaken++;
+	refusal_log(peer, "peer-refused", &peer->hello.self, "it belongs to another cluster");
+	peer->failures = 16;
+	peer->again = mono_add_ms(loop_now(p->setup.loop), PEER_AGAIN_REFUSED_MS);
+	link_flush(l); /* our own identity may wait there: the other side shall know why */
+	link_break(l, "another cluster");
+	others_break(p, peer, l);
+}
+
+static void handle_identity(struct peers *p, struct link *l, const struct peer_identity *m)
+{
+	struct peer_identity own = p->setup.identify(p->setup.arg, NULL);
+	struct peer *peer = l->peer;
+
+	if (!life_eq(&own.cluster, &m->cluster)) { /* one that has none belongs to any */
+		stranger_refuse(p, l);
+		return;
+	}
+	if (!life_eq(&peer->identity.life, &m->life)) {
+		others_break(p, peer, l);
+	}
+	peer->identity = *m;
+	peer->refused = NULL;
+	p->setup.on_hello(p->setup.arg, peer);
 }
 
 static void handle_hello_reply(struct peers *p, struct link *l, const struct peer_hello_reply *m)
@@ -379,11 +417,7 @@ static void handle_hello_reply(struct peers *p, struct link *l, const struct pee
 		refused(p, l, m);
 		return;
 	}
-	if (uuid_is_zero(&l->peer->id)) {
-		if (!seed_resolve(p, l, id)) {
-			return;
-		}
-	} else if (!uuid_eq(&l->peer->id, id)) {
+	if (!uuid_eq(&l->peer->id, id)) {
 		p->counts.mistaken++;
 		l->peer->again = mono_add_ms(loop_now(p->setup.loop), PEER_AGAIN_REFUSED_MS);
 		acquaint(p, id, m->hello.self.address);
@@ -424,6 +458,7 @@ void peers_on_frame(void *arg, struct link *l, const struct peer_frame *f)
 	struct peers *p = arg;
 	struct peer_hello hello;
 	struct peer_hello_reply reply;
+	struct peer_identity identity;
 
 	if (f->number == FRAME_peer_hello) {
 		if (peer_hello_decode(f->payload, &arena, &hello)) {
@@ -440,6 +475,12 @@ void peers_on_frame(void *arg, struct link *l, const struct peer_frame *f)
 	} else if (!l->greeted || !l->peer) {
 		p->counts.unknown++;
 		link_break(l, "no hello");
+	} else if (f->number == FRAME_peer_identity) {
+		if (peer_identity_decode(f->payload, &arena, &identity)) {
+			malformed(p, l);
+		} else {
+			handle_identity(p, l, &identity);
+		}
 	} else {
 		p->setup.on_frame(p->setup.arg, l->peer, f);
 	}

@@ -5,8 +5,8 @@
  * dialled one is not there. All begin with a hello.
  *
  *     members      of the configuration: always dialled
- *     seeds        addresses of retry_join and start_join: dialled while this server is unsettled
- *     acquainted   named in a hello, or said hello themselves: as seeds
+ *     seeds        servers that the gossip pool knows: always dialled, when settled less often
+ *     acquainted   named in a hello, or said hello themselves: dialled while this one is unsettled
  *
  * unsettled: without a known leader, or not a member. What a peer does wrong ends its connection,
  * is counted, and logged at most once a second.
@@ -18,26 +18,28 @@
 #include "raftd/core/configuration.h"
 #include "common/sys/log.h"
 #include "raftd/link.h"
+#include "raftd/pool.h"
 
 enum {
 	PEERS_MAX = 64,
-	PEER_SEEDS_MAX = 32,
 	PEER_ACCEPTED_MAX = 128, /* connections; beyond that new ones are closed */
 	PEER_CONNECT_MS = 2000,
 	PEER_AGAIN_FIRST_MS = 10,
 	PEER_AGAIN_MAX_MS = 1000,
-	PEER_AGAIN_REFUSED_MS = 5000, /* who does not want us */
+	PEER_AGAIN_REFUSED_MS = 5000, /* who does not want us, or is no member and not there */
+	PEER_REFUSED_KEPT_MS = 60000,
+	PEER_ACQUAINTED_MS = 500,     /* after its first hello it may be taken in */
 	PEER_HELLO_MS = 5000,
 	PEER_HELLO_UNSETTLED_MS = 250,
 };
 
 struct peer {
 	struct list link;
-	struct uuid id;			    /* zero: a seed that nobody has answered for yet */
+	struct uuid id;
 	char address[RAFT_ADDRESS_SIZE];    /* where it is dialled */
 	char configured[RAFT_ADDRESS_SIZE]; /* where the configuration says it is */
+	char pooled[RAFT_ADDRESS_SIZE];	    /* where the pool says it is */
 	bool member, seed;
-	bool self; /* a seed that is this very server */
 	struct link *out, *in;
 	struct mono again;    /* dialled not before */
 	struct mono hello_at; /* the next hello over out */
@@ -46,7 +48,10 @@ struct peer {
 	/* what it said of itself, newest */
 	bool told;
 	struct mono heard; /* when */
-	struct buf words;  /* an encoded struct peer_hello, which facts borrows from */
+	struct mono since; /* ... first, since it is connected */
+	struct peer_identity identity;
+	const char *refused; /* why, as the log says already; NULL: it is not */
+	struct buf words;    /* an encoded struct peer_hello, which facts borrows from */
 	struct arena arena;
 	struct peer_hello hello;
 };
@@ -60,11 +65,12 @@ struct peers_setup {
 	struct uuid id;
 	struct str address, datacenter;
 	int64_t again_max_ms;
-	int64_t greeting_ms;	   /* from the connection to the end of the first hello */
-	int64_t seed_failures_max; /* then a seed is given up; 0: never */
-	/* What this server says in a hello, except for servers; borrowed. */
+	int64_t greeting_ms; /* from the connection to the end of the first hello */
+	/* What this server says in a hello, except for servers (borrowed), and of itself to `to`,
+	 * who may be nobody yet (NULL). */
 	void (*say)(void *arg, struct peer_hello *out);
-	/* A peer has said hello (again). */
+	struct peer_identity (*identify)(void *arg, const struct uuid *to);
+	/* A peer has said hello, or who it is (again). */
 	void (*on_hello)(void *arg, struct peer *p);
 	/* Any other frame, of a peer that has said who it is. */
 	void (*on_frame)(void *arg, struct peer *p, const struct peer_frame *f);
@@ -93,9 +99,9 @@ void peers_fini(struct peers *p);
 /* Takes the descriptor, accepts and dials from now on. */
 void peers_start(struct peers *p, int listen_fd);
 
-/* Before all else. ST_INVALID: no address with a port. ST_FULL: PEER_SEEDS_MAX. */
-int peers_seed(struct peers *p, struct str address);
-/* Not within on_frame, on_hello, on_lost. */
+/* All that the pool knows now, without this one. Not within on_frame, on_hello, on_lost. */
+void peers_seed(struct peers *p, const struct pool_server *servers, size_t count);
+/* Nor this. */
 void peers_configure(struct peers *p, const struct configuration *c);
 void peers_set_settled(struct peers *p, bool settled);
 /* What this server says has changed: everybody hears it now. */

@@ -41,26 +41,18 @@ static void on_accept(void *arg, int events UNUSED)
 
 static bool is_wanted(const struct peers *p, const struct peer *peer)
 {
-	if (peer->self) {
-		return false;
-	}
-	if (peer->member) {
-		return true;
-	}
-	if (peer->seed && p->setup.seed_failures_max &&
-		peer->failures >= p->setup.seed_failures_max) {
-		return false;
-	}
-	return !p->settled && peer->address[0];
+	return peer->member || peer->seed || (!p->settled && peer->address[0]);
 }
 
 /* Doubling, with a random half, so that servers that start together do not call in step. */
 static void back_off(struct peers *p, struct peer *peer)
 {
+	bool matters = peer->member || !p->settled;
 	int64_t pause_ms = PEER_AGAIN_FIRST_MS << min_of(peer->failures, 10U);
 	struct mono again;
 
-	pause_ms = min_of(pause_ms, p->setup.again_max_ms);
+	pause_ms =
+		min_of(pause_ms, matters ? p->setup.again_max_ms : (int64_t)PEER_AGAIN_REFUSED_MS);
 	pause_ms = pause_ms / 2 + (int64_t)rng_below(&p->rng, (uint64_t)pause_ms / 2 + 1);
 	again = mono_add_ms(loop_now(p->setup.loop), pause_ms);
 	peer->failures++;
@@ -119,14 +111,21 @@ static void link_lost(struct peers *p, struct link *l)
 	if (dialled) {
 		back_off(p, peer);
 	}
+	if (!peer_connected(peer)) {
+		peer->since = (struct mono) { 0 };
+	}
 	if (greeted) {
 		p->setup.on_lost(p->setup.arg, peer);
 	}
 }
 
-/* What nobody needs to remember. */
+/* What nobody needs to remember. Who was just refused will come again, and it is in the log. */
 static bool is_forgettable(const struct peers *p, const struct peer *peer)
 {
+	if (peer->refused &&
+		mono_diff_ms(loop_now(p->setup.loop), peer->heard) < PEER_REFUSED_KEPT_MS) {
+		return false;
+	}
 	return !peer->member && !peer->seed && !peer->in && !peer->out &&
 	       (p->settled || peer->failures > 8);
 }

@@ -92,6 +92,7 @@ void raftd_handle_change(struct raftd *r, struct ipc_call *call, const struct ra
 	struct waiting w = { .kind = WAITING_CHANGE, .call = call };
 	char address[RAFT_ADDRESS_SIZE] = "";
 	struct raft_server_change change = { .type = m->op, .address = address };
+	const struct peer *p;
 	int status;
 
 	if (m->address.n >= sizeof(address) || uuid_parse(m->id, &change.id)) {
@@ -99,7 +100,12 @@ void raftd_handle_change(struct raftd *r, struct ipc_call *call, const struct ra
 		return;
 	}
 	memcpy(address, m->address.p ? m->address.p : "", m->address.n);
-	status = node_change(&r->node, clock_mono(), &change, &w.number);
+	p = peers_find(&r->peers, &change.id);
+	if (p && peer_connected(p)) {
+		change.life = p->identity.life;
+	}
+	status = raftd_disk_lost(r) ? ST_AGAIN
+				    : node_change(&r->node, clock_mono(), &change, &w.number);
 	if (status) {
 		ipc_refuse(call, status);
 		return;

@@ -67,6 +67,22 @@ static void say(void *arg, struct peer_hello *h)
 	leader_say(r, h);
 }
 
+static struct peer_identity identify(void *arg, const struct uuid *to)
+{
+	struct raftd *r = arg;
+	const struct raft *raft = &r->node.raft;
+	const struct configuration *c = &raft->configuration;
+
+	return (struct peer_identity) {
+		.cluster = c->cluster,
+		.life = raft->persistent.life,
+		.leaving = r->leaving.on,
+		.removed = to && raft_leads(raft) &&
+			   raft->configuration_index <= raft->commit_index &&
+			   !configuration_find((struct configuration *)c, to),
+	};
+}
+
 static void on_hello(void *arg, struct peer *p UNUSED)
 {
 	struct raftd *r = arg;
@@ -76,7 +92,7 @@ static void on_hello(void *arg, struct peer *p UNUSED)
 
 /* -------- frames -------- */
 
-static void message_take(struct raftd *r, const struct raft_message *m)
+static void message_take(struct raftd *r, const struct raft_message *m, const struct uuid *life)
 {
 	static const enum raftd_metric metrics[RAFT_MESSAGE_TYPES] = {
 		[RAFT_PRE_VOTE] = METRIC_RPC_VOTE,
@@ -85,7 +101,7 @@ static void message_take(struct raftd *r, const struct raft_message *m)
 	};
 	struct mono now = clock_mono();
 
-	node_receive(&r->node, now, m);
+	node_receive(&r->node, now, m, life);
 	if (metrics[m->type]) {
 		metrics_add(r->daemon->metrics, metrics[m->type],
 			(double)mono_diff_ns(clock_mono(), now) / NS_PER_MS);
@@ -101,7 +117,7 @@ static bool frame_message(struct raftd *r, struct peer *p, struct str payload, s
 		return false;
 	}
 	if (uuid_eq(&m.to, &r->node.raft.id)) { /* else: of who was here before */
-		message_take(r, &m);
+		message_take(r, &m, &p->identity.life);
 	}
 	return true;
 }
@@ -200,13 +216,15 @@ static size_t founders_list(struct raftd *r, struct founding_server servers[])
 		.has_log = raftd_has_log(r),
 		.read_replica = c->read_replica,
 		.knows_leader = leader_known(r),
+		.life = r->node.raft.persistent.life,
 	};
 	list_for_each (p, &r->peers.list, link) {
 		const struct peer_facts *f = &p->hello.self;
 
 		if (p->told && peer_connected(p) && count < FOUNDING_SERVERS_MAX) {
 			servers[count++] = (struct founding_server) { p->id, f->address, f->expect,
-				f->has_log, f->read_replica, !uuid_is_zero(&p->hello.leader) };
+				f->has_log, f->read_replica, !uuid_is_zero(&p->hello.leader),
+				p->identity.life };
 		}
 	}
 	return count;
@@ -255,6 +273,62 @@ static void found(struct raftd *r)
 	}
 }
 
+/* -------- who has lost its disk -------- */
+
+/* A connected member of whose life the configuration does not know; NULL. */
+static const struct peer *life_news(const struct raftd *r, struct raft_server_change *change_out)
+{
+	const struct configuration *c = &r->node.raft.configuration;
+
+	for (size_t i = 0; i < c->count; i++) {
+		const struct configuration_server *s = &c->servers[i];
+		const struct peer *p = peers_find(&r->peers, &s->id);
+
+		if (!p || !p->told || !peer_connected(p) || uuid_is_zero(&p->identity.life) ||
+			uuid_eq(&s->life, &p->identity.life)) {
+			continue;
+		}
+		*change_out = (struct raft_server_change) { .type = RAFT_ADD,
+			.id = s->id,
+			.address = s->address,
+			.life = p->identity.life,
+			.blank = !p->hello.self.has_log };
+		return p;
+	}
+	return NULL;
+}
+
+/* What an operator has named, or an older version has added, has no life there yet. */
+static bool is_lost(const struct raftd *r, const struct raft_server_change *change)
+{
+	const struct configuration_server *s = configuration_find(
+		(struct configuration *)&r->node.raft.configuration, &change->id);
+
+	return change->blank || !life_eq(&s->life, &change->life);
+}
+
+bool raftd_disk_lost(const struct raftd *r)
+{
+	struct raft_server_change change;
+
+	return life_news(r, &change) && is_lost(r, &change);
+}
+
+static void lives_follow(struct raftd *r)
+{
+	struct raft_server_change change;
+	const struct peer *p = raft_leads(&r->node.raft) ? life_news(r, &change) : NULL;
+	bool lost = p && is_lost(r, &change);
+	uint64_t index;
+
+	if (p && node_change(&r->node, clock_mono(), &change, &index) == 0 && lost) {
+		log_error("disk-lost",
+			"address=%s node=" STR_FMT
+			" action=\"it has no vote until it has caught up\"",
+			p->address, STR_ARG(p->hello.self.node));
+	}
+}
+
 /* -------- the turn -------- */
 
 static void changes_show(struct raftd *r)
@@ -280,6 +354,7 @@ static void changes_show(struct raftd *r)
 
 void raftd_quorum_turn(struct raftd *r)
 {
+	uint64_t committed;
 	bool settled;
 
 	if (r->told || r->leader_changed) {
@@ -292,8 +367,12 @@ void raftd_quorum_turn(struct raftd *r)
 		metrics_set(
 			r->daemon->metrics, METRIC_PEERS, (double)r->node.raft.configuration.count);
 	}
+	lives_follow(r);
 	settled = leader_known(r) && is_member(r);
-	if (settled != r->peers.settled || r->leader_changed || r->configuration_changed) {
+	committed = min_of(r->node.raft.configuration_index, r->node.raft.commit_index);
+	if (settled != r->peers.settled || r->leader_changed || r->configuration_changed ||
+		committed != r->configuration_committed) {
+		r->configuration_committed = committed;
 		peers_set_settled(&r->peers, settled);
 		peers_announce(&r->peers);
 	}
@@ -304,41 +383,6 @@ void raftd_quorum_turn(struct raftd *r)
 
 /* -------- the beginning -------- */
 
-/* "10.0.0.1", "10.0.0.1:8300", "[::1]:8300". The port of gossip means that of servers there, for
- * configurations made for Consul. */
-static int seed_address(const struct conf *c, struct str text, struct buf *out)
-{
-	OWN_EMBEDDED(buf_fini) struct buf gossip = { 0 };
-	struct net_address a;
-
-	if (net_address_parse(text, (int)c->ports.server, &a) || a.sa.ss_family == AF_UNIX) {
-		return ST_INVALID;
-	}
-	net_address_render(&a, out);
-	buf_printf(&gossip, ":%d", (int)c->ports.serf_lan);
-	if (str_ends(buf_str(out), buf_str(&gossip))) {
-		out->n -= gossip.n;
-		buf_printf(out, ":%d", (int)c->ports.server);
-	}
-	return 0;
-}
-
-static void seeds_add(struct raftd *r, const struct strs *list)
-{
-	for (uint32_t i = 0; i < list->count; i++) {
-		OWN_EMBEDDED(buf_fini) struct buf address = { 0 };
-		int status = seed_address(r->daemon->conf, list->items[i], &address);
-
-		status = status ? status : peers_seed(&r->peers, buf_str(&address));
-		if (status) {
-			log_error("join-refused", "address=\"" STR_FMT "\" reason=\"%s\"",
-				STR_ARG(list->items[i]),
-				status == ST_FULL ? "too many addresses"
-						  : "not an IP address: names are not resolved");
-		}
-	}
-}
-
 void raftd_quorum_open(struct raftd *r)
 {
 	const struct conf *c = r->daemon->conf;
@@ -347,13 +391,11 @@ void raftd_quorum_open(struct raftd *r)
 		.id = r->node.raft.id,
 		.address = str_of(r->address),
 		.datacenter = c->datacenter,
-		.again_max_ms = min_of(
-			max_of(c->retry_interval_ns / NS_PER_MS, (int64_t)PEER_AGAIN_FIRST_MS),
-			(int64_t)PEER_AGAIN_MAX_MS),
+		.again_max_ms = PEER_AGAIN_MAX_MS,
 		.greeting_ms = max_of(
 			c->limits.rpc_handshake_timeout_ns / NS_PER_MS, (int64_t)GREETING_MIN_MS),
-		.seed_failures_max = c->retry_max,
 		.say = say,
+		.identify = identify,
 		.on_hello = on_hello,
 		.on_frame = on_frame,
 		.on_lost = on_lost,
@@ -362,8 +404,6 @@ void raftd_quorum_open(struct raftd *r)
 
 	peers_init(&r->peers, &setup, random_u64());
 	r->peers_open = true;
-	seeds_add(r, &c->retry_join);
-	seeds_add(r, &c->start_join);
 	r->forward_tag = random_u64() >> 1; /* replies meant for an earlier life find nobody */
 	/* A late answer to an earlier life would end the reads of this one up to its tag: they go
 	 * on behind all that were ever used. */

@@ -7,6 +7,8 @@
  *     service.c     endpoints, the turn of the loop, life
  *     propose.c     commands: appended here, or by the leader's raftd for us
  *     quorum.c      node <-> peers; forming a new cluster, joining one
+ *     seeds.c       which servers the gossip pool knows
+ *     leave.c       this server leaves
  *     snapshot.c    snapshots from and to other servers, through catalogd
  *     fitness.c     whether somebody else should lead
  *     recovery.c    peers.json
@@ -94,7 +96,12 @@ struct raftd {
 	struct page_writer *page;
 	struct raft_page shown;
 	struct ipc_server *read_server, *write_server;
-	struct ipc_client *catalogd;
+	struct ipc_client *catalogd, *gossipd;
+	struct {
+		struct ipc_pending *pending;
+		struct loop_timer again;
+		uint64_t version;
+	} seeds;
 	struct loop_flush flush;
 	struct loop_timer wake, prepare, drain_limit;
 	struct rng rng;
@@ -112,6 +119,7 @@ struct raftd {
 
 	/* what the node has told and the end of the turn carries out */
 	bool role_changed, leader_changed, configuration_changed, told;
+	uint64_t configuration_committed; /* index of the one that the others know to be */
 	struct uuid snapshots_due[RAFT_SERVERS_MAX];
 	size_t snapshots_due_count;
 
@@ -122,6 +130,12 @@ struct raftd {
 	struct transfers transfers;
 	struct snapshot_read_call snapshot_reads[RAFT_SERVERS_MAX];
 	struct snapshot_in incoming;
+	struct {
+		bool on;   /* this server is about to go */
+		bool told; /* ... and everybody has been told */
+		struct ipc_call *call;
+		struct mono until;
+	} leaving;
 	unsigned slow_syncs;
 	struct mono state_away_since;
 	bool stopping; /* hands over, then ends */
@@ -161,7 +175,20 @@ void raftd_quorum_turn(struct raftd *r); /* before the node's advance */
 bool raftd_quorum_send(void *arg, const struct raft_message *m);
 void raftd_quorum_depart(void *arg);
 bool raftd_has_log(const struct raftd *r);
+/* There is a member that has lost its disk since it became one. Before anything else is changed it
+ * is made a member without a vote. */
+bool raftd_disk_lost(const struct raftd *r);
 const char *raftd_waits_for(struct daemon *d);
+
+/* seeds.c */
+int raftd_seeds_start(struct raftd *r);
+void raftd_seeds_fini(struct raftd *r);
+
+/* leave.c */
+void raftd_handle_leave(struct raftd *r, struct ipc_call *call, const struct raft_leave *m);
+void raftd_leave_turn(struct raftd *r);
+struct mono raftd_leave_deadline(const struct raftd *r);
+void raftd_leave_fini(struct raftd *r);
 
 /* snapshot.c */
 void raftd_snapshot_turn(struct raftd *r);

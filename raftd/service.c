@@ -193,6 +193,7 @@ static struct mono next_turn(struct raftd *r)
 		r->snapshots_due_count) {
 		return (struct mono) { 0 };
 	}
+	when = mono_min(when, raftd_leave_deadline(r));
 	return mono_min(when, transfers_deadline(&r->transfers));
 }
 
@@ -221,6 +222,7 @@ static void advance(void *arg)
 	struct raftd *r = arg;
 
 	raftd_quorum_turn(r);
+	raftd_leave_turn(r);
 	reads_ask(r);
 	sync_measured(r);
 	raftd_feed_all(r);
@@ -319,6 +321,7 @@ IPC_DECODER(struct raftd, raft_snapshot_taken, handle_snapshot_taken)
 IPC_DECODER(struct raftd, raft_change, raftd_handle_change)
 IPC_DECODER(struct raftd, raft_transfer, handle_transfer)
 IPC_DECODER(struct raftd, raft_health, raftd_handle_health)
+IPC_DECODER(struct raftd, raft_leave, raftd_handle_leave)
 IPC_DECODER(struct raftd, raft_configuration, raftd_handle_configuration)
 
 static const struct ipc_handler rows[] = {
@@ -329,6 +332,7 @@ static const struct ipc_handler rows[] = {
 	IPC_HANDLER(raft_snapshot_taken, ROLE_WRITE, handle_snapshot_taken),
 	IPC_HANDLER(raft_change, ROLE_WRITE, raftd_handle_change),
 	IPC_HANDLER(raft_transfer, ROLE_WRITE, handle_transfer),
+	IPC_HANDLER(raft_leave, ROLE_WRITE, raftd_handle_leave),
 	IPC_HANDLER(raft_configuration, ROLE_READ, raftd_handle_configuration),
 	IPC_HANDLER(raft_health, ROLE_READ, raftd_handle_health),
 };
@@ -365,7 +369,9 @@ static int node_open(struct raftd *r, struct buf *why)
 			.seed = random_u64(),
 			.election_ms = election_ms,
 			.heartbeat_ms = election_ms / HEARTBEATS_PER_ELECTION,
-			.drift_percent = DRIFT_PERCENT },
+			.drift_percent = DRIFT_PERCENT,
+			.cluster = random_uuid() },
+		.life = random_uuid(),
 		.segment_bytes = LOG_SEGMENT_BYTES,
 		.first_segment_bytes = LOG_FIRST_SEGMENT_BYTES,
 		.tail_bytes = LOG_TAIL_BYTES,
@@ -466,6 +472,10 @@ int raftd_start(struct daemon *d)
 		return status;
 	}
 	peers_start(&r->peers, take_fd(&r->listen_fd));
+	status = raftd_seeds_start(r);
+	if (status) {
+		return status;
+	}
 	r->shown.term = UINT64_MAX; /* the page may be of an earlier life: show what is true now */
 	node_start(&r->node, clock_mono());
 	if (r->recovered) {
@@ -506,11 +516,13 @@ void raftd_stop(struct daemon *d)
 		sync_measured(r);
 		raftd_proposals_refuse(r);
 		raftd_forwarded_refuse(r);
+		raftd_leave_fini(r);
 		ipc_server_free(r->write_server);
 	}
 	if (r->read_server) {
 		ipc_server_free(r->read_server);
 	}
+	raftd_seeds_fini(r);
 	if (r->catalogd) {
 		ipc_client_free(r->catalogd);
 		loop_flush_del(&r->flush);

@@ -206,6 +206,14 @@ static void health_member(
 	s->voter = c->voter;
 }
 
+/* Who could be taken in. What it says behind its hello, that it belongs elsewhere or is about to
+ * leave, has its time to arrive. */
+static bool is_candidate(const struct raftd *r, const struct peer *p)
+{
+	return !p->member && p->told && peer_connected(p) && !p->identity.leaving &&
+	       mono_diff_ms(loop_now(r->daemon->loop), p->since) >= PEER_ACQUAINTED_MS;
+}
+
 void raftd_handle_health(struct raftd *r, struct ipc_call *call, const struct raft_health *m UNUSED)
 {
 	const struct raft *raft = &r->node.raft;
@@ -225,7 +233,7 @@ void raftd_handle_health(struct raftd *r, struct ipc_call *call, const struct ra
 		health_member(r, &raft->configuration.servers[i], &h);
 	}
 	list_for_each (p, &r->peers.list, link) {
-		if (!p->member && p->told && peer_connected(p) && h.count < HEALTH_SERVERS_MAX) {
+		if (is_candidate(r, p) && h.count < HEALTH_SERVERS_MAX) {
 			struct raft_health_server *s = health_add(&h, &p->id);
 
 			health_told(r, p, s);
@@ -332,10 +340,7 @@ static void peers_put(const struct raftd *r, struct jsonw *w)
 	jsonw_keyc(w, "peers");
 	jsonw_open(w, '[');
 	list_for_each (p, &r->peers.list, link) {
-		/* an address that has turned out to be a server is shown as that one */
-		if (!uuid_is_zero(&p->id) || (!p->self && !r->peers.settled)) {
-			peer_put(r, p, w);
-		}
+		peer_put(r, p, w);
 	}
 	jsonw_close(w, ']');
 	jsonw_keyc(w, "connections");

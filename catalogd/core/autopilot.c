@@ -81,7 +81,8 @@ static void follow(struct autopilot *a, const struct autopilot_config *c,
 	} else if (k->gone_since.ns == INT64_MAX) {
 		k->gone_since = view->now;
 	}
-	k->removed = s->connected && !s->member && (k->removed || k->was_member);
+	k->removed = s->connected && !s->member && (k->removed || (k->was_member && !k->left));
+	k->left = k->left && s->connected && !s->member;
 	k->was_member = s->member;
 }
 
@@ -149,6 +150,15 @@ static bool decide(struct autopilot_decision *out, enum autopilot_action action,
 	return true;
 }
 
+static void left_note(struct autopilot *a, const struct uuid *id)
+{
+	struct autopilot_known *k = known_find(a, id);
+
+	if (k) {
+		k->left = true;
+	}
+}
+
 static bool remove_one(struct autopilot *a, const struct autopilot_config *c,
 	const struct autopilot_view *view, struct autopilot_decision *out)
 {
@@ -160,7 +170,8 @@ static bool remove_one(struct autopilot *a, const struct autopilot_config *c,
 		if (!s->member || s->leader) {
 			continue;
 		}
-		if (s->pool == POOL_LEFT && !s->connected) {
+		if (s->pool == POOL_LEFT) {
+			left_note(a, &s->id);
 			return decide(out, AUTOPILOT_REMOVE, s, "it left");
 		}
 		if (!c->cleanup_dead_servers || !is_dead(a, c, view, s)) {
@@ -210,8 +221,7 @@ static bool add_one(
 		if (s->member && s->moved) {
 			return decide(out, AUTOPILOT_ADD, s, "it has another address");
 		}
-		if (!s->member && s->connected && k && !k->removed && s->pool != POOL_FAILED &&
-			s->pool != POOL_LEFT) {
+		if (!s->member && s->connected && k && !k->removed && s->pool == POOL_ALIVE) {
 			a->replaced = true;
 			return decide(out, AUTOPILOT_ADD, s, "it is new");
 		}

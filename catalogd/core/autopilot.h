@@ -4,7 +4,8 @@
  * change of the quorum that is due next. Every change is looked at anew when the one before is
  * done, so that no two are ever derived from the same sight of things.
  *
- *   add       a server that has said hello, as a non-voter; a member that has another address now
+ *   add       a server that is alive in the pool and has said hello, as a non-voter; a member
+ *             that has another address now
  *   promote   a non-voter (not a read replica) that has been healthy for server_stabilization
  *   remove    a member that has left the pool; a dead non-voter; a dead voter, once a new server
  *             has come: only while those that remain are a healthy majority, at least min_quorum
@@ -38,8 +39,9 @@ struct autopilot_known {
 	struct uuid id;
 	bool seen;	     /* in this step */
 	bool healthy, early; /* early: was there when the leadership began, and fine ever since */
-	bool was_member, removed;
-	struct mono since; /* healthy or not for so long */
+	bool was_member, removed; /* removed: by an operator */
+	bool left;		  /* it was removed because it had left: it may come back */
+	struct mono since;	  /* healthy or not for so long */
 	struct wall since_wall;
 	struct mono gone_since; /* not reachable; MONO_NEVER: it is */
 };

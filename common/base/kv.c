@@ -18,6 +18,14 @@ void kv_walk_init(struct kv_walk *w, struct kv_txn *t, unsigned table, struct st
 	}
 }
 
+void kv_walk_behind(struct kv_walk *w, struct str key)
+{
+	must(key.n <= KV_KEY_MAX);
+	memcpy(w->at, key.p, key.n);
+	w->key_size = (uint16_t)key.n;
+	w->started = true;
+}
+
 bool kv_walk_next(struct kv_walk *w)
 {
 	struct str prefix = str_n(w->prefix, w->prefix_size);

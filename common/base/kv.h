@@ -112,6 +112,8 @@ struct kv_walk {
 };
 
 void kv_walk_init(struct kv_walk *w, struct kv_txn *t, unsigned table, struct str prefix);
+/* It begins behind this key. */
+void kv_walk_behind(struct kv_walk *w, struct str key);
 bool kv_walk_next(struct kv_walk *w);
 
 /* The in-memory backend: one writer at a time, readers see the writer's changes (enough for tests).

@@ -114,7 +114,7 @@ struct conf {
 	bool enable_script_checks_remote /* enable_script_checks */, enable_script_checks_local,
 		discard_check_output, disable_remote_exec, enable_agent_tls_for_checks;
 	int64_t check_output_max_size, check_update_interval_ns, check_reap_interval_ns,
-		session_ttl_min_ns, reconnect_timeout_ns;
+		session_ttl_min_ns, reconnect_timeout_ns, advertise_reconnect_timeout_ns;
 	/* acl, tls, telemetry */
 	struct conf_acl acl;
 	struct str ca_file, ca_path, cert_file, key_file, tls_min_version, server_name;

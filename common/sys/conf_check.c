@@ -347,6 +347,34 @@ static void lists_check(struct conf_builder *b)
 	}
 }
 
+/* An open door must not look closed. What also counts for HTTPS is no reason to refuse a file. */
+static int server_tls_check(struct conf_builder *b)
+{
+	static const char *const keys[] = { "verify_incoming", "verify_outgoing",
+		"verify_server_hostname" };
+	const struct json *rpc = conf_get(b->merged, "verify_incoming_rpc");
+
+	if (!b->c->server) {
+		return 0;
+	}
+	if (rpc && rpc->boolean) {
+		return conf_refuse(b, "verify_incoming_rpc",
+			"verify_incoming_rpc cannot be true: this release of muster has no TLS "
+			"between servers");
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		const struct json *v = conf_get(b->merged, keys[i]);
+
+		if (v && v->boolean) {
+			conf_warn(b,
+				"%s does not count between servers: port %lld has no TLS in this "
+				"release",
+				keys[i], (long long)b->c->ports.server);
+		}
+	}
+	return 0;
+}
+
 static int others_check(struct conf_builder *b)
 {
 	const struct json *segment = conf_get(b->merged, "segment");
@@ -357,7 +385,7 @@ static int others_check(struct conf_builder *b)
 		return conf_refuse(b, "segment",
 			"Network segments are not supported in this version of Consul");
 	}
-	if (c->acl.enabled) { /* an open door must not look closed */
+	if (c->acl.enabled) {
 		return conf_refuse(b, "acl.enabled",
 			"acl.enabled cannot be true: this release of muster has no access control");
 	}
@@ -374,6 +402,32 @@ static int others_check(struct conf_builder *b)
 	if (c->data_dir.n && stat(c->data_dir.p, &st) == 0 && !S_ISDIR(st.st_mode)) {
 		return conf_refuse(b, "data_dir", "data_dir \"" STR_FMT "\" is not a directory",
 			STR_ARG(c->data_dir));
+	}
+	return 0;
+}
+
+/* What cloud providers know is not asked for, and a template would have to be one address. */
+static int joins_check(struct conf_builder *b)
+{
+	static const char *const keys[] = { "start_join", "retry_join", "start_join_wan",
+		"retry_join_wan" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		const struct json *list = conf_get(b->merged, keys[i]), *item;
+
+		if (!list) {
+			continue;
+		}
+		json_for_each (item, list) {
+			bool template = str_find_str(item->text, STR("{{")) >= 0;
+
+			if (template || str_find_str(item->text, STR("provider=")) >= 0) {
+				return conf_refuse(b, keys[i], "%s: \"" STR_FMT "\": %s", keys[i],
+					STR_ARG(item->text),
+					template ? "templates are not supported here"
+						 : "joining by cloud provider is not supported");
+			}
+		}
 	}
 	return 0;
 }
@@ -436,7 +490,7 @@ int conf_check(struct conf_builder *b)
 {
 	static int (*const rules[])(struct conf_builder * b) = { names_check, conf_addresses_fill,
 		domain_check, key_check, ui_check, server_check, meta_check, numbers_check,
-		others_check };
+		joins_check, server_tls_check, others_check };
 
 	lists_check(b);
 	for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {

@@ -295,6 +295,8 @@ static const struct conf_key top_keys[] = {
 	UNUSED_KEY("disable_keyring_file", KEY_BOOL),
 	{ "reconnect_timeout", KEY_DURATION, F(reconnect_timeout_ns), NULL, false },
 	UNUSED_KEY("reconnect_timeout_wan", KEY_DURATION),
+	{ "advertise_reconnect_timeout", KEY_DURATION, F(advertise_reconnect_timeout_ns), NULL,
+		false },
 	{ "disable_coordinates", KEY_BOOL, F(disable_coordinates), NULL, false },
 	{ "gossip_lan", KEY_OBJECT, KEY_UNUSED, &gossip_schema, false },
 	{ "gossip_wan", KEY_OBJECT, KEY_UNUSED, &gossip_schema, false },

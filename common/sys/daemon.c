@@ -118,6 +118,12 @@ void daemon_drained(struct daemon *d)
 	loop_stop(d->loop);
 }
 
+void daemon_give_up(struct daemon *d)
+{
+	d->private->given_up = true;
+	loop_stop(d->loop);
+}
+
 static void on_drain_limit(void *arg)
 {
 	struct daemon *d = arg;
@@ -317,5 +323,5 @@ int daemon_main(const struct daemon_spec *spec, int argc, char **argv)
 		log_error("failed", "error=\"%s\"", r < 0 ? err_text() : status_name(r));
 	}
 	remains_free(&d);
-	return r ? 1 : 0;
+	return r ? 1 : private.given_up ? DAEMON_GIVEN_UP : 0;
 }

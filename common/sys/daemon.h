@@ -15,7 +15,7 @@
  *     stop(d)    free everything
  *
  * SIGTERM and control "drain" start the drain; SIGHUP and control "reload" the reload. Exit status
- * 0 after a clean end.
+ * 0 after a clean end, DAEMON_GIVEN_UP after daemon_give_up, else 1.
  *
  * Arguments: -config-file F, -config-dir D (repeatable, in order), -run-dir D. Environment:
  * LISTEN_FDS/LISTEN_FDNAMES, NOTIFY_SOCKET, WATCHDOG_USEC as systemd sets them; MUSTER_PARENT=pid:
@@ -81,6 +81,10 @@ struct daemon {
 
 int daemon_main(const struct daemon_spec *spec, int argc, char **argv);
 void daemon_drained(struct daemon *d); /* ends the loop */
+/* What the configuration asks for cannot be had, and the node is to end for it (retry_max): the
+ * process ends with DAEMON_GIVEN_UP, which `muster agent` ends with. */
+enum { DAEMON_GIVEN_UP = 3 };
+void daemon_give_up(struct daemon *d);
 
 /* A listening or datagram socket passed by the supervisor under this name (LISTEN_FDNAMES), in
  * order of `number`; -1: none. Owned by the daemon's process. */

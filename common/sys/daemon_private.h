@@ -22,7 +22,7 @@ struct daemon_private {
 	char **socket_names; /* of descriptors 3, 4 ...; NULL-terminated */
 	int sockets_count;
 	uint64_t watchdog_usec;
-	bool ready;
+	bool ready, given_up;
 	bool files_confined, calls_confined;
 };
 

@@ -4,6 +4,7 @@
  * order of their Lamport times. Leaving, forcing others out, reaping, reconnecting. Section
  * numbers: the notes on the protocol.
  */
+#include "common/base/bind.h"
 #include "gossipd/core/pool_private.h"
 
 void clock_witness(struct pool *p, uint64_t *clock, uint64_t seen)
@@ -327,6 +328,23 @@ void leave_tick(struct pool *p)
 
 /* -------- now and then -------- */
 
+/* How long a failed member is waited for; it may ask for a time of its own (Consul 1.10's tag
+ * rc_tm). */
+static int64_t reconnect_ms(const struct pool *p, const struct pool_node *n)
+{
+	struct pair tags[SERF_TAGS_MAX];
+	uint32_t count = 0;
+	struct pairs all = { tags, 0, false };
+	struct str wanted;
+	int64_t ns;
+
+	all.count = serf_tags_get(n->meta, tags, &count) ? 0 : count;
+	wanted = pairs_find(&all, STR("rc_tm"));
+	return wanted.n && duration_parse(wanted, &ns, NULL) == 0 && ns > 0
+		       ? ns / NS_PER_MS
+		       : p->options.reconnect_timeout_ms;
+}
+
 void member_reap(struct pool *p)
 {
 	struct pool_node *n, *next;
@@ -335,7 +353,7 @@ void member_reap(struct pool *p)
 	p->reap_at = mono_add_ms(p->now, REAP_INTERVAL_MS);
 	pool_for_each(n, next, p)
 	{
-		int64_t after = n->status == MEMBER_FAILED ? p->options.reconnect_timeout_ms
+		int64_t after = n->status == MEMBER_FAILED ? reconnect_ms(p, n)
 				: n->status == MEMBER_LEFT ? p->options.tombstone_ms
 							   : INT64_MAX;
 

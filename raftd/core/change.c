@@ -17,7 +17,10 @@ bool raft_is_voter(const struct raft *r, const struct uuid *id)
 
 bool raft_self_votes(const struct raft *r)
 {
-	return raft_is_voter(r, &r->id);
+	const struct configuration_server *s =
+		configuration_find((struct configuration *)&r->configuration, &r->id);
+
+	return s && s->voter && life_eq(&s->life, &r->persistent.life);
 }
 
 const struct configuration_server *raft_leader(const struct raft *r)
@@ -40,23 +43,26 @@ const struct raft_peer *raft_peer_find(const struct raft *r, const struct uuid *
 	return raft_peer_of((struct raft *)r, id);
 }
 
-/* Those that stay keep what is known of them. */
+/* Those that stay keep what is known of them; not so one that comes back without its disk. */
 void raft_peers_update(struct raft *r)
 {
 	struct raft_peer peers[RAFT_SERVERS_MAX];
 	size_t count = 0;
 
 	for (size_t i = 0; i < r->configuration.count; i++) {
-		const struct uuid *id = &r->configuration.servers[i].id;
-		const struct raft_peer *known = raft_peer_of(r, id);
+		const struct configuration_server *s = &r->configuration.servers[i];
+		const struct raft_peer *known = raft_peer_of(r, &s->id);
 
-		if (!uuid_eq(id, &r->id)) {
-			peers[count++] = known ? *known
-					       : (struct raft_peer) { .id = *id,
-							 .next = r->trail.last + 1,
-							 .heard = r->now,
-							 .beat = true };
+		if (uuid_eq(&s->id, &r->id)) {
+			continue;
 		}
+		peers[count] = known && life_eq(&known->life, &s->life)
+				       ? *known
+				       : (struct raft_peer) { .id = s->id,
+						 .next = r->trail.last + 1,
+						 .heard = r->now,
+						 .beat = true };
+		peers[count++].life = s->life;
 	}
 	memcpy(r->peers, peers, count * sizeof(*peers));
 	r->peers_count = count;
@@ -103,8 +109,8 @@ void raft_configuration_forget(struct raft *r, uint64_t before)
 	size_t gone = 0;
 
 	while (gone < r->older_count &&
-		(gone + 1 < r->older_count ? r->older[gone + 1].index
-					   : r->configuration_index) <= before) {
+		(gone + 1 < r->older_count ? r->older[gone + 1].index : r->configuration_index) <=
+			before) {
 		gone++;
 	}
 	if (gone == 0) {
@@ -142,6 +148,17 @@ void raft_configuration_append(struct raft *r, struct raft_update *u, const stru
 	r->deadline = r->peers_count ? mono_min(r->deadline, r->now) : MONO_NEVER;
 }
 
+/* "What it once said does not count for it any more": neither its votes nor what it has. */
+static void life_set(struct configuration_server *s, const struct raft_server_change *c)
+{
+	if (!life_eq(&s->life, &c->life) || (c->blank && !uuid_eq(&s->life, &c->life))) {
+		s->voter = false;
+	}
+	if (!uuid_is_zero(&c->life)) {
+		s->life = c->life;
+	}
+}
+
 static int add(struct configuration *next, const struct raft_server_change *c)
 {
 	struct configuration_server *s = configuration_find(next, &c->id);
@@ -159,7 +176,8 @@ static int add(struct configuration *next, const struct raft_server_change *c)
 	}
 	memset(s->address, 0, sizeof(s->address));
 	memcpy(s->address, c->address, n);
-	return 0;
+	life_set(s, c);
+	return configuration_voters(next) ? 0 : ST_INVALID;
 }
 
 /* What follows a server that has not caught up would wait for it (thesis 4.2.1). */

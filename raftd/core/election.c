@@ -62,10 +62,10 @@ static bool may_campaign(const struct raft *r)
 
 	for (size_t i = r->older_count; i > 0 && !votes && index > r->commit_index; i--) {
 		const struct raft_older *o = &r->older[i - 1];
-		const struct configuration_server *self = configuration_find(
-			(struct configuration *)&o->configuration, &r->id);
+		const struct configuration_server *self =
+			configuration_find((struct configuration *)&o->configuration, &r->id);
 
-		votes = self && self->voter;
+		votes = self && self->voter && life_eq(&self->life, &r->persistent.life);
 		index = o->index;
 	}
 	return votes;
@@ -131,6 +131,25 @@ void raft_votes_count(struct raft *r, struct raft_update *u)
 }
 
 /*
+ * Thesis 3.8 relies on votes and logs that survive. Who has nothing at all, not even the word of
+ * who forms a new cluster, is no voter yet, or has lost its disk.
+ */
+static bool is_blank(const struct raft *r)
+{
+	return raft_is_new(r) && r->configuration.count == 0;
+}
+
+bool raft_is_answer_of(const struct raft *r, const struct raft_message *m, const struct uuid *life)
+{
+	const struct configuration_server *s =
+		configuration_find((struct configuration *)&r->configuration, &m->from);
+	bool counts = m->type == RAFT_PRE_VOTE_REPLY || m->type == RAFT_VOTE_REPLY ||
+		      m->type == RAFT_APPEND_REPLY;
+
+	return !counts || !s || life_eq(&s->life, life);
+}
+
+/*
  * Thesis 3.6.1: "If the logs have last entries with different terms, then the log with the later
  * term is more up-to-date. If the logs end with the same term, then whichever log is longer is more
  * up-to-date."
@@ -138,6 +157,10 @@ void raft_votes_count(struct raft *r, struct raft_update *u)
 static bool is_good_enough(const struct raft *r, const struct raft_message *m)
 {
 	uint64_t term = raft_last_term(r);
+
+	if (is_blank(r)) {
+		return false;
+	}
 
 	if (m->tag && (!raft_is_new(r) || m->tag != first_digest(r))) {
 		return false; /* a new cluster, but not ours */

@@ -46,6 +46,9 @@ void raft_on_pre_vote_reply(struct raft *r, const struct raft_message *m, struct
 void raft_on_vote(struct raft *r, const struct raft_message *m, struct raft_update *u);
 void raft_on_vote_reply(struct raft *r, const struct raft_message *m, struct raft_update *u);
 void raft_on_timeout_now(struct raft *r, const struct raft_message *m, struct raft_update *u);
+/* false: an answer of who came back without its disk: only what the life says that is a member
+ * counts. */
+bool raft_is_answer_of(const struct raft *r, const struct raft_message *m, const struct uuid *life);
 /* There is no log yet, and who may begin one was decided outside of it. */
 bool raft_is_new(const struct raft *r);
 

@@ -18,9 +18,22 @@ enum { PROBE_ENTRIES = 64 };
 
 static void peer_reset(struct raft *r, struct raft_peer *p)
 {
-	*p = (struct raft_peer) {
-		.id = p->id, .next = r->trail.last + 1, .heard = r->now, .beat = true
-	};
+	*p = (struct raft_peer) { .id = p->id,
+		.life = p->life,
+		.next = r->trail.last + 1,
+		.heard = r->now,
+		.beat = true };
+}
+
+/* Nobody can have chosen another id: a new cluster begins with a leader that all have elected. */
+static void first_append(struct raft *r, struct raft_update *u)
+{
+	struct configuration first = r->configuration;
+
+	if (uuid_is_zero(&first.cluster)) {
+		first.cluster = r->options.cluster;
+	}
+	raft_configuration_append(r, u, &first);
 }
 
 /*
@@ -43,7 +56,7 @@ void raft_lead(struct raft *r, struct raft_update *u)
 	r->term_start_index = r->trail.last;
 	/* Not in the log yet. With others in the configuration, an address waits for the commit. */
 	if (r->configuration_index == 0 || r->configuration_due) {
-		raft_configuration_append(r, u, &r->configuration);
+		first_append(r, u);
 	}
 }
 

@@ -153,6 +153,7 @@ static void alone_bootstrap(struct raft *r)
 	struct configuration_server *self = &r->configuration.servers[0];
 
 	self->id = r->id;
+	self->life = r->persistent.life;
 	self->voter = true;
 	memcpy(self->address, r->address, sizeof(self->address));
 	r->configuration.count = 1;
@@ -197,9 +198,35 @@ static bool start_log(struct raft *r, const struct trail *t, struct raft_update 
 	return false;
 }
 
+/*
+ * It goes on as another cluster: those that were lost, should they come back with what they had,
+ * must not be taken for members of it. The new id follows from the old one and from who takes part,
+ * so that all who were told the same choose the same.
+ */
+static struct uuid recovered_cluster(const struct uuid *old, const struct configuration *c)
+{
+	OWN_EMBEDDED(buf_fini) struct buf body = { 0 };
+	uint64_t halves[2];
+	struct uuid fresh;
+
+	if (uuid_is_zero(old)) {
+		return *old;
+	}
+	configuration_encode(&body, c);
+	memcpy(halves, old->b, sizeof(halves));
+	halves[0] = hash64(buf_str(&body), halves[0]) | 1;
+	halves[1] = hash64(buf_str(&body), halves[1]);
+	memcpy(fresh.b, halves, sizeof(halves));
+	return fresh;
+}
+
 static void recover(struct raft *r, const struct configuration *c, struct raft_update *u)
 {
-	r->configuration = r->persistent.configuration = *c;
+	struct uuid cluster = recovered_cluster(&r->configuration.cluster, c);
+
+	r->configuration = *c;
+	r->configuration.cluster = cluster;
+	r->persistent.configuration = r->configuration;
 	r->configuration_index = r->trail.last;
 	r->older_count = 0;
 	r->persistent.configuration_index = r->trail.last;
@@ -485,7 +512,9 @@ static void on_message(struct raft *r, const struct raft_event *e, struct raft_u
 	if (m->term > r->persistent.term && !asks_for_future(m)) {
 		raft_follow(r, u, m->term, "newer term");
 	}
-	handlers[m->type](r, m, u);
+	if (raft_is_answer_of(r, m, &e->life)) {
+		handlers[m->type](r, m, u);
+	}
 }
 
 void raft_step(struct raft *r, const struct raft_event *event, struct raft_update *update)
@@ -519,8 +548,8 @@ void raft_step(struct raft *r, const struct raft_event *event, struct raft_updat
 	}
 	steps[event->type](r, event, update);
 	/* What a failed persist left undone comes before anything that relies on it. */
-	update->persist |= r->persisting &&
-			   (r->sends_count || update->append_count || update->accept);
+	update->persist |=
+		r->persisting && (r->sends_count || update->append_count || update->accept);
 	update->sends = r->sends;
 	update->sends_count = r->sends_count;
 }
@@ -534,8 +563,7 @@ void raft_check(const struct raft *r)
 	must(r->match <= r->trail.last);
 	must(r->match >= r->commit_index || r->role == RAFT_LEADER);
 	must(r->configuration_index <= r->trail.last);
-	must(r->older_count == 0 ||
-		r->older[r->older_count - 1].index <= r->configuration_index);
+	must(r->older_count == 0 || r->older[r->older_count - 1].index <= r->configuration_index);
 	must(r->role != RAFT_LEADER || r->term_start_index <= r->trail.last);
 	must(r->role != RAFT_LEADER || uuid_eq(&r->leader, &r->id));
 	must(r->role == RAFT_LEADER || r->reads_count == 0);

@@ -65,7 +65,7 @@ enum raft_entry_type {
 enum raft_event_type {
 	RAFT_EVENT_START,	   /* the first event, once */
 	RAFT_EVENT_TICK,	   /* the deadline passed (an early one does no harm) */
-	RAFT_EVENT_MESSAGE,	   /* message: from another server */
+	RAFT_EVENT_MESSAGE,	   /* message: from another server, of that life */
 	RAFT_EVENT_FLUSH,	   /* the end of a turn: what is there to be sent is sent */
 	RAFT_EVENT_SENT,	   /* peer, index: an APPEND up to index was handed over */
 	RAFT_EVENT_UNREACHABLE,	   /* peer: the connection broke: what was on its way may be lost */
@@ -85,6 +85,7 @@ enum raft_event_type {
 
 /* What must survive a crash, beside the log itself (thesis, figure 3.1: persistent state). */
 struct raft_persistent {
+	struct uuid life; /* of this disk; zero: not known */
 	uint64_t term;
 	struct uuid vote; /* zero: none in this term */
 	uint64_t snapshot_index, snapshot_term;
@@ -127,7 +128,7 @@ enum raft_read_kind {
 };
 
 enum raft_change_type {
-	RAFT_ADD = 1, /* as non-voter, or with a new address */
+	RAFT_ADD = 1, /* as non-voter; or a member with a new address or life */
 	RAFT_PROMOTE, /* a non-voter that has caught up votes from now on */
 	RAFT_DEMOTE,
 	RAFT_REMOVE,
@@ -136,7 +137,11 @@ enum raft_change_type {
 struct raft_server_change {
 	enum raft_change_type type;
 	struct uuid id;
-	const char *address; /* RAFT_ADD */
+	/* RAFT_ADD. life zero: what is known stays. A member that comes with another life than
+	 * before, or blank (without a log), has lost its disk: it does not vote from now on. */
+	const char *address;
+	struct uuid life;
+	bool blank;
 };
 
 struct raft_event {
@@ -144,6 +149,7 @@ struct raft_event {
 	struct mono now; /* in every event */
 	struct raft_start start;
 	const struct raft_message *message;
+	struct uuid life; /* zero: not known */
 	struct uuid peer;
 	uint64_t index, term, tag;
 	enum raft_read_kind read;
@@ -198,6 +204,7 @@ struct raft_update {
 
 struct raft_options {
 	struct uuid id;
+	struct uuid cluster; /* random: the id of a cluster that this server is the first to lead */
 	const char *address;
 	uint64_t trailing_logs; /* entries kept behind a snapshot */
 	uint64_t seed;
@@ -214,7 +221,7 @@ enum raft_peer_state {
 
 /* What the leader knows of another server; also who voted for a candidate. */
 struct raft_peer {
-	struct uuid id;
+	struct uuid id, life;
 	enum raft_peer_state state;
 	uint64_t next;	      /* the next entry to send */
 	uint64_t match;	      /* its log is durable and equal to ours up to here */

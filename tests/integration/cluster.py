@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several servers that form one quorum: real nodes, each on an address of its own, that find each other by retry_join."""
+"""Several servers that form one quorum: real nodes, each on an address of its own, that find each other by retry_join, that is, by
+gossip."""
 import pathlib
 import subprocess
 

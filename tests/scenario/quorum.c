@@ -12,12 +12,14 @@
  *     s1 start bootstrap=1            alone, new
  *     s1 restart [recover=s1,s2]      as after a power cut: with what was stored and synced; told
  *                                     that only these are left
+ *     s1 restart empty=b              with a new disk, of life b; with `life=a` a start, and with
+ *                                     s1:a a name in a configuration, tells which life is meant
  *     s1 told servers=s1,s2           of the first servers of a new cluster
  *     s1 tick [late=1] | flush | propose | sync | turn | failed | show
  *                                     turn: flush, sync, flush; late: the server slept since it
  *                                     was due
  *     s1 read round=TAG | read lease=TAG
- *     s1 add|promote|demote|remove server=s4
+ *     s1 add|promote|demote|remove server=s4 [blank=1]
  *     s1 transfer [to=s2]
  *     s1 lost peer=s2                 the connection broke
  *     s1 snapshot index=I             was taken
@@ -47,14 +49,25 @@ static struct server *server_of(struct table *t, struct str name)
 	return &t->servers[number_of(name)];
 }
 
+static struct uuid life_of(struct str letter)
+{
+	struct uuid life = { { 0 } };
+
+	if (letter.n) {
+		life.b[0] = (uint8_t)letter.p[0];
+	}
+	return life;
+}
+
 static void put_servers(struct configuration *c, struct str names, bool voter)
 {
 	while (names.n) {
-		struct str name = str_split(names, ',', &names);
+		struct str life, name = str_split(str_split(names, ',', &names), ':', &life);
 		struct configuration_server *s = &c->servers[c->count++];
 
-		*s = (struct configuration_server) { .id = server_id(number_of(name)),
-			.voter = voter };
+		*s = (struct configuration_server) {
+			.id = server_id(number_of(name)), .voter = voter, .life = life_of(life)
+		};
 		snprintf(s->address, sizeof(s->address), "10.0.0.%u:1", number_of(name) + 1);
 	}
 }
@@ -100,7 +113,8 @@ static void do_start(struct server *s, struct str command)
 	s->first = 1;
 	s->last = 0;
 	each_term(scenario_word(command, "log"), put_term, s);
-	s->disk = (struct raft_persistent) { .term = scenario_number(command, "term"),
+	s->disk = (struct raft_persistent) { .life = life_of(scenario_word(command, "life")),
+		.term = scenario_number(command, "term"),
 		.snapshot_index = snapshot,
 		.snapshot_term = snapshot ? s->log[snapshot].term : 0,
 		.configuration_index = s->last ? 1 : 0,
@@ -123,6 +137,12 @@ static void do_restart(struct server *s, struct str command)
 
 	put_servers(&recover, scenario_word(command, "recover"), true);
 	raft_fini(&s->raft);
+	if (scenario_word(command, "empty").n) {
+		s->disk = (struct raft_persistent) { .life = life_of(
+							     scenario_word(command, "empty")) };
+		s->first = 1;
+		s->synced = s->before_term = 0;
+	}
 	s->last = s->synced;
 	shell_start(s, false, recover.count ? &recover : NULL);
 	shell_show(s);
@@ -200,7 +220,11 @@ static void change(struct server *s, struct str command, enum raft_change_type t
 	struct raft_event e = { .type = RAFT_EVENT_CHANGE };
 
 	put_servers(&c, scenario_word(command, "server"), true);
-	e.change = (struct raft_server_change) { type, c.servers[0].id, c.servers[0].address };
+	e.change = (struct raft_server_change) { .type = type,
+		.id = c.servers[0].id,
+		.address = c.servers[0].address,
+		.life = c.servers[0].life,
+		.blank = scenario_number(command, "blank") };
 	shell_step(s, &e);
 }
 

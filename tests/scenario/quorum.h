@@ -33,6 +33,7 @@ struct server {
 struct letter {
 	struct list link;
 	unsigned from, to;
+	struct uuid life; /* of who sent it */
 	struct buf bytes;
 };
 

@@ -210,6 +210,7 @@ static void send(struct server *s, const struct raft_send *what)
 	fill(s, &m, what->through, &arena);
 	raft_message_encode(&l->bytes, &m);
 	l->from = s->number;
+	l->life = s->raft.persistent.life;
 	l->to = (unsigned)(m.to.b[1] - '1');
 	list_add_tail(&s->table->letters, &l->link);
 	buf_printf(s->table->trace, "s%u > s%u ", l->from + 1, l->to + 1);
@@ -259,7 +260,7 @@ void shell_deliver(struct table *t, struct letter *l)
 	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
 	struct server *s = &t->servers[l->to];
 	struct raft_message m;
-	struct raft_event e = { .type = RAFT_EVENT_MESSAGE, .message = &m };
+	struct raft_event e = { .type = RAFT_EVENT_MESSAGE, .message = &m, .life = l->life };
 
 	must(raft_message_decode(buf_str(&l->bytes), &arena, &m) == 0);
 	if (s->live) {

@@ -53,7 +53,7 @@ MUTANTS = [
      "raft_leads(r) &&", ["members"]),
     ("the members change before the term has committed", CORE + "change.c", "return raft_leads(r) && r->configuration_index",
      "return r->configuration_index", ["members", "transfer"]),
-    ("who left does not help to commit that it left", CORE + "election.c", "votes = self && self->voter;",
+    ("who left does not help to commit that it left", CORE + "election.c", "votes = self && self->voter && life_eq(&self->life, &r->persistent.life);",
      "(void)self;", ["members"]),
     ("a snapshot is put under a log that differs", CORE + "follower.c", "\tif (!equal) {\n\t\treset(r, s, u);\n\t}",
      "\tif (!trail_knows(&r->trail, s->index)) {\n\t\treset(r, s, u);\n\t}", ["snapshot", "all"]),
@@ -70,6 +70,14 @@ MUTANTS = [
      ["quorum/check_quorum.txt"]),
     ("what broke off is not asked again", CORE + "leader.c", "\t\tp->state = RAFT_PROBE;\n\t\tp->next = p->match + 1;", "\t\tp->asked = true;",
      ["quorum/pipeline.txt"]),
+    ("who has lost its disk votes on", CORE + "election.c", ("return !counts || !s || life_eq(&s->life, life);",
+     "raft_is_new(r) && r->configuration.count == 0;"), ("return true;", "false;"), ["wiped"]),
+    ("who has lost its disk leads", CORE + "change.c", "return s && s->voter && life_eq(&s->life, &r->persistent.life);",
+     "return s && s->voter;", ["quorum/lost_disk.txt"]),
+    ("who has nothing votes", CORE + "election.c", "\tif (is_blank(r)) {\n\t\treturn false;\n\t}", "\t(void)is_blank(r);",
+     ["quorum/lost_disk.txt"]),
+    ("who has lost its disk stays a voter", CORE + "change.c", "\t\ts->voter = false;\n\t}\n\tif (!uuid_is_zero(&c->life)) {",
+     "\t}\n\tif (!uuid_is_zero(&c->life)) {", ["wiped"]),
     ("a command is applied twice", "tests/sim/quorum/machine.c", "fresh = c->id > m->done[c->client];", "fresh = true;", ["orderly", "crash"]),
 ]
 

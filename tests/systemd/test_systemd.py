@@ -127,8 +127,8 @@ FILES = ["read=/run/muster/raftd/page", "read=/run/muster/catalogd/page", "read=
          "read=/var/lib/muster/checkd/data.mdb", "write=/etc/muster.d/muster.json", "write=/run/muster/probe", "read=/etc/shadow"
          ] + ["read=/etc/muster.d/%s/secret.json" % d for d in DAEMONS]
 ARROWS = {
-    "gossipd": {"connect=/run/muster/checkd/read"},
-    "raftd": {"connect=/run/muster/catalogd/write"},
+    "gossipd": {"connect=/run/muster/checkd/read", "connect=/run/muster/catalogd/write"},
+    "raftd": {"connect=/run/muster/catalogd/write", "connect=/run/muster/gossipd/read"},
     "catalogd": {"connect=/run/muster/raftd/read", "connect=/run/muster/raftd/write", "connect=/run/muster/gossipd/read",
                  "read=/run/muster/raftd/page", "write=/var/lib/muster/catalogd/state.1/lock.mdb",
                  "read=/var/lib/muster/catalogd/mark"} | {

@@ -122,6 +122,15 @@ static const char *const refused[][2] = {
 	{ "{}", "data_dir cannot be empty" },
 	{ "{" BASE ",\"acl\":{\"enabled\":true}}", "acl.enabled cannot be true: this release of "
 						   "muster has no access control (x.json line 1)" },
+	{ "{" BASE ",\"server\":true,\"verify_incoming_rpc\":true}",
+		"verify_incoming_rpc cannot be true: this release of muster has no TLS between "
+		"servers (x.json line 1)" },
+	{ "{" BASE ",\n\"retry_join\":[\"10.0.0.1\",\"provider=aws tag_key=x\"]}",
+		"retry_join: \"provider=aws tag_key=x\": joining by cloud provider is not "
+		"supported (x.json line 2)" },
+	{ "{" BASE ",\"start_join\":[\"{{ GetPrivateIP }}\"]}",
+		"start_join: \"{{ GetPrivateIP }}\": templates are not supported here (x.json "
+		"line 1)" },
 	{ "{" BASE ",\n\"retry_interval\":\"x\"}",
 		"1 error occurred:\n\t* retry_interval: invalid duration: \"x\": time: invalid "
 		"duration \"x\" (x.json line 2)\n\n" },

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * checkd/dial with a resolver that takes its time: glibc's functions are replaced by ours.
+ * common/sys/dial with a resolver that takes its time: glibc's functions are replaced by ours.
  */
 #include "tests/unit/unit.h"
 
 #include <netdb.h>
 
-#include "checkd/dial.h"
+#include "common/sys/dial.h"
 
 static struct {
 	struct gaicb *request;

@@ -21,6 +21,7 @@ struct server {
 	const char *datacenter;
 	size_t hellos, lost;
 	uint64_t tags; /* sum of those of the proposals that came */
+	struct uuid cluster, life;
 	bool running;
 };
 
@@ -40,6 +41,13 @@ static void say(void *arg, struct peer_hello *out)
 		.address = str_of(s->address),
 		.version = STR("1"),
 		.datacenter = str_of(s->datacenter) };
+}
+
+static struct peer_identity identify(void *arg, const struct uuid *to UNUSED)
+{
+	const struct server *s = arg;
+
+	return (struct peer_identity) { .cluster = s->cluster, .life = s->life };
 }
 
 static void on_hello(void *arg, struct peer *p UNUSED)
@@ -86,6 +94,7 @@ static void server_start(struct server *s)
 		.again_max_ms = 50,
 		.greeting_ms = 1000,
 		.say = say,
+		.identify = identify,
 		.on_hello = on_hello,
 		.on_frame = on_frame,
 		.on_lost = on_lost,
@@ -178,15 +187,28 @@ static void propose(struct server *from, const struct server *to, uint64_t tag)
 	PEER_FRAME_PUT(out, peer_propose, &((struct peer_propose) { tag, STR("x") }));
 }
 
+/* The pool knows of one server only. */
+static void seed_as(struct server *s, uint8_t id, const char *address)
+{
+	struct pool_server seed = { .id = { { id } } };
+
+	snprintf(seed.address, sizeof(seed.address), "%s", address);
+	peers_seed(&s->peers, &seed, 1);
+}
+
+static void seed(struct server *s, const struct server *other)
+{
+	seed_as(s, other->id.b[0], other->address);
+}
+
 TEST(one_seed_is_enough)
 {
 	struct world w;
 	struct server *s = w.servers;
 
 	world_init(&w, 3);
-	ck_assert_int_eq(peers_seed(&s[1].peers, str_of(s[0].address)), 0);
-	ck_assert_int_eq(peers_seed(&s[2].peers, str_of(s[0].address)), 0);
-	ck_assert_int_eq(peers_seed(&s[0].peers, str_of(s[0].address)), 0); /* itself */
+	seed(&s[1], &s[0]);
+	seed(&s[2], &s[0]);
 	run_until(&w, knows(&s[1], &s[2]) && knows(&s[2], &s[1]) && knows(&s[0], &s[1]));
 	propose(&s[1], &s[2], 5);
 	propose(&s[2], &s[1], 7);
@@ -195,18 +217,22 @@ TEST(one_seed_is_enough)
 }
 END_TEST
 
-TEST(seeds_that_are_none)
+TEST(a_seed_moves_and_goes)
 {
 	struct world w;
+	struct server *s = w.servers;
 
-	world_init(&w, 1);
-	ck_assert_int_eq(peers_seed(&w.servers[0].peers, STR("10.0.0.1")), ST_INVALID);
-	ck_assert_int_eq(peers_seed(&w.servers[0].peers, STR("name:8300")), ST_INVALID);
-	ck_assert_int_eq(peers_seed(&w.servers[0].peers, STR("unix:///x")), ST_INVALID);
-	for (size_t i = 0; i < PEER_SEEDS_MAX; i++) {
-		ck_assert_int_eq(peers_seed(&w.servers[0].peers, STR("127.0.0.1:1")), 0);
-	}
-	ck_assert_int_eq(peers_seed(&w.servers[0].peers, STR("127.0.0.1:1")), ST_FULL);
+	world_init(&w, 2);
+	peers_set_settled(&s[0].peers, true);
+	peers_set_settled(&s[1].peers, true);
+	seed_as(&s[0], s[1].id.b[0], "127.0.0.1:1");
+	run_until(&w, peers_find(&s[0].peers, &s[1].id)->failures > 2);
+	seed(&s[0], &s[1]);
+	run_until(&w, knows(&s[0], &s[1]));
+	peers_seed(&s[0].peers, NULL, 0);
+	ck_assert(knows(&s[0], &s[1])); /* who is connected may stay */
+	server_stop(&s[1]);
+	run_until(&w, !peers_find(&s[0].peers, &s[1].id)); /* forgotten */
 	world_fini(&w);
 }
 END_TEST
@@ -219,7 +245,7 @@ TEST(another_data_centre)
 	world_init(&w, 1);
 	server_add(&w)->datacenter = "dc2";
 	server_start(&s[1]);
-	peers_seed(&s[1].peers, str_of(s[0].address));
+	seed(&s[1], &s[0]);
 	run_until(&w, s[0].peers.counts.mistaken > 0 && s[1].peers.counts.broken > 0);
 	ck_assert(!knows(&s[0], &s[1]) && !knows(&s[1], &s[0]));
 	ck_assert_uint_eq(s[0].hellos + s[1].hellos, 0);
@@ -235,9 +261,57 @@ TEST(the_same_id_twice)
 	world_init(&w, 1);
 	server_add(&w)->id = s[0].id;
 	server_start(&s[1]);
-	peers_seed(&s[1].peers, str_of(s[0].address));
+	seed_as(&s[1], 99, s[0].address);
 	run_until(&w, s[0].peers.counts.mistaken > 0 && s[1].peers.counts.broken > 0);
 	ck_assert_uint_eq(s[0].hellos + s[1].hellos, 0);
+	world_fini(&w);
+}
+END_TEST
+
+TEST(another_cluster)
+{
+	struct world w;
+	struct server *s = w.servers;
+	const struct peer *there, *back;
+
+	world_init(&w, 2);
+	s[0].cluster.b[0] = 1;
+	s[1].cluster.b[0] = 2;
+	seed(&s[1], &s[0]);
+	run_until(&w, s[0].peers.counts.mistaken > 0 && s[1].peers.counts.mistaken > 0);
+	there = peers_find(&s[1].peers, &s[0].id);
+	ck_assert(!knows(&s[0], &s[1]) && !knows(&s[1], &s[0]));
+	ck_assert_str_eq(there->refused, "it belongs to another cluster");
+	ck_assert(mono_before(clock_mono(), there->again));
+	/* One that has none yet is welcome, and a cluster that was wiped may come back. */
+	s[1].cluster.b[0] = 0;
+	peers_find(&s[1].peers, &s[0].id)->again = (struct mono) { 0 };
+	run_until(&w, knows(&s[0], &s[1]) && knows(&s[1], &s[0]));
+	run_until(&w, !there->refused);
+	back = peers_find(&s[0].peers, &s[1].id);
+	ck_assert(back && back->told);
+	world_fini(&w);
+}
+END_TEST
+
+TEST(another_life)
+{
+	struct world w;
+	struct server *s = w.servers;
+	struct uuid old = { { 7 } }, fresh = { { 8 } };
+
+	world_init(&w, 2);
+	s[1].life = old;
+	seed(&s[0], &s[1]);
+	seed(&s[1], &s[0]);
+	run_until(&w, knows(&s[0], &s[1]) &&
+			      uuid_eq(&peers_find(&s[0].peers, &s[1].id)->identity.life, &old));
+	server_stop(&s[1]);
+	s[1].life = fresh;
+	server_start(&s[1]);
+	seed(&s[1], &s[0]);
+	run_until(&w, knows(&s[0], &s[1]) &&
+			      uuid_eq(&peers_find(&s[0].peers, &s[1].id)->identity.life, &fresh));
 	world_fini(&w);
 }
 END_TEST
@@ -346,7 +420,7 @@ TEST(members_have_their_place)
 	struct peer *p;
 
 	world_init(&w, 2);
-	ck_assert_int_eq(peers_seed(&s[0].peers, str_of(s[1].address)), 0);
+	seed(&s[0], &s[1]);
 	run_until(&w, knows(&s[0], &s[1]));
 	/* as many acquaintances as there is room for */
 	for (uint8_t i = 0; s[0].peers.count < PEERS_MAX; i++) {
@@ -368,6 +442,6 @@ TEST(members_have_their_place)
 }
 END_TEST
 
-UNIT_MAIN("peer", one_seed_is_enough, seeds_that_are_none, another_data_centre, the_same_id_twice,
-	a_member_goes_and_comes_back, a_member_elsewhere, another_server_at_a_members_address,
-	what_waits_is_bounded, members_have_their_place)
+UNIT_MAIN("peer", one_seed_is_enough, a_seed_moves_and_goes, another_data_centre, the_same_id_twice,
+	another_cluster, another_life, a_member_goes_and_comes_back, a_member_elsewhere,
+	another_server_at_a_members_address, what_waits_is_bounded, members_have_their_place)

@@ -321,15 +321,32 @@ static void prepare(struct world *w)
 
 /* -------- members -------- */
 
+/* One at a time, of at least three: what a majority had can then not be lost. */
+static void wipe(struct world *w)
+{
+	struct server *leader = world_sound_leader(w), *s = any(w);
+	const struct configuration *c = leader ? &leader->node.raft.configuration : NULL;
+
+	if (c && configuration_voters(c) >= 3 &&
+		configuration_find((struct configuration *)c, &s->id)) {
+		server_wipe(s);
+		if (world_chance(w, 80)) {
+			(void)server_start(s);
+		}
+	}
+}
+
 static void change(
 	struct world *w, struct server *leader, struct server *s, enum raft_change_type type)
 {
 	static const char *const names[] = { "", "added", "promoted", "demoted", "removed" };
-	struct raft_server_change c = { .type = type, .id = s->id, .address = s->address };
+	struct raft_server_change c = {
+		.type = type, .id = s->id, .address = s->address, .life = s->disk_life
+	};
 	uint64_t index;
 	int r;
 
-	if (enter(leader)) {
+	if (world_is_sound(w, &leader->node.raft.configuration) && enter(leader)) {
 		r = node_change(&leader->node, server_clock(leader), &c, &index);
 		note(w, leader, "s%u is to be %s: %s", s->number + 1, names[type], status_name(r));
 		leave(leader);
@@ -392,7 +409,7 @@ static void tell(struct world *w, struct server *s)
 	struct server *leader = world_leader(w);
 	int r;
 
-	if (s->number >= w->started) {
+	if (s->number >= w->started || server_is_wiped(s)) {
 		return;
 	}
 	if (!w->servers[0].bootstrap && enter(s)) {
@@ -466,6 +483,7 @@ static void (*const actions[CHAOS_ACTIONS])(struct world *w) = {
 	[CHAOS_KILL] = kill_one,
 	[CHAOS_POWER] = power_one,
 	[CHAOS_POWER_ALL] = power_all,
+	[CHAOS_WIPE] = wipe,
 	[CHAOS_START] = start_one,
 	[CHAOS_BOUNCE] = bounce,
 	[CHAOS_PAUSE] = pause_one,
@@ -524,6 +542,7 @@ static void put_first(struct world *w, struct configuration *c, unsigned from, u
 		struct configuration_server *m = &c->servers[c->count++];
 
 		m->id = w->servers[i].id;
+		m->life = w->servers[i].disk_life;
 		m->voter = true;
 		memcpy(m->address, w->servers[i].address, sizeof(m->address));
 	}

@@ -22,6 +22,7 @@ enum chaos_action {
 	CHAOS_KILL,
 	CHAOS_POWER,
 	CHAOS_POWER_ALL,
+	CHAOS_WIPE, /* a server loses its disk */
 	CHAOS_START,
 	CHAOS_BOUNCE, /* killed and there again at once */
 	CHAOS_PAUSE,

@@ -98,7 +98,7 @@ static void run_file(const char *path)
 static void summary(const struct counters *c, uint64_t runs)
 {
 	static const char *const names[] = { "events", "messages", "lost", "elections", "commits",
-		"writes", "reads", "lease_reads", "stale_reads", "restarts", "power_cuts",
+		"writes", "reads", "lease_reads", "stale_reads", "restarts", "power_cuts", "wipes",
 		"installs", "changes", "transfers", "disk_failures", "breaks", "unknown" };
 	const uint64_t *values = (const uint64_t *)c;
 

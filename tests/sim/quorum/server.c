@@ -89,6 +89,7 @@ static bool on_send(void *arg, const struct raft_message *m)
 		(unsigned long long)m->commit, m->entries.count, (unsigned long long)m->tag,
 		m->granted ? "granted " : "", m->force ? "force" : "");
 	p = xcalloc(1, sizeof(*p));
+	p->life = s->disk_life;
 	raft_message_encode(&p->bytes, m);
 	return server_send(s, to->number, p);
 }
@@ -104,6 +105,7 @@ void server_init(struct world *w, unsigned number)
 	};
 	memset(&s->id, 0x11, sizeof(s->id));
 	s->id.b[0] = (uint8_t)(number + 1);
+	s->disk_life = s->id;
 	snprintf(s->address, sizeof(s->address), "10.0.0.%u:8300", number + 1);
 	list_init(&s->inbox);
 	fake_disk_init(&s->disk, rng_u64(&w->rng));
@@ -153,11 +155,13 @@ bool server_start(struct server *s)
 			.seed = rng_u64(&w->rng),
 			.heartbeat_ms = HEARTBEAT_MS,
 			.election_ms = ELECTION_MS,
-			.drift_percent = DRIFT_PERCENT },
+			.drift_percent = DRIFT_PERCENT,
+			.cluster = s->id },
+		.life = s->disk_life,
 		.segment_bytes = SEGMENT_BYTES,
 		.first_segment_bytes = FIRST_SEGMENT_BYTES,
 		.tail_bytes = 8 << 10,
-		.bootstrap = s->bootstrap,
+		.bootstrap = s->bootstrap && !server_is_wiped(s),
 		.on_update = on_update,
 		.send = on_send,
 		.arg = s,
@@ -218,6 +222,28 @@ void server_crash(struct server *s, bool power)
 	}
 }
 
+bool server_is_wiped(const struct server *s)
+{
+	return !uuid_eq(&s->disk_life, &s->id);
+}
+
+void server_wipe(struct server *s)
+{
+	struct world *w = s->world;
+
+	server_crash(s, true);
+	note(w, s, "has lost its disk");
+	w->counters.wipes++;
+	s->disk_life.b[1]++;
+	fake_disk_fini(&s->disk);
+	fake_disk_init(&s->disk, rng_u64(&w->rng));
+	s->told = NULL;
+	s->machine = s->saved[0] = s->saved[1] = s->incoming = (struct machine) { 0 };
+	s->incoming_at = 0;
+	s->term_durable = s->log_durable = s->log_durable_term = s->voted_term = s->promised = 0;
+	s->vote_durable = (struct uuid) { { 0 } };
+}
+
 /* -------- turns -------- */
 
 void server_wake(struct server *s, int64_t at)
@@ -238,7 +264,7 @@ static void receive(struct server *s, const struct packet *p, struct arena *aren
 		must(raft_message_decode(buf_str(&p->bytes), arena, &m) == 0);
 		note(s->world, s, "has %s of s%u (term %llu index %llu)", raft_message_name(m.type),
 			p->from + 1, (unsigned long long)m.term, (unsigned long long)m.index);
-		node_receive(&s->node, server_clock(s), &m);
+		node_receive(&s->node, server_clock(s), &m, &p->life);
 		break;
 	case PACKET_PROPOSE:
 		service_proposed(s, buf_str(&p->bytes));
@@ -291,6 +317,28 @@ static void rearm(struct server *s)
 	}
 }
 
+/* raftd's quorum.c: a member that is not who the configuration means is one that lost its disk. */
+static void members_look(struct server *s)
+{
+	const struct configuration *c = &s->node.raft.configuration;
+	uint64_t index;
+
+	for (size_t i = 0; i < c->count && raft_leads(&s->node.raft); i++) {
+		struct server *other = world_server(s->world, &c->servers[i].id);
+		struct raft_server_change change = { .type = RAFT_ADD,
+			.id = other->id,
+			.address = c->servers[i].address,
+			.life = other->disk_life,
+			.blank = true };
+
+		if (other->live && !s->world->links[other->number][s->number].cut &&
+			!life_eq(&c->servers[i].life, &other->disk_life)) {
+			node_change(&s->node, server_clock(s), &change, &index);
+			return;
+		}
+	}
+}
+
 /* A loop may see what is ready in any order. */
 static void all_that_came(struct server *s)
 {
@@ -334,6 +382,7 @@ void server_turn(struct server *s)
 			   ? world_within(w, 5000, 700000)
 			   : 0;
 	all_that_came(s);
+	members_look(s);
 	node_advance(&s->node, server_clock(s));
 	w->counters.disk_failures += s->node.disk_failures - failures;
 	for (unsigned i = 0; i < w->servers_count; i++) {

@@ -137,6 +137,29 @@ _Noreturn void failed(struct world *w, const struct server *s, const char *forma
 	exit(1);
 }
 
+/* Nobody of its configuration has lost a disk: else that comes first, as raftd sees to. */
+bool world_is_sound(struct world *w, const struct configuration *c)
+{
+	for (size_t i = 0; i < c->count; i++) {
+		const struct configuration_server *m = &c->servers[i];
+
+		if (!uuid_eq(&m->life, &world_server(w, &m->id)->disk_life)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Who leads in the newest term, has committed there, and knows nobody who has lost a disk. */
+struct server *world_sound_leader(struct world *w)
+{
+	struct server *leader = world_leader(w);
+	const struct raft *r = leader ? &leader->node.raft : NULL;
+	bool settled = r && raft_leads(r) && r->configuration_index <= r->commit_index;
+
+	return settled && world_is_sound(w, &r->configuration) ? leader : NULL;
+}
+
 /* -------- the servers together -------- */
 
 struct server *world_leader(struct world *w)

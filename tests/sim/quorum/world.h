@@ -72,6 +72,7 @@ struct packet {
 	enum packet_kind kind;
 	unsigned from, to;
 	uint64_t connection;
+	struct uuid life; /* of the sender */
 	struct buf bytes;
 	struct snapshot_chunk chunk; /* bytes: its configuration */
 };
@@ -111,6 +112,7 @@ struct server {
 	struct node node;
 	bool live, wanted; /* wanted: it was to be started once */
 	uint64_t life;
+	struct uuid disk_life; /* changes when the disk is lost */
 	int64_t clock_offset, clock_ppm;
 	int64_t busy_until; /* paused, or waits for its disk */
 	int64_t stall;	    /* what a sync of this turn takes */
@@ -182,8 +184,8 @@ struct truth {
 
 struct counters {
 	uint64_t events, messages, lost, elections, commits, writes, reads, lease_reads,
-		stale_reads, restarts, power_cuts, installs, changes, transfers, disk_failures,
-		breaks, unknown;
+		stale_reads, restarts, power_cuts, wipes, installs, changes, transfers,
+		disk_failures, breaks, unknown;
 };
 
 struct world {
@@ -240,6 +242,10 @@ _Noreturn void failed(struct world *w, const struct server *s, const char *forma
 	PRINTF_LIKE(3, 4);
 struct server *world_leader(struct world *w);			     /* of the newest term; NULL */
 struct server *world_server(struct world *w, const struct uuid *id); /* NULL */
+/* Nobody of this configuration has lost its disk. */
+bool world_is_sound(struct world *w, const struct configuration *c);
+struct server *world_sound_leader(
+	struct world *w); /* one that has committed such a configuration; NULL */
 
 /* -------- network.c -------- */
 
@@ -257,6 +263,8 @@ void server_fini(struct server *s);
 struct mono server_clock(const struct server *s);
 bool server_start(struct server *s);
 void server_crash(struct server *s, bool power);
+void server_wipe(struct server *s); /* it loses its disk, and comes back with an empty one */
+bool server_is_wiped(const struct server *s);
 void server_turn(struct server *s);
 void server_wake(struct server *s, int64_t at); /* there is something to do */
 int64_t server_late(const struct server *s);	/* how far in its turn it is */

@@ -2,7 +2,7 @@
 /*
  * Literal addresses need no resolver; a name waits for glibc's, which a timer asks.
  */
-#include "checkd/dial.h"
+#include "common/sys/dial.h"
 
 #include <ctype.h>
 #include <netdb.h>

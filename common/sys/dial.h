@@ -4,8 +4,8 @@
  * asynchronous resolver, which is asked how far it is by a timer (checks by name are few, and a
  * signal or thread of its own is more trouble than that).
  */
-#ifndef MUSTER_CHECKD_DIAL_H
-#define MUSTER_CHECKD_DIAL_H
+#ifndef MUSTER_COMMON_SYS_DIAL_H
+#define MUSTER_COMMON_SYS_DIAL_H
 
 #include "common/sys/loop.h"
 #include "common/sys/net.h"
