@@ -67,6 +67,7 @@ static const struct command commands[] = {
 	{ "catalog", "Interact with the catalog", NULL, COMMANDS(catalog_commands),
 		"Looks at nodes and services of a data centre." },
 	{ "event", "Fire a new event", event_run, NULL, 0, NULL },
+	{ "exec", "Executes a command on nodes", exec_run, NULL, 0, NULL },
 	{ "force-leave", "Forces a member of the cluster to enter the \"left\" state",
 		force_leave_run, NULL, 0, NULL },
 	{ "info", "Provides debugging information for operators.", info_run, NULL, 0, NULL },
@@ -76,6 +77,7 @@ static const struct command commands[] = {
 	{ "kv", "Interact with the key-value store", NULL, COMMANDS(kv_commands),
 		"Reads and writes keys." },
 	{ "leave", "Gracefully leaves the cluster and shuts down", leave_run, NULL, 0, NULL },
+	{ "lock", "Execute a command holding a lock", lock_run, NULL, 0, NULL },
 	{ "maint", "Controls node or service maintenance mode", maint_run, NULL, 0, NULL },
 	{ "members", "Lists the members of a cluster", members_run, NULL, 0, NULL },
 	{ "monitor", "Stream logs from an agent", monitor_run, NULL, 0, NULL },
@@ -90,6 +92,7 @@ static const struct command commands[] = {
 	{ "status", "Shows the daemons of this node", status_run, NULL, 0, NULL },
 	{ "validate", "Validate config files/directories", validate_run, NULL, 0, NULL },
 	{ "version", "Prints the version", version_run, NULL, 0, NULL },
+	{ "watch", "Watch for changes", watch_run, NULL, 0, NULL },
 };
 
 static int usage(struct ctl *c)

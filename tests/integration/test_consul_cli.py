@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The unmodified consul command-line tool against muster, and muster's own commands beside it."""
+import base64
 import json
 import os
 import pathlib
 import re
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -161,66 +163,147 @@ def test_monitor(cli, shared_node):
     assert "400" in cli("monitor", "-log-level=foo", status=1)
 
 
-# ---- what only the real tool has: plain HTTP clients that must work against us ----
-
-@pytest.fixture
-def real(shared_node, consul):
-    def run(*args, status=0, **options):
-        out = shared_node.muster(*args, binary=consul, **options)
-        assert out.returncode == status, "%s: %d\n%s%s" % (args, out.returncode, out.stdout, out.stderr)
-        return out.stdout + out.stderr
-    return run
-
+# ---- locks: the real tool and ours exclude each other ----
 
 UNTIL = "while ! test -e %s; do sleep 0.1; done"     # the shell of a lock holds it until the file is there
 
 
-def test_lock(real, shared_node):
-    out = real("lock", "-verbose", "lk", "echo inside; exit 0")
-    assert "Lock acquired" in out or "inside" in out
-    assert "Cleanup succeeded" in out
-    real("lock", "-child-exit-code", "lk", "exit 7", status=2)
-    assert shared_node.get("/v1/kv/lk/.lock").status == 404
+def test_lock(cli, shared_node):
+    out = cli("lock", "-verbose", "lk/deep/", "env | grep CONSUL_LOCK; exit 0").split("\n")
+    assert out == ["Setting up lock at path: lk/deep/.lock", "Attempting lock acquisition", "Starting handler",
+                   "CONSUL_LOCK_HELD=true", "Child terminated, releasing lock", "Cleanup succeeded", ""]
+    assert cli("lock", "-child-exit-code", "lk", "exit 7", status=2) == "Error running handler: exit status 7\n"
+    assert cli("lock", "lk", "exit 7") == ""
+    assert cli("lock", "-shell=false", "-pass-stdin", "lk", "cat", data="through") == "through"
+    assert shared_node.get("/v1/kv/lk?recurse").status == 404
+    for words, complaint in ((["-n=0", "a", "b"], "Lock holder limit must be positive\n"),
+                             (["a"], "Key prefix and child command must be specified\n"),
+                             (["-timeout=-1s", "a", "b"], "Timeout must be positive\n"),
+                             (["-monitor-retry=-1", "a", "b"], "Number for 'monitor-retry' must be >= 0\n")):
+        assert cli("lock", *words, status=1) == complaint
 
 
-def test_lock_excludes(consul, shared_node):
-    release = shared_node.directory / "release-lock"
-    first = spawn(shared_node, consul, "lock", "excl", "echo first; " + UNTIL % release)
-    assert first.stdout.readline() == b"first\n"
-    held = shared_node.json("/v1/kv/excl/.lock")
-    assert held[0]["Session"] and held[0]["Flags"] == 3304740253564472344
-    second = shared_node.muster("lock", "-try=300ms", "-timeout=300ms", "excl", "echo second", binary=consul)
-    assert second.returncode == 1 and "second" not in second.stdout
+def both_ways(consul, link):
+    return ((consul, link), (link, consul), (link, link))
+
+
+def test_lock_excludes(consul, link, shared_node):
+    for number, (holder, contender) in enumerate(both_ways(consul, link)):
+        key = "excl-%d" % number
+        release = shared_node.directory / ("release-" + key)
+        first = spawn(shared_node, holder, "lock", key, "echo first; " + UNTIL % release)
+        assert first.stdout.readline() == b"first\n"
+        held = shared_node.json("/v1/kv/%s/.lock" % key)
+        assert held[0]["Session"] and held[0]["Flags"] == 3304740253564472344
+        refused = shared_node.muster("lock", "-timeout=300ms", key, "echo second", binary=contender)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert refused.stderr == "Shutdown triggered or timeout during lock acquisition\n"
+        waiting = spawn(shared_node, contender, "lock", key, "echo second")
+        wait_until(lambda: len(shared_node.json("/v1/session/list")) == 2, what="the second session")
+        release.touch()
+        assert waiting.stdout.readline() == b"second\n"
+        assert [first.wait(60), waiting.wait(60)] == [0, 0]
+        wait_until(lambda: shared_node.json("/v1/session/list") == [], what="no sessions")
+        assert shared_node.get("/v1/kv/%s?recurse" % key).status == 404
+
+
+def test_semaphore(consul, link, shared_node):
+    for number, (one, other) in enumerate(both_ways(consul, link)):
+        key = "sem-%d" % number
+        release = shared_node.directory / ("release-" + key)
+        holders = [spawn(shared_node, binary, "lock", "-n=2", key, "echo held; " + UNTIL % release)
+                   for binary in (one, other)]
+        for holder in holders:
+            assert holder.stdout.readline() == b"held\n"
+        pair = shared_node.json("/v1/kv/%s/.lock" % key)[0]
+        assert pair["Flags"] == 16210313421097356768 and "Session" not in pair
+        value = json.loads(base64.b64decode(pair["Value"]))
+        assert value["Limit"] == 2 and len(value["Holders"]) == 2
+        for binary in (one, other):
+            third = shared_node.muster("lock", "-n=2", "-timeout=300ms", key, "echo third", binary=binary)
+            assert (third.returncode, third.stdout) == (1, "")
+            wrong = shared_node.muster("lock", "-n=3", key, "echo third", binary=binary)
+            assert wrong.stderr == "Lock acquisition failed: semaphore limit conflict (lock: 2, local: 3)\n"
+            wrong = shared_node.muster("lock", key, "echo third", binary=binary)
+            assert wrong.stderr == "Lock acquisition failed: Existing key does not match lock use\n"
+        release.touch()
+        assert [holder.wait(60) for holder in holders] == [0, 0]
+        wait_until(lambda: shared_node.get("/v1/kv/%s?recurse" % key).status == 404, what="cleaned up")
+
+
+def test_lost_lock_kills_the_child(cli, shared_node):
+    """SIGTERM first, which this child ignores, SIGKILL five seconds later."""
+    process = spawn(shared_node, cli.binary, "lock", "-verbose", "lost", "trap '' TERM; echo in; while :; do sleep 1; done")
+    while process.stdout.readline() != b"in\n":
+        pass
+    session = shared_node.json("/v1/kv/lost/.lock")[0]["Session"]
+    begin = time.monotonic()
+    shared_node.put("/v1/session/destroy/" + session)
+    out = process.communicate(timeout=60)[0].decode()
+    assert re.search(r"Lock lost, killing child\nTerminating child pid \d+\nChild did not exit after grace period of "
+                     r"5s\nKilling child pid \d+", out), out
+    assert time.monotonic() - begin >= 5 and process.returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_releases_the_lock(cli, shared_node, number):
+    process = spawn(shared_node, cli.binary, "lock", "-verbose", "-shell=false", "sig", "sh", "-c",
+                    "echo in; exec sleep 1000")
+    while process.stdout.readline() != b"in\n":
+        pass
+    process.send_signal(number)
+    out = process.communicate(timeout=60)[0].decode()
+    assert "Shutdown triggered, killing child" in out and process.returncode == 0, out
+    assert shared_node.get("/v1/kv/sig?recurse").status == 404 and shared_node.json("/v1/session/list") == []
+
+
+def test_lock_survives_a_restart_of_httpd(shared_node, link):
+    """Longer than a session's TTL: it is renewed, and errors while nobody answers are borne."""
+    release = shared_node.directory / "release-long"
+    process = spawn(shared_node, link, "lock", "long", "echo in; " + UNTIL % release)
+    assert process.stdout.readline() == b"in\n"
+    session = shared_node.json("/v1/kv/long/.lock")[0]["Session"]
+    shared_node.wait_restarted("httpd", shared_node.kill("httpd"))
+    time.sleep(18)
+    assert shared_node.json("/v1/kv/long/.lock")[0]["Session"] == session and process.poll() is None
     release.touch()
-    assert first.wait(60) == 0
+    assert process.wait(60) == 0
 
 
-def test_semaphore(consul, shared_node):
-    release = shared_node.directory / "release-semaphore"
-    holders = [spawn(shared_node, consul, "lock", "-n=2", "sem", "echo held; " + UNTIL % release) for _ in range(2)]
-    for holder in holders:
-        assert holder.stdout.readline() == b"held\n"
-    third = shared_node.muster("lock", "-n=2", "-timeout=300ms", "sem", "echo third", binary=consul)
-    assert third.returncode == 1 and "third" not in third.stdout
-    release.touch()
-    assert [holder.wait(60) for holder in holders] == [0, 0]
+# ---- watches ----
 
-
-def test_watch(consul, real, shared_node):
+def test_watch_shows(cli, shared_node):
     shared_node.put("/v1/kv/watched", b"1")
-    first = json.loads(real("watch", "-type=key", "-key=watched"))
-    assert first["Key"] == "watched" and first["Value"] == "MQ=="
-    assert "n1" in real("watch", "-type=nodes") and "consul" in json.loads(real("watch", "-type=services"))
-    assert json.loads(real("watch", "-type=service", "-service=consul"))[0]["Service"]["Service"] == "consul"
-    assert "serfHealth" in real("watch", "-type=checks")
-    watching = spawn(shared_node, consul, "watch", "-type=key", "-key=watched", "cat")
+    first = json.loads(cli("watch", "-type=key", "-key=watched"))
+    assert first["Key"] == "watched" and first["Value"] == "MQ==" and first["Session"] == ""
+    assert cli("watch", "-type=key", "-key=nothing") == "null\n"
+    assert cli("watch", "-type=keyprefix", "-prefix=watched").startswith('[\n    {\n        "Key": "watched",\n')
+    assert "n1" in cli("watch", "-type=nodes") and "consul" in json.loads(cli("watch", "-type=services"))
+    assert json.loads(cli("watch", "-type=service", "-service=consul"))[0]["Service"]["Service"] == "consul"
+    assert json.loads(cli("watch", "-type=service", "-service=consul", "-tag=none")) == []
+    assert "serfHealth" in cli("watch", "-type=checks")
+    cli("event", "-name=watched", "x")
+    wait_until(lambda: "watched" in cli("watch", "-type=event", "-name=watched"))
+    for words, complaint in ((["-type=bogus"], "Unsupported watch type: bogus\n"),
+                             (["-type=key"], "Must specify a single key to watch\n"),
+                             (["-type=connect_roots"], "Type connect_roots is not supported in the CLI tool\n"),
+                             (["-type=key", "-key=watched", "exit 3"], "Error executing handler: exit status 3\n")):
+        assert cli("watch", *words, status=1) == complaint
+    assert cli("watch", status=1).startswith("Watch type must be specified\n\nUsage: ")
+
+
+def test_watch_runs_its_program(cli, shared_node):
+    shared_node.put("/v1/kv/watched", b"1")
+    watching = spawn(shared_node, cli.binary, "watch", "-type=key", "-key=watched", "cat; echo $CONSUL_INDEX")
     try:
-        assert b'"Value":"MQ=="' in watching.stdout.readline()
-        shared_node.put("/v1/kv/watched", b"2")
-        assert b'"Value":"Mg=="' in watching.stdout.readline()
+        for value in (b"MQ==", b"Mg==", b"Mw=="):
+            pair = json.loads(watching.stdout.readline())
+            assert pair["Value"] == value.decode()
+            assert int(watching.stdout.readline()) == pair["ModifyIndex"]
+            shared_node.put("/v1/kv/watched", b"2" if value == b"MQ==" else b"3")
     finally:
         watching.send_signal(signal.SIGINT)
-        watching.wait(60)
+        assert watching.wait(60) == 0
 
 
 def test_unreachable_agent(shared_node, link):
