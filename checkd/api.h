@@ -10,7 +10,7 @@
 #include "common/sys/loop.h"
 
 enum {
-	API_CONNECTIONS_MAX = 64,
+	API_CONNECTIONS_MAX = 64, /* for the registry */
 	API_TIMEOUT_MS = 10000,
 	API_WAIT_TIMEOUT_MS = 90000,
 	API_BODY_MAX = 64 << 20
@@ -22,7 +22,9 @@ struct api;
 typedef void (*api_done_fn)(
 	void *arg, uint64_t number, int status, uint64_t index, struct str body);
 
-struct api *api_new(struct loop *loop, const char *socket_path, api_done_fn on_done, void *arg);
+/* Requests beyond connections_max at once wait for their turn. */
+struct api *api_new(struct loop *loop, const char *socket_path, unsigned connections_max,
+	api_done_fn on_done, void *arg);
 void api_free(struct api *a); /* without calling back */
 DEFINE_OWN(struct api, api_free)
 void api_send(struct api *a, const struct registry_request *q);

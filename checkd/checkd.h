@@ -3,16 +3,19 @@
  * checkd: this node's services and checks. main.c puts the pieces together; checkd.c is the loop
  * body: event -> core step -> make durable -> answer -> tell the catalogue -> rearm; service.c
  * takes the messages; definitions.c reads configuration; store.c is the database; run.c and one
- * file per kind of check run them; api.c speaks to httpd.
+ * file per kind of check run them; api.c speaks to httpd; watches.c are the watches of the
+ * configuration, remote.c what `muster exec` asks for.
  */
 #ifndef MUSTER_CHECKD_CHECKD_H
 #define MUSTER_CHECKD_CHECKD_H
 
 #include "checkd/api.h"
 #include "checkd/core/registry.h"
+#include "checkd/remote.h"
 #include "checkd/run.h"
 #include "checkd/script.h"
 #include "checkd/store.h"
+#include "checkd/watches.h"
 #include "common/sys/daemon.h"
 
 enum { CHECKD_WAITERS_MAX = 1024, CHECKD_WAIT_MAX_MS = 600000 };
@@ -23,7 +26,9 @@ enum checkd_metric {
 	METRIC_SYNC_OK,
 	METRIC_SYNC_FAILED,
 	METRIC_SYNC_DENIED,
-	METRIC_COMMITS
+	METRIC_COMMITS,
+	METRIC_WATCHES_HANDLED,
+	METRIC_REMOTE_RUNS
 };
 extern const struct metric_row checkd_metrics[];
 extern const size_t checkd_metrics_count;
@@ -39,9 +44,12 @@ struct checkd {
 	struct scripts scripts;
 	struct loop_io on_scripts_end;
 	struct runs *runs;
+	struct watches *watches;
+	struct remotes *remotes; /* NULL: disable_remote_exec */
 	struct ipc_server *read, *write;
 	struct loop_timer timer; /* registry_deadline */
 	struct loop_flush flush;
+	bool draining;
 	bool stepped;	       /* in this turn */
 	bool services_changed; /* in this turn */
 	struct list answers;   /* to give when this turn is durable */

@@ -45,13 +45,18 @@ static int server_start(const char *program, int channel)
 	return r ? err_new(-r, "start %s", program) : 0;
 }
 
+bool scripts_of_systemd(struct scripts *out)
+{
+	*out = (struct scripts) { .path = getenv("MUSTER_SCRIPTS"), .server = -1 };
+	return out->path;
+}
+
 int scripts_open(const char *program, struct scripts *out)
 {
 	char beside[4096];
 	int ends[2], r = 0;
 
-	*out = (struct scripts) { .path = getenv("MUSTER_SCRIPTS"), .server = -1 };
-	if (out->path) {
+	if (scripts_of_systemd(out)) {
 		return 0;
 	}
 	if (!program) {

@@ -143,6 +143,7 @@ void notes_handle(struct wire *w, const struct pool_update *u);
 void holds_init(struct gossipd *g);
 void handle_members(struct gossipd *g, struct ipc_call *call, const struct members *m);
 void handle_events(struct gossipd *g, struct ipc_call *call, const struct events *m);
+void handle_remote_events(struct gossipd *g, struct ipc_call *call, const struct remote_events *m);
 void holds_wake(struct gossipd *g); /* answers those that have news */
 void holds_fini(struct gossipd *g);
 

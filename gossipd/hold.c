@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The two questions that may wait for news: members and events.
+ * The questions that may wait for news: members, events, and orders for remote execution.
  */
 #include "gossipd/gossipd.h"
 
-enum hold_kind { HOLD_MEMBERS, HOLD_EVENTS };
+enum hold_kind { HOLD_MEMBERS, HOLD_EVENTS, HOLD_REMOTE };
 
 struct hold {
 	struct list link;
@@ -18,8 +18,14 @@ struct hold {
 
 static uint64_t news(const struct gossipd *g, const struct hold *h)
 {
-	return h->kind == HOLD_MEMBERS ? g->wires[h->pool].pool.version
-				       : gossip_events_index(&g->gossip, str_of(h->name));
+	switch (h->kind) {
+	case HOLD_MEMBERS:
+		return g->wires[h->pool].pool.version;
+	case HOLD_EVENTS:
+		return gossip_events_index(&g->gossip, GOSSIP_USER, str_of(h->name));
+	default:
+		return gossip_events_index(&g->gossip, GOSSIP_REMOTE, STR(""));
+	}
 }
 
 static void answer_members(struct gossipd *g, struct ipc_call *call, enum gossip_pool_name name)
@@ -46,19 +52,34 @@ static void answer_events(struct gossipd *g, struct ipc_call *call, struct str n
 {
 	struct user_event items[GOSSIP_EVENTS_MAX];
 	struct events_reply reply = {
-		.index = gossip_events_index(&g->gossip, name),
-		.events = { items, (uint32_t)gossip_events_list(&g->gossip, name, items) },
+		.index = gossip_events_index(&g->gossip, GOSSIP_USER, name),
+		.events = { items,
+			(uint32_t)gossip_events_list(&g->gossip, GOSSIP_USER, name, items) },
 	};
 
 	IPC_REPLY(call, events, &reply);
+}
+
+static void answer_remote(struct gossipd *g, struct ipc_call *call)
+{
+	struct user_event items[GOSSIP_EVENTS_MAX];
+	struct remote_events_reply reply = {
+		.index = gossip_events_index(&g->gossip, GOSSIP_REMOTE, STR("")),
+		.events = { items,
+			(uint32_t)gossip_events_list(&g->gossip, GOSSIP_REMOTE, STR(""), items) },
+	};
+
+	IPC_REPLY(call, remote_events, &reply);
 }
 
 static void answer(struct gossipd *g, const struct hold *h)
 {
 	if (h->kind == HOLD_MEMBERS) {
 		answer_members(g, h->call, h->pool);
-	} else {
+	} else if (h->kind == HOLD_EVENTS) {
 		answer_events(g, h->call, str_of(h->name));
+	} else {
+		answer_remote(g, h->call);
 	}
 }
 
@@ -138,6 +159,13 @@ void handle_events(struct gossipd *g, struct ipc_call *call, const struct events
 {
 	OWN(free) char *name = str_dup(m->name);
 	struct hold h = { .call = call, .kind = HOLD_EVENTS, .seen = m->index, .name = name };
+
+	answer_or_hold(g, &h, m->wait_ms);
+}
+
+void handle_remote_events(struct gossipd *g, struct ipc_call *call, const struct remote_events *m)
+{
+	struct hold h = { .call = call, .kind = HOLD_REMOTE, .seen = m->index };
 
 	answer_or_hold(g, &h, m->wait_ms);
 }
