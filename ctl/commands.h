@@ -73,6 +73,10 @@ int snapshot_save_run(struct ctl *c, int argc, char **argv);
 /* status.c */
 int status_run(struct ctl *c, int argc, char **argv);
 
+/* tls.c */
+int tls_ca_create_run(struct ctl *c, int argc, char **argv);
+int tls_cert_create_run(struct ctl *c, int argc, char **argv);
+
 /* watch.c */
 int watch_run(struct ctl *c, int argc, char **argv);
 

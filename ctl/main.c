@@ -62,6 +62,20 @@ static const struct command snapshot_commands[] = {
 	{ "save", "Saves snapshot of server state", snapshot_save_run, NULL, 0, NULL },
 };
 
+static const struct command tls_ca_commands[] = {
+	{ "create", "Create a new CA", tls_ca_create_run, NULL, 0, NULL },
+};
+
+static const struct command tls_cert_commands[] = {
+	{ "create", "Create a new certificate", tls_cert_create_run, NULL, 0, NULL },
+};
+
+static const struct command tls_commands[] = {
+	{ "ca", "Helpers for CAs", NULL, COMMANDS(tls_ca_commands), "Makes an authority." },
+	{ "cert", "Helpers for certificates", NULL, COMMANDS(tls_cert_commands),
+		"Makes certificates that the authority has signed." },
+};
+
 static const struct command commands[] = {
 	{ "agent", "Runs the daemons of a node", agent_run, NULL, 0, NULL },
 	{ "catalog", "Interact with the catalog", NULL, COMMANDS(catalog_commands),
@@ -90,6 +104,8 @@ static const struct command commands[] = {
 	{ "snapshot", "Saves, restores and inspects snapshots of server state", NULL,
 		COMMANDS(snapshot_commands), "Keeps and restores the whole state of a cluster." },
 	{ "status", "Shows the daemons of this node", status_run, NULL, 0, NULL },
+	{ "tls", "Builtin helpers for creating CAs and certificates", NULL, COMMANDS(tls_commands),
+		"Makes the certificates of a cluster." },
 	{ "validate", "Validate config files/directories", validate_run, NULL, 0, NULL },
 	{ "version", "Prints the version", version_run, NULL, 0, NULL },
 	{ "watch", "Watch for changes", watch_run, NULL, 0, NULL },

@@ -306,6 +306,72 @@ def test_watch_runs_its_program(cli, shared_node):
         assert watching.wait(60) == 0
 
 
+# ---- certificates: what the one tool makes the other goes on with ----
+
+def words_of(certificate, cwd):
+    return subprocess.run(["openssl", "x509", "-in", certificate, "-noout", "-text"], capture_output=True, text=True,
+                          check=True, cwd=cwd).stdout
+
+
+def test_tls_create(consul, link, tmp_path):
+    for number, (first, second) in enumerate(both_ways(consul, link)):
+        place = tmp_path / str(number)
+        place.mkdir()
+
+        def run(binary, *words, status=0, cwd=place):
+            out = subprocess.run([binary, "tls", *words], capture_output=True, text=True, check=False, cwd=cwd)
+            assert out.returncode == status, out.stdout + out.stderr
+            return out.stdout if status == 0 else out.stderr
+
+        assert run(first, "ca", "create", "-domain=x") == "==> Saved x-agent-ca.pem\n==> Saved x-agent-ca-key.pem\n"
+        assert run(second, "ca", "create", "-domain=x", status=1) == "x-agent-ca.pem already exists.\n"
+        out = run(second, "cert", "create", "-server", "-domain=x", "-dc=dc2", "-node=n1", "-additional-dnsname=a.b",
+                  "-additional-ipaddress=10.1.2.3")
+        assert out.startswith("==> WARNING: Server Certificates grants authority") and out.endswith(
+            "==> Using x-agent-ca.pem and x-agent-ca-key.pem\n==> Saved dc2-server-x-0.pem\n==> Saved dc2-server-x-0-key.pem\n")
+        run(second, "cert", "create", "-client", "-domain=x")
+        assert "==> Saved dc1-client-x-1.pem\n" in run(second, "cert", "create", "-client", "-domain=x")
+        run(second, "cert", "create", "-cli", "-domain=x")
+        for name in ("dc2-server-x-0", "dc1-client-x-0", "dc1-client-x-1", "dc1-cli-x-0"):
+            verified = subprocess.run(["openssl", "verify", "-CAfile", "x-agent-ca.pem", name + ".pem"],
+                                      capture_output=True, text=True, check=False, cwd=place)
+            assert verified.returncode == 0, verified.stderr
+            assert (place / (name + "-key.pem")).read_text().startswith("-----BEGIN EC PRIVATE KEY-----\n")
+        server = words_of("dc2-server-x-0.pem", place)
+        assert ("DNS:a.b, DNS:n1.server.dc2.x, DNS:server.dc2.x, DNS:localhost, IP Address:10.1.2.3, IP "
+                "Address:127.0.0.1") in server
+        assert "Subject: CN = server.dc2.x\n" in server and "ASN1 OID: prime256v1" in server
+        assert "TLS Web Client Authentication" in server and "CA:FALSE" in server
+        cli = words_of("dc1-cli-x-0.pem", place)
+        assert "DNS:cli.dc1.x, DNS:localhost\n" in cli and "TLS Web" not in cli
+        authority = words_of("x-agent-ca.pem", place)
+        assert re.search(r"Subject: .*CN = Consul Agent CA \d{30,}\n", authority) and "CA:TRUE" in authority
+        run(first, "ca", "create", "-domain=y", "-name-constraint", "-additional-name-constraint=z")
+        assert re.search(r"Name Constraints: critical\s+Permitted:\s+DNS:z\s+DNS:y\s+DNS:localhost",
+                         words_of("y-agent-ca.pem", place))
+        for words, complaint in ((["cert", "create"], "Please provide either -server, -client, or -cli\n"),
+                                 (["cert", "create", "-cli", "-server"], "Please provide either -server, -client, or -cli\n"),
+                                 (["cert", "create", "-cli", "-node=a"], "-node requires -server\n"),
+                                 (["cert", "create", "-cli", "-ca=no"],
+                                  "Error reading CA: open no: no such file or directory\n")):
+            assert run(second, *words, status=1) == complaint
+    assert {oct(p.stat().st_mode & 0o777) for p in (tmp_path / "2").glob("*-key.pem")} == {"0o600"}
+
+
+def test_tls_certificates_are_used(make_node, link, tmp_path):
+    """A node with the certificates that muster has made, and a client that trusts the authority alone."""
+    node = make_node()
+    for words in (["ca", "create"], ["cert", "create", "-server", "-additional-ipaddress=" + node.address]):
+        subprocess.run([link, "tls", *words], capture_output=True, check=True, cwd=tmp_path)
+    node.config = {"ports": {"https": 8501}, "cert_file": str(tmp_path / "dc1-server-consul-0.pem"),
+                   "key_file": str(tmp_path / "dc1-server-consul-0-key.pem"), "ca_file": str(tmp_path / "consul-agent-ca.pem")}
+    node.start()
+    out = subprocess.run([link, "catalog", "datacenters"], capture_output=True, text=True, check=False,
+                         env=dict(node.environment(), CONSUL_HTTP_ADDR="https://%s:8501" % node.address,
+                                  CONSUL_CACERT=str(tmp_path / "consul-agent-ca.pem")))
+    assert (out.returncode, out.stdout) == (0, "dc1\n"), out.stderr
+
+
 def test_unreachable_agent(shared_node, link):
     out = subprocess.run([link, "kv", "get", "x"], capture_output=True, text=True, check=False,
                          env=dict(shared_node.environment(), CONSUL_HTTP_ADDR="127.0.0.1:1"))
