@@ -42,6 +42,11 @@ int signals_next(int fd, int64_t wait_ms)
 	return read(fd, &info, sizeof(info)) == sizeof(info) ? (int)info.ssi_signo : 0;
 }
 
+bool signal_is_end(int number)
+{
+	return number == SIGINT || number == SIGTERM;
+}
+
 static int spawn(const struct child_request *q, char **argv, pid_t *pid_out)
 {
 	posix_spawn_file_actions_t actions;
@@ -102,7 +107,7 @@ int child_wait(int signals, pid_t pid, bool *interrupted)
 	while (!child_ended(pid, &status)) {
 		int number = signals_next(signals, -1);
 
-		if (number == SIGINT || number == SIGTERM) {
+		if (signal_is_end(number)) {
 			*interrupted = true;
 			kill(pid, number);
 		}

@@ -15,6 +15,8 @@
 int signals_open(void);
 /* The next one, waiting for it up to wait_ms (-1: for ever); 0: none came. */
 int signals_next(int fd, int64_t wait_ms);
+/* It asks us to end. (SIGCHLD may be left over from a child that has been waited for.) */
+bool signal_is_end(int number);
 
 struct child_request {
 	bool shell; /* the words, joined, are for $SHELL (else /bin/sh) -c */

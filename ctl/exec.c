@@ -46,20 +46,6 @@ struct execution {
 	struct mono news; /* the last of any node */
 };
 
-static void tell(const struct execution *e, const char *format, ...) PRINTF_LIKE(2, 3);
-static void tell(const struct execution *e, const char *format, ...)
-{
-	va_list args;
-
-	if (e->verbose) {
-		va_start(args, format);
-		vprintf(format, args);
-		va_end(args);
-		putchar('\n');
-		fflush(stdout);
-	}
-}
-
 /* ---- the session ---- */
 
 static int ask(struct execution *e, const char *method, struct buf *path, struct str body,
@@ -126,12 +112,12 @@ static int session_body(struct execution *e, const struct json *config, struct b
 	} else {
 		OWN_EMBEDDED(buf_fini) struct buf name = { 0 };
 
-		tell(e, "Remote exec in foreign datacenter, using Session TTL");
+		ctl_tell(e->verbose, "Remote exec in foreign datacenter, using Session TTL");
 		node = foreign_node(e);
 		if (!node) {
 			return ST_INVALID;
 		}
-		tell(e, "Binding session to remote node %s@%s", node, there);
+		ctl_tell(e->verbose, "Binding session to remote node %s@%s", node, there);
 		buf_printf(&name, "Remote Exec via %s@%s", field_text(config, "NodeName"), here);
 		member_put(&w, "Name", buf_cstr(&name));
 		member_put(&w, "Node", node);
@@ -159,7 +145,7 @@ static int session_open(struct execution *e, const struct json *config)
 	e->renew_due = mono_add_ms(clock_mono(), RENEW_MS);
 	path_join(&e->directory, str_of(e->prefix));
 	path_join(&e->directory, str_of(e->session));
-	tell(e, "Created remote execution session: %s", e->session);
+	ctl_tell(e->verbose, "Created remote execution session: %s", e->session);
 	return 0;
 }
 
@@ -223,7 +209,7 @@ static int upload(struct execution *e)
 		return ctl_fail(
 			"Failed to create job file: failed to acquire key %s", buf_cstr(&key));
 	}
-	tell(e, "Uploaded remote execution spec");
+	ctl_tell(e->verbose, "Uploaded remote execution spec");
 	return 0;
 }
 
@@ -246,7 +232,7 @@ static int fire(struct execution *e)
 		json_parse(&e->api.arena, buf_str(&answer.body), &event, &e->api.error)) {
 		return ctl_fail("Failed to fire event: %s", api_error(&e->api));
 	}
-	tell(e, "Fired remote execution event: %s", field_text(event, "ID"));
+	ctl_tell(e->verbose, "Fired remote execution event: %s", field_text(event, "ID"));
 	return 0;
 }
 
@@ -452,7 +438,8 @@ static int results_wait(struct execution *e)
 		}
 	}
 	ctl_say("%u / %u node(s) completed / acknowledged", e->finished, e->acknowledged);
-	tell(e, "Completed in %.2f seconds", (double)mono_diff_ms(clock_mono(), begin) / 1000);
+	ctl_tell(e->verbose, "Completed in %.2f seconds",
+		(double)mono_diff_ms(clock_mono(), begin) / 1000);
 	return e->failed || e->finished < e->acknowledged ? 2 : 0;
 }
 

@@ -22,25 +22,6 @@ struct lock_flags {
 	int words_count;
 };
 
-static void tell(const struct locker *l, const char *format, ...) PRINTF_LIKE(2, 3);
-static void tell(const struct locker *l, const char *format, ...)
-{
-	va_list args;
-
-	if (l->verbose) {
-		va_start(args, format);
-		vprintf(format, args);
-		va_end(args);
-		putchar('\n');
-		fflush(stdout);
-	}
-}
-
-static bool is_end(int number)
-{
-	return number == SIGINT || number == SIGTERM;
-}
-
 /* ---- acquiring ---- */
 
 /* 0, ST_INVALID, or ST_AGAIN: not within its time, or a signal came. */
@@ -62,7 +43,7 @@ static int acquire(struct locker *l, int64_t timeout_ms)
 			int64_t pause_ms =
 				timeout_ms ? min_of(wait_ms, LOCK_PAUSE_MS) : LOCK_PAUSE_MS;
 
-			if (is_end(signals_next(l->signals, pause_ms))) {
+			if (signal_is_end(signals_next(l->signals, pause_ms))) {
 				return ST_AGAIN;
 			}
 		} else if (r != ST_CONFLICT) {
@@ -91,7 +72,7 @@ static enum hold_end hold(struct locker *l, pid_t pid, int64_t retries_max, int 
 			continue;
 		}
 		number = signals_next(l->signals, r == ST_INVALID ? LOCK_RETRY_MS : 0);
-		if (is_end(number)) {
+		if (signal_is_end(number)) {
 			kill(pid, number);
 			return HOLD_STOPPED;
 		}
@@ -107,21 +88,21 @@ static void child_kill(struct locker *l, pid_t pid)
 	struct mono deadline = mono_add_ms(clock_mono(), LOCK_GRACE_MS);
 	int status;
 
-	tell(l, "Terminating child pid %d", (int)pid);
+	ctl_tell(l->verbose, "Terminating child pid %d", (int)pid);
 	kill(pid, SIGTERM);
 	while (!child_ended(pid, &status)) {
 		int64_t left_ms = mono_diff_ms(deadline, clock_mono());
 
 		if (left_ms <= 0) {
-			tell(l, "Child did not exit after grace period of 5s");
-			tell(l, "Killing child pid %d", (int)pid);
+			ctl_tell(l->verbose, "Child did not exit after grace period of 5s");
+			ctl_tell(l->verbose, "Killing child pid %d", (int)pid);
 			kill(pid, SIGKILL);
 			left_ms = LOCK_GRACE_MS;
 			deadline = mono_add_ms(clock_mono(), left_ms);
 		}
 		(void)signals_next(l->signals, left_ms);
 	}
-	tell(l, "Child terminated");
+	ctl_tell(l->verbose, "Child terminated");
 }
 
 static int child_run(struct locker *l, const struct lock_flags *f)
@@ -143,14 +124,14 @@ static int child_run(struct locker *l, const struct lock_flags *f)
 	int status = 0;
 	pid_t pid;
 
-	tell(l, "Starting handler");
+	ctl_tell(l->verbose, "Starting handler");
 	if (f->pass_stdin) {
-		tell(l, "Stdin passed to handler process");
+		ctl_tell(l->verbose, "Stdin passed to handler process");
 	}
 	fflush(stdout);
 	if (child_start(&q, &pid, &why)) {
 		ctl_fail("Error starting handler: %s", buf_cstr(&why));
-		tell(l, "%s", stories[HOLD_CHILD_ENDED]);
+		ctl_tell(l->verbose, "%s", stories[HOLD_CHILD_ENDED]);
 		return 2;
 	}
 	end = hold(l, pid, f->monitor_retry, &status);
@@ -159,10 +140,10 @@ static int child_run(struct locker *l, const struct lock_flags *f)
 		if (why.n) {
 			ctl_fail("Error running handler: %s", buf_cstr(&why));
 		}
-		tell(l, "%s", stories[end]);
+		ctl_tell(l->verbose, "%s", stories[end]);
 		return why.n ? 2 : 0;
 	}
-	tell(l, "%s", stories[end]);
+	ctl_tell(l->verbose, "%s", stories[end]);
 	child_kill(l, pid);
 	return 0;
 }
@@ -181,11 +162,11 @@ static int let_go(struct locker *l)
 	}
 	r = l->kind->cleanup(l);
 	if (r == ST_CONFLICT) {
-		tell(l, "Cleanup aborted, lock in use");
+		ctl_tell(l->verbose, "Cleanup aborted, lock in use");
 	} else if (r) {
 		return ctl_fail("Lock cleanup failed: %s", api_error(&l->api));
 	} else {
-		tell(l, "Cleanup succeeded");
+		ctl_tell(l->verbose, "Cleanup succeeded");
 	}
 	return 0;
 }
@@ -212,12 +193,12 @@ static int run(struct locker *l, const struct lock_flags *f)
 		return ctl_fail("Error querying Consul agent: %s", api_error(&l->api));
 	}
 	if (l->kind->semaphore) {
-		tell(l, "Setting up semaphore (limit %lld) at prefix: %s", (long long)l->limit,
-			buf_cstr(&l->prefix));
+		ctl_tell(l->verbose, "Setting up semaphore (limit %lld) at prefix: %s",
+			(long long)l->limit, buf_cstr(&l->prefix));
 	} else {
-		tell(l, "Setting up lock at path: %s", buf_cstr(&l->key));
+		ctl_tell(l->verbose, "Setting up lock at path: %s", buf_cstr(&l->key));
 	}
-	tell(l, "Attempting lock acquisition");
+	ctl_tell(l->verbose, "Attempting lock acquisition");
 	l->signals = signals_open();
 	r = lock_session_open(l);
 	l->api.wake_fd = l->signals;
@@ -225,7 +206,7 @@ static int run(struct locker *l, const struct lock_flags *f)
 	if (r) {
 		return not_acquired(l, r);
 	}
-	if (is_end(signals_next(l->signals, 0))) {
+	if (signal_is_end(signals_next(l->signals, 0))) {
 		ctl_fail("Shutdown triggered during lock acquisition");
 	} else {
 		code = child_run(l, f);

@@ -132,12 +132,6 @@ static void error_tell(struct watching *w, const char *why)
 		watch_type_name(w->watch.type), why, buf_cstr(&pause));
 }
 
-/* SIGCHLD may be left over from a handler that has been waited for. */
-static bool is_end(int number)
-{
-	return number == SIGINT || number == SIGTERM;
-}
-
 /* The next action. */
 static enum watcher_action ask(struct watching *w, bool *interrupted)
 {
@@ -149,7 +143,7 @@ static enum watcher_action ask(struct watching *w, bool *interrupted)
 	watch_path(&w->watch, w->watcher.index, &path);
 	r = api_call(&w->api, "GET", &path, STR_NONE, &answer);
 	if (r == ST_AGAIN) {
-		*interrupted = is_end(signals_next(w->signals, 0));
+		*interrupted = signal_is_end(signals_next(w->signals, 0));
 		return WATCHER_ASK;
 	}
 	if (r == 0) {
@@ -236,7 +230,7 @@ static int act(struct watching *w, enum watcher_action *action)
 		*action = ask(w, &interrupted);
 		break;
 	case WATCHER_PAUSE:
-		interrupted = is_end(signals_next(w->signals, w->watcher.pause_ms));
+		interrupted = signal_is_end(signals_next(w->signals, w->watcher.pause_ms));
 		*action = WATCHER_ASK;
 		break;
 	case WATCHER_HANDLE:
