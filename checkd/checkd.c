@@ -6,6 +6,7 @@
  */
 #include "checkd/checkd.h"
 
+#include "checkd/program.h"
 #include "common/sys/clock.h"
 
 const struct metric_row checkd_metrics[] = {
@@ -242,6 +243,7 @@ int checkd_prepare(struct daemon *d)
 	c->daemon = d;
 	d->self = c;
 	c->scripts.server = -1;
+	list_init(&c->scripts.stuck);
 	list_init(&c->answers);
 	list_init(&c->waiters);
 	return wants_programs(d->conf) ? scripts_open(NULL, &c->scripts) : 0;
@@ -365,6 +367,7 @@ void checkd_stop(struct daemon *d)
 	if (c->remotes) {
 		remotes_free(c->remotes);
 	}
+	programs_forget(&c->scripts);
 	scripts_close(&c->scripts);
 	if (c->store) {
 		store_commit(c->store);

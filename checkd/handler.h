@@ -17,7 +17,7 @@ struct handler;
 
 struct handler_setup {
 	struct loop *loop;
-	const struct scripts *scripts;
+	struct scripts *scripts;
 	struct fetcher *fetcher; /* for WATCH_HTTP */
 };
 

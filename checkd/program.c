@@ -12,9 +12,12 @@
 #include <unistd.h>
 
 #include "common/base/err.h"
+#include "common/sys/log.h"
 #include "common/sys/net.h"
 
 struct program {
+	struct list link; /* in scripts.stuck */
+	struct scripts *scripts;
 	struct loop *loop;
 	struct program_hooks hooks;
 	int pipe, runner;
@@ -43,9 +46,32 @@ void program_stop(struct program *p)
 	loop_io_set(&p->on_output, 0);
 	loop_io_set(&p->on_reply, 0);
 	loop_timer_stop(&p->timeout);
+	if (list_linked(&p->link)) {
+		list_del(&p->link);
+		p->scripts->stuck_count--;
+	}
 	close(p->pipe);
 	close(p->runner);
 	free(p);
+}
+
+void programs_forget(struct scripts *scripts)
+{
+	while (!list_empty(&scripts->stuck)) {
+		program_stop(list_first(&scripts->stuck, struct program, link));
+	}
+}
+
+/* It has been killed, and is still there. */
+static void program_is_stuck(struct program *p)
+{
+	const struct program_end end = { .timed_out = true };
+
+	loop_io_set(&p->on_output, 0);
+	list_add_tail(&p->scripts->stuck, &p->link);
+	p->scripts->stuck_count++;
+	log_warning("program-stuck", "count=%u", p->scripts->stuck_count);
+	p->hooks.on_end(p->hooks.arg, &end);
 }
 
 static void finish_if_over(struct program *p)
@@ -95,6 +121,10 @@ static void on_reply(void *arg, int events)
 	if (n != sizeof(p->reply)) { /* the runner was killed */
 		p->reply = (struct script_reply) { SCRIPT_NOT_STARTED, n < 0 ? errno : EPIPE };
 	}
+	if (list_linked(&p->link)) { /* at last */
+		program_stop(p);
+		return;
+	}
 	p->ended = true;
 	loop_io_set(&p->on_reply, 0);
 	finish_if_over(p);
@@ -104,8 +134,13 @@ static void on_timeout(void *arg)
 {
 	struct program *p = arg;
 
+	if (p->timed_out) {
+		program_is_stuck(p);
+		return;
+	}
 	p->timed_out = true;
 	(void)shutdown(p->runner, SHUT_WR); /* the runner kills the group, and then tells so */
+	loop_timer_in(&p->timeout, PROGRAM_LATE_MS);
 	finish_if_over(p);
 }
 
@@ -138,7 +173,7 @@ static int pass(int socket, struct str bytes, const int *fds, size_t count)
 }
 
 /* A conversation with a new runner. 0 or errno. */
-static int runner_get(const struct scripts *scripts, int *out)
+static int runner_get(struct scripts *scripts, int *out)
 {
 	OWN_EMBEDDED(buf_fini) struct buf address = { 0 };
 	struct net_address a;
@@ -206,7 +241,7 @@ static int request_send(int runner, const struct program_request *q, int output)
 }
 
 static int conversation_begin(
-	const struct scripts *scripts, const struct program_request *q, struct program *p)
+	struct scripts *scripts, const struct program_request *q, struct program *p)
 {
 	OWN_FD int reading = -1;
 	OWN_FD int writing = -1;
@@ -229,17 +264,23 @@ static int conversation_begin(
 	return r;
 }
 
-int program_start(struct loop *loop, const struct scripts *scripts, const struct program_request *q,
+int program_start(struct loop *loop, struct scripts *scripts, const struct program_request *q,
 	const struct program_hooks *hooks, struct program **out)
 {
-	struct program *p = xcalloc(1, sizeof(*p));
-	int r = conversation_begin(scripts, q, p);
+	struct program *p;
+	int r;
 
+	if (scripts->stuck_count >= PROGRAM_STUCK_MAX) {
+		return EAGAIN;
+	}
+	p = xcalloc(1, sizeof(*p));
+	r = conversation_begin(scripts, q, p);
 	if (r) {
 		free(p);
 		return r;
 	}
 	p->loop = loop;
+	p->scripts = scripts;
 	p->hooks = *hooks;
 	loop_io_init(&p->on_output, loop, p->pipe, on_output, p);
 	loop_io_set(&p->on_output, LOOP_READ);

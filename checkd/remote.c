@@ -37,7 +37,7 @@ struct order {
 struct remotes {
 	struct loop *loop;
 	const struct conf *conf;
-	const struct scripts *scripts;
+	struct scripts *scripts;
 	void (*on_run)(void *arg);
 	void *arg;
 	struct api *api;
@@ -322,7 +322,7 @@ static void on_again(void *arg)
 
 /* ---- life ---- */
 
-int remotes_new(struct loop *loop, const struct conf *conf, const struct scripts *scripts,
+int remotes_new(struct loop *loop, const struct conf *conf, struct scripts *scripts,
 	void (*on_run)(void *arg), void *arg, struct remotes **out)
 {
 	struct remotes *r = xcalloc(1, sizeof(*r));

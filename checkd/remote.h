@@ -19,7 +19,7 @@ struct remotes;
 
 /* conf stays the caller's and valid until remotes_reconfigure; on_run: a program was started.
  * -errno */
-int remotes_new(struct loop *loop, const struct conf *conf, const struct scripts *scripts,
+int remotes_new(struct loop *loop, const struct conf *conf, struct scripts *scripts,
 	void (*on_run)(void *arg), void *arg, struct remotes **out);
 void remotes_free(struct remotes *r); /* kills what runs */
 DEFINE_OWN(struct remotes, remotes_free)

@@ -24,6 +24,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/base/list.h"
+
 enum { SCRIPT_REQUEST_MAX = 128 << 10, SCRIPT_ARGUMENTS_MAX = 1024, SCRIPT_DESCRIPTORS_MAX = 2 };
 
 enum script_input {
@@ -42,8 +44,10 @@ struct script_reply {
 
 /* Where runners come from. */
 struct scripts {
-	const char *path; /* a socket that systemd listens on; else */
-	int server;	  /* the channel to `muster-script -serve`; -1: no scripts here */
+	const char *path;  /* a socket that systemd listens on; else */
+	int server;	   /* the channel to `muster-script -serve`; -1: no scripts here */
+	struct list stuck; /* struct program: killed and not gone, see program.h */
+	unsigned stuck_count;
 };
 
 /* MUSTER_SCRIPTS in the environment names the socket. Otherwise starts the server: the program

@@ -48,6 +48,7 @@ static int server_start(const char *program, int channel)
 bool scripts_of_systemd(struct scripts *out)
 {
 	*out = (struct scripts) { .path = getenv("MUSTER_SCRIPTS"), .server = -1 };
+	list_init(&out->stuck);
 	return out->path;
 }
 
@@ -84,5 +85,6 @@ void scripts_close(struct scripts *s)
 	if (s->server >= 0) {
 		close(s->server);
 	}
-	*s = (struct scripts) { .server = -1 };
+	s->path = NULL;
+	s->server = -1;
 }

@@ -35,7 +35,7 @@ struct cursor_row {
 
 struct watches {
 	struct loop *loop;
-	const struct scripts *scripts;
+	struct scripts *scripts;
 	struct watches_hooks hooks;
 	struct api *api;
 	struct fetcher *fetcher; /* made when first needed */
@@ -379,7 +379,7 @@ void watches_count(const struct watches *w, struct watches_counts *out)
 }
 
 struct watches *watches_new(
-	struct loop *loop, const struct scripts *scripts, const struct watches_hooks *hooks)
+	struct loop *loop, struct scripts *scripts, const struct watches_hooks *hooks)
 {
 	struct watches *w = xcalloc(1, sizeof(*w));
 

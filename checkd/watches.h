@@ -30,7 +30,7 @@ struct watches_hooks {
 };
 
 struct watches *watches_new(
-	struct loop *loop, const struct scripts *scripts, const struct watches_hooks *hooks);
+	struct loop *loop, struct scripts *scripts, const struct watches_hooks *hooks);
 void watches_free(struct watches *w); /* kills what runs */
 DEFINE_OWN(struct watches, watches_free)
 /* A stored cursor; before the first watches_apply. */

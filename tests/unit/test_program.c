@@ -4,6 +4,7 @@
  * without, with limits and time-outs.)
  */
 #include <errno.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -141,5 +142,35 @@ TEST(what_cannot_start_is_told)
 }
 END_TEST
 
-UNIT_MAIN("program", stdin_and_environment, input_may_be_left_unread,
-	scripts_become_files_for_a_while, what_cannot_start_is_told)
+/* A runner that never answers is what a program looks like that the kernel does not let go of. */
+TEST(what_cannot_be_killed_is_given_up)
+{
+	struct program_request q = { .arguments = str_n("x", 2), .timeout_ms = 20 };
+	struct bench b = { .loop = loop_new() };
+	const struct program_hooks hooks = { on_output, on_end, &b };
+	struct program *p;
+	int ends[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
+	b.scripts = (struct scripts) { .server = ends[0] };
+	list_init(&b.scripts.stuck);
+	ck_assert_int_eq(program_start(b.loop, &b.scripts, &q, &hooks, &p), 0);
+	while (!b.over) {
+		loop_run_once(b.loop);
+	}
+	ck_assert(b.end.timed_out && b.end.error == 0);
+	ck_assert_uint_eq(b.scripts.stuck_count, 1);
+	b.scripts.stuck_count = PROGRAM_STUCK_MAX; /* no more are started */
+	ck_assert_int_eq(program_start(b.loop, &b.scripts, &q, &hooks, &p), EAGAIN);
+	b.scripts.stuck_count = 1;
+	close(ends[1]); /* it is gone at last */
+	while (b.scripts.stuck_count) {
+		loop_run_once(b.loop);
+	}
+	scripts_close(&b.scripts);
+	loop_free(b.loop);
+}
+END_TEST
+
+UNIT_MAIN("program", what_cannot_be_killed_is_given_up, stdin_and_environment,
+	input_may_be_left_unread, scripts_become_files_for_a_while, what_cannot_start_is_told)
