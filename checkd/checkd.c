@@ -6,6 +6,7 @@
  */
 #include "checkd/checkd.h"
 
+#include "checkd/program.h"
 #include "common/sys/clock.h"
 
 enum { API_TIMEOUT_MS = 10000, API_WAIT_TIMEOUT_MS = 90000 };
@@ -17,6 +18,8 @@ const struct metric_row checkd_metrics[] = {
 	[METRIC_SYNC_FAILED] = { "checkd.sync", METRIC_COUNTER, "result=failed" },
 	[METRIC_SYNC_DENIED] = { "checkd.sync", METRIC_COUNTER, "result=denied" },
 	[METRIC_COMMITS] = { "checkd.commits", METRIC_COUNTER, "" },
+	[METRIC_WATCHES_HANDLED] = { "checkd.watches.handled", METRIC_COUNTER, "" },
+	[METRIC_REMOTE_RUNS] = { "checkd.remote.runs", METRIC_COUNTER, "" },
 };
 const size_t checkd_metrics_count = ARRAY_SIZE(checkd_metrics);
 
@@ -167,13 +170,18 @@ static void load_state(void *arg, struct str key, struct str value)
 	load_row(arg, REGISTRY_LOAD_STATE, key, value);
 }
 
+static void load_cursor(void *arg, struct str key, struct str value)
+{
+	watches_load(((struct checkd *)arg)->watches, key, value);
+}
+
 static int load(struct checkd *c)
 {
 	static const struct {
 		enum registry_table table;
 		store_row_fn row;
 	} tables[] = { { TABLE_SERVICES, load_service }, { TABLE_CHECKS, load_check },
-		{ TABLE_STATES, load_state } };
+		{ TABLE_STATES, load_state }, { TABLE_WATCHES, load_cursor } };
 	struct registry_event e = { .type = REGISTRY_LOADED };
 
 	for (size_t i = 0; i < ARRAY_SIZE(tables); i++) {
@@ -203,6 +211,46 @@ static int registry_begin(struct checkd *c)
 	return 0;
 }
 
+/* ---- watches and remote execution ---- */
+
+static void on_handled(void *arg)
+{
+	struct checkd *c = arg;
+
+	metrics_add(c->daemon->metrics, METRIC_WATCHES_HANDLED, 1);
+	if (c->draining && !watches_drain(c->watches)) {
+		daemon_drained(c->daemon);
+	}
+}
+
+static void on_cursor(void *arg, struct str key, struct str value)
+{
+	struct checkd *c = arg;
+	const struct registry_write write = {
+		.table = TABLE_WATCHES, .key = key, .value = value, .del = value.n == 0
+	};
+
+	store_put(c->store, &write);
+	c->stepped = true;
+}
+
+static void on_remote_run(void *arg)
+{
+	metrics_add(((struct checkd *)arg)->daemon->metrics, METRIC_REMOTE_RUNS, 1);
+}
+
+static bool wants_programs(const struct conf *conf)
+{
+	const struct json *const *watches = conf->watches_json.items;
+	bool wants = conf->enable_script_checks_local || conf->enable_script_checks_remote ||
+		     !conf->disable_remote_exec;
+
+	for (uint32_t i = 0; i < conf->watches_json.count; i++) {
+		wants = wants || !str_is(json_find_text(watches[i], "handler_type"), "http");
+	}
+	return wants;
+}
+
 /* Programs are started from outside the jail. */
 int checkd_prepare(struct daemon *d)
 {
@@ -211,11 +259,10 @@ int checkd_prepare(struct daemon *d)
 	c->daemon = d;
 	d->self = c;
 	c->scripts.server = -1;
+	list_init(&c->scripts.stuck);
 	list_init(&c->answers);
 	list_init(&c->waiters);
-	return d->conf->enable_script_checks_local || d->conf->enable_script_checks_remote
-		       ? scripts_open(NULL, &c->scripts)
-		       : 0;
+	return wants_programs(d->conf) ? scripts_open(NULL, &c->scripts) : 0;
 }
 
 /* From inside it cannot be started again: a new checkd can. */
@@ -233,13 +280,18 @@ int checkd_open(struct daemon *d)
 {
 	OWN_EMBEDDED(buf_fini) struct buf data_dir = { 0 };
 	struct checkd *c = d->self;
+	const struct watches_hooks hooks = { on_handled, on_cursor, c };
 	int r;
 
 	c->runs = runs_new(d->loop, d->conf, &c->scripts);
-	c->api = api_new(d->loop, "httpd/api.sock", on_api_done, c);
+	c->api = api_new(d->loop, "httpd/api.sock", API_CONNECTIONS_MAX, on_api_done, c);
+	c->watches = watches_new(d->loop, &c->scripts, &hooks);
 	loop_timer_init(&c->timer, d->loop, on_timer, c);
 	buf_put_str(&data_dir, d->conf->data_dir);
 	r = store_open(buf_cstr(&data_dir), &c->store);
+	if (r == 0 && !d->conf->disable_remote_exec) {
+		r = remotes_new(d->loop, d->conf, &c->scripts, on_remote_run, c, &c->remotes);
+	}
 	return r ? err_pass(r) : err_pass(registry_begin(c));
 }
 
@@ -257,10 +309,23 @@ int checkd_start(struct daemon *d)
 	definitions_apply(c);
 	r = load(c);
 	r = r ? r : coordinate_sync_new(d, &c->coordinate);
-	return r ? err_pass(r) : service_open(c);
+	if (r) {
+		return err_pass(r);
+	}
+	watches_apply(c->watches, d->conf);
+	return service_open(c);
 }
 
 /* ---- the rest of a daemon's life ---- */
+
+/* Where systemd starts them, they can be had at any time. */
+static bool scripts_are_there(struct checkd *c)
+{
+	if (!wants_programs(c->daemon->conf) || c->scripts.path || c->scripts.server >= 0) {
+		return true;
+	}
+	return scripts_of_systemd(&c->scripts);
+}
 
 void checkd_reload(struct daemon *d)
 {
@@ -268,20 +333,32 @@ void checkd_reload(struct daemon *d)
 	struct registry_event e = { .type = REGISTRY_CONFIG, .config = &c->config };
 
 	runs_reconfigure(c->runs, d->conf);
+	if (c->remotes) {
+		remotes_reconfigure(c->remotes, d->conf);
+	}
 	config_apply(c);
 	checkd_step(c, &e, NULL);
 	definitions_apply(c);
+	if (scripts_are_there(c)) {
+		watches_apply(c->watches, d->conf);
+	} else { /* a new checkd starts what runs programs before it goes to jail */
+		log_notice("restarts", "reason=\"programs are to be run from now on\"");
+		checkd_drain(d);
+	}
 }
 
 /* Nothing is held that a caller waits for beyond this turn; checks that run are killed, and run
- * again after the restart. */
+ * again after the restart. Handlers of watches have what time the skeleton gives us. */
 void checkd_drain(struct daemon *d)
 {
 	struct checkd *c = d->self;
 
+	c->draining = true;
 	runs_stop_all(c->runs);
 	service_close(c);
-	daemon_drained(d);
+	if (!watches_drain(c->watches)) {
+		daemon_drained(d);
+	}
 }
 
 void checkd_stop(struct daemon *d)
@@ -304,6 +381,13 @@ void checkd_stop(struct daemon *d)
 		runs_free(c->runs);
 		api_free(c->api);
 	}
+	if (c->watches) {
+		watches_free(c->watches);
+	}
+	if (c->remotes) {
+		remotes_free(c->remotes);
+	}
+	programs_forget(&c->scripts);
 	scripts_close(&c->scripts);
 	if (c->store) {
 		store_commit(c->store);
@@ -326,6 +410,7 @@ static void member_u64(struct jsonw *w, const char *name, uint64_t v)
 void checkd_status(struct daemon *d, struct jsonw *w)
 {
 	struct checkd *c = d->self;
+	struct watches_counts watches;
 	struct registry_counts n;
 
 	registry_count(c->registry, &n);
@@ -337,6 +422,11 @@ void checkd_status(struct daemon *d, struct jsonw *w)
 	member_u64(w, "refused", n.failed);
 	jsonw_keyc(w, "in_sync");
 	jsonw_bool(w, n.in_sync);
+	watches_count(c->watches, &watches);
+	member_u64(w, "watches", watches.watches);
+	member_u64(w, "watches_handling", watches.handling);
+	member_u64(w, "watches_failing", watches.failing);
+	member_u64(w, "remote_runs", c->remotes ? remotes_count(c->remotes) : 0);
 }
 
 void checkd_dump(struct daemon *d, struct jsonw *w)

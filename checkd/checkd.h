@@ -4,16 +4,18 @@
  * body: event -> core step -> make durable -> answer -> tell the catalogue -> rearm; service.c
  * takes the messages; definitions.c reads configuration; store.c is the database; run.c and one
  * file per kind of check run them; common/client/api speaks to httpd; coordinate.c tells where this
- * node is.
+ * node is; watches.c are the watches of the configuration, remote.c what `muster exec` asks for.
  */
 #ifndef MUSTER_CHECKD_CHECKD_H
 #define MUSTER_CHECKD_CHECKD_H
 
 #include "checkd/coordinate.h"
 #include "checkd/core/registry.h"
+#include "checkd/remote.h"
 #include "checkd/run.h"
 #include "checkd/script.h"
 #include "checkd/store.h"
+#include "checkd/watches.h"
 #include "common/client/api.h"
 #include "common/sys/daemon.h"
 
@@ -25,7 +27,9 @@ enum checkd_metric {
 	METRIC_SYNC_OK,
 	METRIC_SYNC_FAILED,
 	METRIC_SYNC_DENIED,
-	METRIC_COMMITS
+	METRIC_COMMITS,
+	METRIC_WATCHES_HANDLED,
+	METRIC_REMOTE_RUNS
 };
 extern const struct metric_row checkd_metrics[];
 extern const size_t checkd_metrics_count;
@@ -42,9 +46,12 @@ struct checkd {
 	struct scripts scripts;
 	struct loop_io on_scripts_end;
 	struct runs *runs;
+	struct watches *watches;
+	struct remotes *remotes; /* NULL: disable_remote_exec */
 	struct ipc_server *read, *write;
 	struct loop_timer timer; /* registry_deadline */
 	struct loop_flush flush;
+	bool draining;
 	bool stepped;	       /* in this turn */
 	bool services_changed; /* in this turn */
 	struct list answers;   /* to give when this turn is durable */

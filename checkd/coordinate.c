@@ -94,7 +94,7 @@ int coordinate_sync_new(struct daemon *d, struct coordinate_sync **out)
 	*out = s;
 	s->daemon = d;
 	loop_timer_init(&s->timer, d->loop, on_timer, s);
-	s->api = api_new(d->loop, "httpd/api.sock", on_sent, s);
+	s->api = api_new(d->loop, "httpd/api.sock", 1, on_sent, s);
 	r = ipc_client_new(d->loop, "gossipd/read", &s->gossip);
 	if (!r && !d->conf->disable_coordinates) {
 		timer_set(s);

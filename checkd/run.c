@@ -25,12 +25,12 @@ static const struct kind_row kinds[] = {
 struct runs {
 	struct loop *loop;
 	const struct conf *conf;
-	const struct scripts *scripts;
+	struct scripts *scripts;
 	struct list running, done;
 	struct fetcher *fetcher;
 };
 
-struct runs *runs_new(struct loop *loop, const struct conf *conf, const struct scripts *scripts)
+struct runs *runs_new(struct loop *loop, const struct conf *conf, struct scripts *scripts)
 {
 	struct runs *r = xcalloc(1, sizeof(*r));
 
@@ -129,7 +129,7 @@ const struct conf *run_conf(const struct run *run)
 	return run->runs->conf;
 }
 
-const struct scripts *run_scripts(const struct run *run)
+struct scripts *run_scripts(const struct run *run)
 {
 	return run->runs->scripts;
 }

@@ -38,13 +38,13 @@ struct run {
 };
 
 const struct conf *run_conf(const struct run *run);
-const struct scripts *run_scripts(const struct run *run);
+struct scripts *run_scripts(const struct run *run);
 /* The HTTP client that all runs share; made when first asked for. */
 struct fetcher *run_fetcher(struct run *run);
 void run_done(struct run *run, enum check_status status, struct str output);
 
 /* conf stays the caller's and valid until runs_reconfigure, scripts until runs_free. */
-struct runs *runs_new(struct loop *loop, const struct conf *conf, const struct scripts *scripts);
+struct runs *runs_new(struct loop *loop, const struct conf *conf, struct scripts *scripts);
 void runs_reconfigure(struct runs *r, const struct conf *conf);
 void runs_free(struct runs *r); /* stops what runs */
 DEFINE_OWN(struct runs, runs_free)

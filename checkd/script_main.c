@@ -6,12 +6,14 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,13 +26,13 @@ enum { CONVERSATION = STDIN_FILENO };
 
 extern char **environ;
 
-/* One message and the descriptor that came with it (-1: none). Its size; 0: the other side has
+/* One message and the descriptors that came with it (-1: none). Its size; 0: the other side has
  * gone; -1 otherwise. */
-static ssize_t receive(void *bytes, size_t size, int *fd_out)
+static ssize_t receive(void *bytes, size_t size, int fds_out[SCRIPT_DESCRIPTORS_MAX])
 {
 	union {
 		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
+		char bytes[CMSG_SPACE(SCRIPT_DESCRIPTORS_MAX * sizeof(int))];
 	} control;
 	struct iovec iov = { bytes, size };
 	struct msghdr m = { .msg_iov = &iov,
@@ -43,10 +45,10 @@ static ssize_t receive(void *bytes, size_t size, int *fd_out)
 	do {
 		n = recvmsg(CONVERSATION, &m, MSG_CMSG_CLOEXEC);
 	} while (n < 0 && errno == EINTR);
-	*fd_out = -1;
+	fds_out[0] = fds_out[1] = -1;
 	c = n > 0 ? CMSG_FIRSTHDR(&m) : NULL;
 	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS) {
-		memcpy(fd_out, CMSG_DATA(c), sizeof(int));
+		memcpy(fds_out, CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0));
 	}
 	return m.msg_flags & (MSG_TRUNC | MSG_CTRUNC) ? -1 : n;
 }
@@ -89,7 +91,48 @@ static void environment_clean(void)
 	}
 }
 
-static int program_start(char **argv, int output, pid_t *pid_out)
+/* The words NAME=value in front of the arguments. Their size with the empty word behind them. */
+static size_t environment_add(char *bytes, size_t size)
+{
+	char *p = bytes;
+
+	while (p < bytes + size && *p) {
+		putenv(p);
+		p += strlen(p) + 1;
+	}
+	return min_of((size_t)(p - bytes) + 1, size);
+}
+
+/* A file with the script, for the last argument. False: no room for it. */
+static bool script_spill(int from, char path[PATH_MAX])
+{
+	const char *folder = getenv("TMPDIR");
+	char bytes[8192];
+	bool good = true;
+	ssize_t n;
+	int fd;
+
+	snprintf(path, PATH_MAX, "%s/rexecXXXXXX", folder && folder[0] ? folder : "/tmp");
+	fd = mkostemp(path, O_CLOEXEC);
+	if (fd < 0) {
+		path[0] = 0;
+		return false;
+	}
+	while ((n = read(from, bytes, sizeof(bytes))) > 0) {
+		good = good && write(fd, bytes, (size_t)n) == n;
+	}
+	good = good && n == 0 && fchmod(fd, 0750) == 0;
+	close(fd);
+	return good;
+}
+
+/* What a program is started with. */
+struct start {
+	char **argv;
+	int output, input; /* input -1: /dev/null */
+};
+
+static int program_start(const struct start *s, pid_t *pid_out)
 {
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
@@ -99,9 +142,13 @@ static int program_start(char **argv, int output, pid_t *pid_out)
 	sigemptyset(&none);
 	sigfillset(&all);
 	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-	posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
-	posix_spawn_file_actions_adddup2(&actions, output, STDERR_FILENO);
+	if (s->input < 0) {
+		posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+	} else {
+		posix_spawn_file_actions_adddup2(&actions, s->input, STDIN_FILENO);
+	}
+	posix_spawn_file_actions_adddup2(&actions, s->output, STDOUT_FILENO);
+	posix_spawn_file_actions_adddup2(&actions, s->output, STDERR_FILENO);
 	posix_spawn_file_actions_addclosefrom_np(&actions, 3);
 	posix_spawnattr_init(&attributes);
 	posix_spawnattr_setflags(&attributes,
@@ -109,7 +156,7 @@ static int program_start(char **argv, int output, pid_t *pid_out)
 	posix_spawnattr_setpgroup(&attributes, 0);
 	posix_spawnattr_setsigmask(&attributes, &none);
 	posix_spawnattr_setsigdefault(&attributes, &all);
-	r = posix_spawnp(pid_out, argv[0], &actions, &attributes, argv, environ);
+	r = posix_spawnp(pid_out, s->argv[0], &actions, &attributes, s->argv, environ);
 	posix_spawnattr_destroy(&attributes);
 	posix_spawn_file_actions_destroy(&actions);
 	return r;
@@ -175,20 +222,16 @@ static void program_watch(pid_t pid, int pidfd)
 	}
 }
 
-static int run(bool limited)
+/* Runs it to its end, or the conversation's. */
+static int converse(const struct start *s, bool limited)
 {
-	static char request[SCRIPT_REQUEST_MAX];
-	static char *argv[SCRIPT_ARGUMENTS_MAX + 1];
-	int output, pidfd, r;
-	ssize_t n = receive(request, sizeof(request), &output);
 	pid_t pid;
+	int pidfd, r = program_start(s, &pid);
 
-	if (n <= 0 || output < 0 || !arguments_split(request, (size_t)n, argv)) {
-		return n == 0 ? 0 : 1;
+	close(s->output);
+	if (s->input >= 0) {
+		close(s->input);
 	}
-	environment_clean();
-	r = program_start(argv, output, &pid);
-	close(output);
 	if (r) {
 		reply(SCRIPT_NOT_STARTED, r);
 		return 0;
@@ -206,17 +249,74 @@ static int run(bool limited)
 	return 0;
 }
 
+static size_t count_of(char **argv)
+{
+	size_t n = 0;
+
+	while (argv[n]) {
+		n++;
+	}
+	return n;
+}
+
+/* The script as a file for as long as it runs. */
+static int spilled_run(struct start *s, bool limited)
+{
+	char path[PATH_MAX] = "";
+	size_t count = count_of(s->argv);
+	int r = 1;
+
+	if (count == SCRIPT_ARGUMENTS_MAX || !script_spill(s->input, path)) {
+		reply(SCRIPT_NOT_STARTED, errno ? errno : EIO);
+	} else {
+		close(s->input);
+		s->input = -1;
+		s->argv[count] = path;
+		s->argv[count + 1] = NULL;
+		r = converse(s, limited);
+	}
+	if (path[0]) {
+		(void)unlink(path);
+	}
+	return r;
+}
+
+static int run(bool limited)
+{
+	static char request[SCRIPT_REQUEST_MAX];
+	static char *argv[SCRIPT_ARGUMENTS_MAX + 2];
+	int fds[SCRIPT_DESCRIPTORS_MAX];
+	ssize_t n = receive(request, sizeof(request), fds);
+	struct start s = { argv, fds[0], fds[1] };
+	char *at = request;
+
+	if (n <= 0 || s.output < 0) {
+		return n == 0 ? 0 : 1;
+	}
+	environment_clean();
+	if (s.input >= 0 && request[n - 1] == 0) {
+		at += 1 + environment_add(request + 1, (size_t)n - 1);
+	}
+	if (!arguments_split(at, (size_t)(request + n - at), argv)) {
+		return 1;
+	}
+	return s.input >= 0 && request[0] == SCRIPT_SPILL ? spilled_run(&s, limited)
+							  : converse(&s, limited);
+}
+
 /* ---- without systemd ---- */
 
 static int serve(void)
 {
+	int fds[SCRIPT_DESCRIPTORS_MAX];
 	char nothing;
-	int conversation;
 	ssize_t n;
 
 	signal(SIGCHLD, SIG_IGN); /* runners vanish by themselves */
 	signal(SIGINT, SIG_IGN);  /* Ctrl-C is for the agent; we end with the channel */
-	while ((n = receive(&nothing, 1, &conversation)) > 0) {
+	while ((n = receive(&nothing, 1, fds)) > 0) {
+		int conversation = fds[0];
+
 		if (conversation >= 0 && fork() == 0) {
 			signal(SIGCHLD, SIG_DFL);
 			dup2(conversation, CONVERSATION);

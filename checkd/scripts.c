@@ -45,13 +45,19 @@ static int server_start(const char *program, int channel)
 	return r ? err_new(-r, "start %s", program) : 0;
 }
 
+bool scripts_of_systemd(struct scripts *out)
+{
+	*out = (struct scripts) { .path = getenv("MUSTER_SCRIPTS"), .server = -1 };
+	list_init(&out->stuck);
+	return out->path;
+}
+
 int scripts_open(const char *program, struct scripts *out)
 {
 	char beside[4096];
 	int ends[2], r = 0;
 
-	*out = (struct scripts) { .path = getenv("MUSTER_SCRIPTS"), .server = -1 };
-	if (out->path) {
+	if (scripts_of_systemd(out)) {
 		return 0;
 	}
 	if (!program) {
@@ -79,5 +85,6 @@ void scripts_close(struct scripts *s)
 	if (s->server >= 0) {
 		close(s->server);
 	}
-	*s = (struct scripts) { .server = -1 };
+	s->path = NULL;
+	s->server = -1;
 }

@@ -11,7 +11,8 @@
 #include "common/sys/db.h"
 
 static const size_t map_size = 4ULL << 30;
-static const char *const table_names[TABLES_COUNT] = { "services", "checks", "states", "meta" };
+static const char *const table_names[TABLES_COUNT] = { "services", "checks", "states", "meta",
+	"watches" };
 
 struct store {
 	struct db *db;

@@ -19,6 +19,9 @@ void api_fini(struct api *a)
 	if (a->curl) {
 		curl_easy_cleanup(a->curl);
 	}
+	if (a->multi) {
+		curl_multi_cleanup(a->multi);
+	}
 	buf_fini(&a->base);
 	buf_fini(&a->token_text);
 	buf_fini(&a->error);
@@ -174,25 +177,9 @@ int api_begin(struct ctl *c, struct api *a, struct flagset *f, bool reads, const
 
 /* ---- paths ---- */
 
-static void escaped_put(struct buf *out, struct str s, bool slash_kept)
-{
-	static const char plain[] =
-		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";
-
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned char ch = (unsigned char)s.p[i];
-
-		if (ch && (strchr(plain, ch) || (slash_kept && ch == '/'))) {
-			buf_put_char(out, (char)ch);
-		} else {
-			buf_printf(out, "%%%02X", ch);
-		}
-	}
-}
-
 void path_put(struct buf *path, const char *part)
 {
-	escaped_put(path, str_of(part), true);
+	url_escape(path, str_of(part), true);
 }
 
 static void name_put(struct buf *path, const char *name)
@@ -206,7 +193,7 @@ void path_query(struct buf *path, const char *name, const char *value)
 	if (value && value[0]) {
 		name_put(path, name);
 		buf_put_char(path, '=');
-		escaped_put(path, str_of(value), false);
+		url_escape(path, str_of(value), false);
 	}
 }
 
@@ -317,12 +304,41 @@ static struct curl_slist *headers_make(struct api *a)
 	return headers;
 }
 
+/* The easy handle's transfer, in company of a descriptor. ST_AGAIN when that came first. */
+static int perform_until(struct api *a, CURLcode *code_out)
+{
+	struct curl_waitfd wake = { a->wake_fd, CURL_WAIT_POLLIN, 0 };
+	int running = 1, left;
+	CURLMsg *m;
+
+	a->multi = a->multi ? a->multi : curl_multi_init();
+	must(a->multi && curl_multi_add_handle(a->multi, a->curl) == CURLM_OK);
+	while (curl_multi_perform(a->multi, &running) == CURLM_OK && running && !wake.revents) {
+		curl_multi_poll(a->multi, &wake, 1, 1000, NULL);
+	}
+	m = curl_multi_info_read(a->multi, &left);
+	*code_out = m ? m->data.result : CURLE_ABORTED_BY_CALLBACK;
+	curl_multi_remove_handle(a->multi, a->curl);
+	return running && wake.revents ? ST_AGAIN : 0;
+}
+
+static int perform(struct api *a, CURLcode *code_out)
+{
+	curl_easy_setopt(a->curl, CURLOPT_TIMEOUT_MS, (long)a->timeout_ms);
+	if (a->wake_fd > 0) {
+		return perform_until(a, code_out);
+	}
+	*code_out = curl_easy_perform(a->curl);
+	return 0;
+}
+
 static int transfer_run(struct api *a, const char *method, struct buf *path, struct str body,
 	FILE *upload, struct transfer *t)
 {
 	OWN_EMBEDDED(buf_fini) struct buf url = { 0 };
 	struct curl_slist *headers = headers_make(a);
 	CURLcode code;
+	int r;
 
 	path_query(path, "dc", a->datacenter);
 	if (a->stale && strcmp(method, "GET") == 0) {
@@ -337,8 +353,11 @@ static int transfer_run(struct api *a, const char *method, struct buf *path, str
 	curl_easy_setopt(a->curl, CURLOPT_HEADERFUNCTION, on_header);
 	curl_easy_setopt(a->curl, CURLOPT_HEADERDATA, t);
 	body_set(a, method, body, upload);
-	code = curl_easy_perform(a->curl);
+	r = perform(a, &code);
 	curl_slist_free_all(headers);
+	if (r) {
+		return r;
+	}
 	curl_easy_getinfo(a->curl, CURLINFO_RESPONSE_CODE, &t->answer->status);
 	if (code != CURLE_OK && !(code == CURLE_WRITE_ERROR && t->on_data)) {
 		failure_text(a, code, method, buf_cstr(&url));

@@ -17,8 +17,10 @@ struct api {
 		*tls_server_name;
 	const char *datacenter, *namespace;
 	bool stale;
-	void *curl;
-	struct buf base; /* "http://127.0.0.1:8500" */
+	void *curl, *multi;
+	int wake_fd;	    /* > 0: a request ends with ST_AGAIN once this is readable */
+	int64_t timeout_ms; /* of a request; 0: none */
+	struct buf base;    /* "http://127.0.0.1:8500" */
 	struct buf token_text;
 	struct buf error;   /* text of the last failure */
 	struct arena arena; /* of parsed answers */
@@ -48,7 +50,8 @@ void path_query(struct buf *path, const char *name,
 void path_query_n(struct buf *path, const char *name, uint64_t value);
 void path_mark(struct buf *path, const char *name); /* a parameter without a value */
 
-/* ST_CLOSED when there is no answer (text in a->error), else 0 whatever the status. */
+/* ST_CLOSED when there is no answer (text in a->error), ST_AGAIN when wake_fd ended it, else 0
+ * whatever the status. */
 int api_call(struct api *a, const char *method, struct buf *path, struct str body,
 	struct api_answer *out);
 

@@ -53,7 +53,15 @@ int raft_recover_run(struct ctl *c, int argc, char **argv);
 int raft_remove_peer_run(struct ctl *c, int argc, char **argv);
 int raft_transfer_leader_run(struct ctl *c, int argc, char **argv);
 
+/* exec.c, lock.c */
+int exec_run(struct ctl *c, int argc, char **argv);
+int lock_run(struct ctl *c, int argc, char **argv);
+
 /* event.c */
+struct event_filter {
+	const char *what, *text; /* "node", a regular expression or NULL */
+};
+int filters_check(const struct event_filter *filters, size_t count); /* 1: one is none, told */
 int event_run(struct ctl *c, int argc, char **argv);
 int monitor_run(struct ctl *c, int argc, char **argv);
 
@@ -64,5 +72,12 @@ int snapshot_save_run(struct ctl *c, int argc, char **argv);
 
 /* status.c */
 int status_run(struct ctl *c, int argc, char **argv);
+
+/* tls.c */
+int tls_ca_create_run(struct ctl *c, int argc, char **argv);
+int tls_cert_create_run(struct ctl *c, int argc, char **argv);
+
+/* watch.c */
+int watch_run(struct ctl *c, int argc, char **argv);
 
 #endif

@@ -31,6 +31,19 @@ void ctl_say(const char *format, ...)
 	putchar('\n');
 }
 
+void ctl_tell(bool wanted, const char *format, ...)
+{
+	va_list args;
+
+	if (wanted) {
+		va_start(args, format);
+		vprintf(format, args);
+		va_end(args);
+		putchar('\n');
+		fflush(stdout);
+	}
+}
+
 void ctl_help(struct ctl *c, const struct flagset *f, const char *usage, const char *about,
 	struct buf *out)
 {

@@ -43,5 +43,7 @@ void ctl_help(struct ctl *c, const struct flagset *f, const char *usage, const c
 __attribute__((format(printf, 1, 2))) int ctl_fail(
 	const char *format, ...); /* a line to stderr; returns 1 */
 __attribute__((format(printf, 1, 2))) void ctl_say(const char *format, ...); /* a line to stdout */
+/* The same, and at once, where it is wanted: what -verbose shows. */
+__attribute__((format(printf, 2, 3))) void ctl_tell(bool wanted, const char *format, ...);
 
 #endif

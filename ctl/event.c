@@ -11,11 +11,7 @@
 #include "ctl/api.h"
 #include "ctl/commands.h"
 
-struct filter {
-	const char *what, *text;
-};
-
-static int filters_check(const struct filter *filters, size_t count)
+int filters_check(const struct event_filter *filters, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		OWN_EMBEDDED(buf_fini) struct buf why = { 0 };
@@ -40,7 +36,7 @@ int event_run(struct ctl *c, int argc, char **argv)
 	OWN_EMBEDDED(api_answer_fini) struct api_answer answer = { 0 };
 	OWN_EMBEDDED(buf_fini) struct buf path = { 0 }, help = { 0 };
 	OWN_EMBEDDED(api_fini) struct api api = { 0 };
-	struct filter filters[] = { { "node", NULL }, { "service", NULL }, { "tag", NULL } };
+	struct event_filter filters[] = { { "node", NULL }, { "service", NULL }, { "tag", NULL } };
 	struct flagset f = { 0 };
 	const char *name = NULL;
 	struct json *event;

@@ -62,11 +62,26 @@ static const struct command snapshot_commands[] = {
 	{ "save", "Saves snapshot of server state", snapshot_save_run, NULL, 0, NULL },
 };
 
+static const struct command tls_ca_commands[] = {
+	{ "create", "Create a new CA", tls_ca_create_run, NULL, 0, NULL },
+};
+
+static const struct command tls_cert_commands[] = {
+	{ "create", "Create a new certificate", tls_cert_create_run, NULL, 0, NULL },
+};
+
+static const struct command tls_commands[] = {
+	{ "ca", "Helpers for CAs", NULL, COMMANDS(tls_ca_commands), "Makes an authority." },
+	{ "cert", "Helpers for certificates", NULL, COMMANDS(tls_cert_commands),
+		"Makes certificates that the authority has signed." },
+};
+
 static const struct command commands[] = {
 	{ "agent", "Runs the daemons of a node", agent_run, NULL, 0, NULL },
 	{ "catalog", "Interact with the catalog", NULL, COMMANDS(catalog_commands),
 		"Looks at nodes and services of a data centre." },
 	{ "event", "Fire a new event", event_run, NULL, 0, NULL },
+	{ "exec", "Executes a command on nodes", exec_run, NULL, 0, NULL },
 	{ "force-leave", "Forces a member of the cluster to enter the \"left\" state",
 		force_leave_run, NULL, 0, NULL },
 	{ "info", "Provides debugging information for operators.", info_run, NULL, 0, NULL },
@@ -76,6 +91,7 @@ static const struct command commands[] = {
 	{ "kv", "Interact with the key-value store", NULL, COMMANDS(kv_commands),
 		"Reads and writes keys." },
 	{ "leave", "Gracefully leaves the cluster and shuts down", leave_run, NULL, 0, NULL },
+	{ "lock", "Execute a command holding a lock", lock_run, NULL, 0, NULL },
 	{ "maint", "Controls node or service maintenance mode", maint_run, NULL, 0, NULL },
 	{ "members", "Lists the members of a cluster", members_run, NULL, 0, NULL },
 	{ "monitor", "Stream logs from an agent", monitor_run, NULL, 0, NULL },
@@ -88,8 +104,11 @@ static const struct command commands[] = {
 	{ "snapshot", "Saves, restores and inspects snapshots of server state", NULL,
 		COMMANDS(snapshot_commands), "Keeps and restores the whole state of a cluster." },
 	{ "status", "Shows the daemons of this node", status_run, NULL, 0, NULL },
+	{ "tls", "Builtin helpers for creating CAs and certificates", NULL, COMMANDS(tls_commands),
+		"Makes the certificates of a cluster." },
 	{ "validate", "Validate config files/directories", validate_run, NULL, 0, NULL },
 	{ "version", "Prints the version", version_run, NULL, 0, NULL },
+	{ "watch", "Watch for changes", watch_run, NULL, 0, NULL },
 };
 
 static int usage(struct ctl *c)

@@ -180,7 +180,7 @@ int dnsd_open(struct daemon *daemon)
 			state_reader_new(arena_str(&daemon->conf->arena, daemon->conf->data_dir).p,
 				STATE_KIND_NAMING);
 	}
-	d->api = api_new(daemon->loop, "httpd/api.sock", on_executed, d);
+	d->api = api_new(daemon->loop, "httpd/api.sock", API_CONNECTIONS_MAX, on_executed, d);
 	descriptors_allow();
 	r = servers_open(d);
 	r = r ? r : udp_open(d);

@@ -154,6 +154,7 @@ void handle_members(struct gossipd *g, struct ipc_call *call, const struct membe
 void handle_servers(struct gossipd *g, struct ipc_call *call, const struct gossip_servers *m);
 void handle_events(struct gossipd *g, struct ipc_call *call, const struct events *m);
 void holds_server_news(struct gossipd *g);
+void handle_remote_events(struct gossipd *g, struct ipc_call *call, const struct remote_events *m);
 void holds_wake(struct gossipd *g); /* answers those that have news */
 void holds_fini(struct gossipd *g);
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The questions that may wait for news: members, servers and events.
+ * The questions that may wait for news: members, servers, events, and orders for remote execution.
  */
 #include "common/sys/clock.h"
 #include "gossipd/gossipd.h"
 
-enum hold_kind { HOLD_MEMBERS, HOLD_SERVERS, HOLD_EVENTS, HOLD_KINDS };
+enum hold_kind { HOLD_MEMBERS, HOLD_SERVERS, HOLD_EVENTS, HOLD_REMOTE, HOLD_KINDS };
 
 struct hold {
 	struct list link;
@@ -24,8 +24,10 @@ static uint64_t news(const struct gossipd *g, const struct hold *h)
 		return g->wires[h->pool].pool.version;
 	case HOLD_SERVERS:
 		return g->servers_version;
+	case HOLD_EVENTS:
+		return gossip_events_index(&g->gossip, GOSSIP_USER, str_of(h->name));
 	default:
-		return gossip_events_index(&g->gossip, str_of(h->name));
+		return gossip_events_index(&g->gossip, GOSSIP_REMOTE, STR(""));
 	}
 }
 
@@ -73,11 +75,24 @@ static void answer_events(struct gossipd *g, const struct hold *h)
 	struct user_event items[GOSSIP_EVENTS_MAX];
 	struct str name = str_of(h->name);
 	struct events_reply reply = {
-		.index = gossip_events_index(&g->gossip, name),
-		.events = { items, (uint32_t)gossip_events_list(&g->gossip, name, items) },
+		.index = gossip_events_index(&g->gossip, GOSSIP_USER, name),
+		.events = { items,
+			(uint32_t)gossip_events_list(&g->gossip, GOSSIP_USER, name, items) },
 	};
 
 	IPC_REPLY(h->call, events, &reply);
+}
+
+static void answer_remote(struct gossipd *g, const struct hold *h)
+{
+	struct user_event items[GOSSIP_EVENTS_MAX];
+	struct remote_events_reply reply = {
+		.index = gossip_events_index(&g->gossip, GOSSIP_REMOTE, STR("")),
+		.events = { items,
+			(uint32_t)gossip_events_list(&g->gossip, GOSSIP_REMOTE, STR(""), items) },
+	};
+
+	IPC_REPLY(h->call, remote_events, &reply);
 }
 
 static void answer(struct gossipd *g, const struct hold *h)
@@ -86,6 +101,7 @@ static void answer(struct gossipd *g, const struct hold *h)
 		[HOLD_MEMBERS] = answer_members,
 		[HOLD_SERVERS] = answer_servers,
 		[HOLD_EVENTS] = answer_events,
+		[HOLD_REMOTE] = answer_remote,
 	};
 
 	answers[h->kind](g, h);
@@ -179,6 +195,13 @@ void handle_events(struct gossipd *g, struct ipc_call *call, const struct events
 {
 	OWN(free) char *name = str_dup(m->name);
 	struct hold h = { .call = call, .kind = HOLD_EVENTS, .seen = m->index, .name = name };
+
+	answer_or_hold(g, &h, m->wait_ms);
+}
+
+void handle_remote_events(struct gossipd *g, struct ipc_call *call, const struct remote_events *m)
+{
+	struct hold h = { .call = call, .kind = HOLD_REMOTE, .seen = m->index };
 
 	answer_or_hold(g, &h, m->wait_ms);
 }

@@ -74,6 +74,7 @@ static void handle_force_leave(
 
 IPC_DECODER(struct gossipd, members, handle_members)
 IPC_DECODER(struct gossipd, events, handle_events)
+IPC_DECODER(struct gossipd, remote_events, handle_remote_events)
 IPC_DECODER(struct gossipd, gossip_stats, handle_stats)
 IPC_DECODER(struct gossipd, event_fire, handle_fire)
 IPC_DECODER(struct gossipd, gossip_join, handle_join)
@@ -88,6 +89,7 @@ IPC_DECODER(struct gossipd, gossip_servers, handle_servers)
 static const struct ipc_handler rows[] = {
 	IPC_HANDLER(members, ROLE_READ, handle_members),
 	IPC_HANDLER(events, ROLE_READ, handle_events),
+	IPC_HANDLER(remote_events, ROLE_READ, handle_remote_events),
 	IPC_HANDLER(gossip_stats, ROLE_READ, handle_stats),
 	IPC_HANDLER(event_fire, ROLE_WRITE, handle_fire),
 	IPC_HANDLER(gossip_join, ROLE_WRITE, handle_join),

@@ -38,7 +38,7 @@ void gossipd_status(struct daemon *d, struct jsonw *w)
 	put_number(w, "members_wan", g->wires[GOSSIP_WAN].pool.members_count);
 	put_number(w, "event_time", g->wires[GOSSIP_LAN].pool.clocks.event);
 	put_number(w, "incarnation", g->wires[GOSSIP_LAN].pool.incarnation);
-	put_number(w, "events", g->gossip.events_count);
+	put_number(w, "events", g->gossip.rings[GOSSIP_USER].count);
 	put_number(w, "events_dropped", g->gossip.dropped_count);
 	put_number(w, "calls_held", g->holds_count);
 }
@@ -85,7 +85,7 @@ void gossipd_dump(struct daemon *d, struct jsonw *w)
 	dump_pool(&g->wires[GOSSIP_WAN], w);
 	jsonw_keyc(w, "events");
 	jsonw_open(w, '[');
-	list_for_each (s, &g->gossip.events, link) {
+	list_for_each (s, &g->gossip.rings[GOSSIP_USER].events, link) {
 		user_event_dump(w, &s->event);
 	}
 	jsonw_close(w, ']');

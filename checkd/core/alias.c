@@ -104,21 +104,6 @@ void alias_refresh(struct registry *r)
 
 /* ---- another node ---- */
 
-static void path_escape(struct buf *out, struct str s)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned char ch = (unsigned char)s.p[i];
-		bool plain = (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') ||
-			     (ch >= '0' && ch <= '9') || strchr("-._~", ch);
-
-		if (plain && ch) {
-			buf_put_char(out, (char)ch);
-		} else {
-			buf_printf(out, "%%%02X", ch);
-		}
-	}
-}
-
 void alias_request(struct registry *r, struct check *c)
 {
 	OWN_EMBEDDED(buf_fini) struct buf path = { 0 };
@@ -126,7 +111,7 @@ void alias_request(struct registry *r, struct check *c)
 
 	c->run = ++r->numbers;
 	buf_put_cstr(&path, c->alias_probe ? "/v1/catalog/node-services/" : "/v1/health/node/");
-	path_escape(&path, c->row.def.alias_node);
+	url_escape(&path, c->row.def.alias_node, false);
 	buf_put_lit(&path, "?stale");
 	if (c->alias_index && !c->alias_probe) {
 		buf_printf(&path, "&wait=1m&index=%llu", (unsigned long long)c->alias_index);

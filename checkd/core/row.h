@@ -16,6 +16,7 @@ enum registry_table {
 	TABLE_CHECKS,	/* check id -> check_row */
 	TABLE_STATES,	/* check id -> state_row */
 	TABLE_META,	/* "boot" -> the boot id under which the states were written */
+	TABLE_WATCHES,	/* a watch of events -> the index of the last that it has handled */
 	TABLES_COUNT
 };
 

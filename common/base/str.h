@@ -81,6 +81,13 @@ void base64_render(
 int base64_parse(struct str s, struct buf *out,
 	size_t *bad_at); /* strict; ST_INVALID and offset of the bad byte (bad_at may be NULL) */
 
+/* Percent-encodes what is not unreserved in a URL (RFC 3986, section 2.3). */
+void url_escape(struct buf *out, struct str s, bool slash_kept);
+
+/* Appends "/" and a part to a key, as Go's path.Join does with slashes: none at the begin's end, no
+ * empty parts. */
+void path_join(struct buf *out, struct str part);
+
 #define UUID_TEXT_SIZE 36
 struct uuid {
 	uint8_t b[16];
@@ -90,6 +97,7 @@ bool uuid_is_zero(const struct uuid *a);
 void uuid_render(struct buf *out, const struct uuid *u);
 void uuid_text(const struct uuid *u, char out[UUID_TEXT_SIZE + 1]);
 int uuid_parse(struct str s, struct uuid *out); /* 8-4-4-4-12 hex digits. ST_INVALID */
+uint64_t uuid_fold(const struct uuid *u);	/* its halves, XORed: event/list's index */
 void uuid_from_random(
 	const uint8_t bytes[16], struct uuid *out); /* sets version 4 and variant bits */
 

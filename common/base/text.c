@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Small values as text (declared in str.h): hex, base64, UUID.
+ * Small values as text (declared in str.h): hex, base64, URLs, UUID.
  */
 #include "common/base/buf.h"
 #include "common/base/err.h"
@@ -47,6 +47,39 @@ int hex_parse(struct str s, void *out, size_t n)
 		b[i] = (uint8_t)(high << 4 | low);
 	}
 	return 0;
+}
+
+void url_escape(struct buf *out, struct str s, bool slash_kept)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char ch = (unsigned char)s.p[i];
+		bool plain = (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') ||
+			     (ch >= '0' && ch <= '9') || (ch && strchr("-._~", ch)) ||
+			     (slash_kept && ch == '/');
+
+		if (plain) {
+			buf_put_char(out, (char)ch);
+		} else {
+			buf_printf(out, "%%%02X", ch);
+		}
+	}
+}
+
+void path_join(struct buf *out, struct str part)
+{
+	struct str rest = part;
+
+	while (rest.p) {
+		struct str name = str_split(rest, '/', &rest);
+
+		if (name.n == 0) {
+			continue;
+		}
+		if (out->n && out->p[out->n - 1] != '/') {
+			buf_put_char(out, '/');
+		}
+		buf_put_str(out, name);
+	}
 }
 
 void base64_render(struct buf *out, const void *bytes, size_t n)
@@ -183,6 +216,15 @@ int uuid_parse(struct str s, struct uuid *out)
 		}
 	}
 	return hex_parse(str_n(digits, sizeof(digits)), out->b, sizeof(out->b));
+}
+
+uint64_t uuid_fold(const struct uuid *u)
+{
+	uint64_t high, low;
+
+	memcpy(&high, u->b, 8);
+	memcpy(&low, u->b + 8, 8);
+	return __builtin_bswap64(high) ^ __builtin_bswap64(low);
 }
 
 void uuid_from_random(const uint8_t bytes[16], struct uuid *out)

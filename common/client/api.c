@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One request per connection at a time; a connection that is idle is used again. Requests beyond
- * API_CONNECTIONS_MAX queue up, bounded by the caller's own limits.
+ * the most connections queue up, bounded by the callers' own limits.
  */
 #include "common/client/api.h"
 
@@ -31,7 +31,7 @@ struct api {
 	api_done_fn on_done;
 	void *arg;
 	struct list connections;
-	unsigned connections_count;
+	unsigned connections_count, connections_max;
 	struct list queue, failed;
 	struct loop_timer timer;
 	bool reachable;
@@ -146,7 +146,7 @@ static struct connection *connection_open(struct api *a)
 {
 	struct connection *c;
 
-	if (a->connections_count >= API_CONNECTIONS_MAX) {
+	if (a->connections_count >= a->connections_max) {
 		return NULL;
 	}
 	c = xcalloc(1, sizeof(*c));
@@ -179,7 +179,7 @@ static void queue_pump(struct api *a)
 		struct call *q = list_first(&a->queue, struct call, link);
 		struct connection *c = connection_idle(a);
 
-		if (!c && a->connections_count >= API_CONNECTIONS_MAX) {
+		if (!c && a->connections_count >= a->connections_max) {
 			break;
 		}
 		list_del(&q->link);
@@ -216,12 +216,14 @@ static void on_timer(void *arg)
 	queue_pump(a);
 }
 
-struct api *api_new(struct loop *loop, const char *socket_path, api_done_fn on_done, void *arg)
+struct api *api_new(struct loop *loop, const char *socket_path, unsigned connections_max,
+	api_done_fn on_done, void *arg)
 {
 	OWN_EMBEDDED(buf_fini) struct buf address = { 0 };
 	struct api *a = xcalloc(1, sizeof(*a));
 
 	a->loop = loop;
+	a->connections_max = connections_max;
 	a->on_done = on_done;
 	a->arg = arg;
 	buf_printf(&address, "unix://%s", socket_path);

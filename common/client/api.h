@@ -10,7 +10,10 @@
 #include "common/base/str.h"
 #include "common/sys/loop.h"
 
-enum { API_CONNECTIONS_MAX = 64, API_BODY_MAX = 64 << 20 };
+enum {
+	API_CONNECTIONS_MAX = 64, /* for the registry, and for dnsd's queries */
+	API_BODY_MAX = 64 << 20,
+};
 
 struct api;
 
@@ -27,7 +30,9 @@ struct api_request {
 typedef void (*api_done_fn)(
 	void *arg, uint64_t number, int status, uint64_t index, struct str body);
 
-struct api *api_new(struct loop *loop, const char *socket_path, api_done_fn on_done, void *arg);
+/* Requests beyond connections_max at once wait for their turn. */
+struct api *api_new(struct loop *loop, const char *socket_path, unsigned connections_max,
+	api_done_fn on_done, void *arg);
 void api_free(struct api *a); /* without calling back */
 DEFINE_OWN(struct api, api_free)
 void api_send(struct api *a, const struct api_request *q); /* copied */

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The services and checks of configuration files, checked before a node starts or reloads: the
- * loader has only looked at their keys.
+ * The services, checks and watches of configuration files, checked before a node starts or
+ * reloads: the loader has only looked at their keys.
  */
 #include "common/client/definitions.h"
 
 #include "common/base/err.h"
 #include "common/base/json.h"
 #include "common/client/definition.h"
+#include "common/client/watch.h"
 
 static int refuse(struct buf *why, const char *what, const struct json *v, struct str text)
 {
@@ -21,9 +22,11 @@ static int refuse(struct buf *why, const char *what, const struct json *v, struc
 int definitions_check(const struct conf *c, struct buf *why)
 {
 	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
-	const struct json *const *services = c->services_json.items, *const *checks =
-									     c->checks_json.items;
+	const struct json *const *services = c->services_json.items,
+				 *const *checks = c->checks_json.items,
+				 *const *watches = c->watches_json.items;
 	struct service_definition service;
+	struct watch watch;
 	struct result error = { 0 };
 	struct check_def check;
 
@@ -35,6 +38,15 @@ int definitions_check(const struct conf *c, struct buf *why)
 	for (uint32_t i = 0; i < c->checks_json.count; i++) {
 		if (definition_check(&arena, DEFINITION_FILE, checks[i], &check, &error)) {
 			return refuse(why, "check", checks[i], error.text);
+		}
+	}
+	for (uint32_t i = 0; i < c->watches_json.count; i++) {
+		OWN_EMBEDDED(buf_fini) struct buf reason = { 0 };
+
+		if (watch_parse(&arena, watches[i], WATCH_FROM_CONFIGURATION, &watch, &reason)) {
+			buf_printf(why, "Failed to parse watch (watches[%u]): %s", i,
+				buf_cstr(&reason));
+			return ST_INVALID;
 		}
 	}
 	return 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The services and checks of configuration files.
+ * The services, checks and watches of configuration files.
  */
 #ifndef MUSTER_COMMON_CLIENT_DEFINITIONS_H
 #define MUSTER_COMMON_CLIENT_DEFINITIONS_H

@@ -7,13 +7,15 @@
 #include "common/base/err.h"
 #include "common/base/hash.h"
 
-/* Remote execution is asked for by events of this name; they are no news for anybody else. */
+/* Remote execution is asked for by events of this name. */
 #define EVENT_INTERNAL "_rexec"
 
 void gossip_init(struct gossip *g, struct str node)
 {
-	*g = (struct gossip) { .events_count = 0 };
-	list_init(&g->events);
+	*g = (struct gossip) { .unmatched_count = 0 };
+	for (int i = 0; i < GOSSIP_RINGS; i++) {
+		list_init(&g->rings[i].events);
+	}
 	list_init(&g->unmatched);
 	buf_put_str(&g->node, node);
 }
@@ -39,37 +41,43 @@ static struct gossip_stored *stored_new(const struct user_event *e)
 
 static void store(struct gossip *g, struct gossip_stored *s, struct gossip_update *u)
 {
-	list_add_tail(&g->events, &s->link);
-	if (++g->events_count > GOSSIP_EVENTS_MAX) {
-		stored_free(list_first(&g->events, struct gossip_stored, link));
-		g->events_count--;
+	struct gossip_ring *ring =
+		&g->rings[str_is(s->event.name, EVENT_INTERNAL) ? GOSSIP_REMOTE : GOSSIP_USER];
+
+	list_add_tail(&ring->events, &s->link);
+	if (++ring->count > GOSSIP_EVENTS_MAX) {
+		stored_free(list_first(&ring->events, struct gossip_stored, link));
+		ring->count--;
 	}
 	u->events_changed = true;
 }
 
+static void all_free(struct list *head)
+{
+	while (!list_empty(head)) {
+		stored_free(list_first(head, struct gossip_stored, link));
+	}
+}
+
 void gossip_fini(struct gossip *g)
 {
-	struct gossip_stored *s, *next;
-
-	list_for_each_safe (s, next, &g->events, link) {
-		stored_free(s);
+	for (int i = 0; i < GOSSIP_RINGS; i++) {
+		all_free(&g->rings[i].events);
 	}
-	list_for_each_safe (s, next, &g->unmatched, link) {
-		stored_free(s);
-	}
+	all_free(&g->unmatched);
 	buf_fini(&g->node);
 	buf_fini(&g->why);
 	buf_fini(&g->name);
 	buf_fini(&g->payload);
 }
 
-size_t gossip_events_list(
-	const struct gossip *g, struct str name, struct user_event out[GOSSIP_EVENTS_MAX])
+size_t gossip_events_list(const struct gossip *g, enum gossip_ring_name ring, struct str name,
+	struct user_event out[GOSSIP_EVENTS_MAX])
 {
 	const struct gossip_stored *s;
 	size_t count = 0;
 
-	list_for_each (s, &g->events, link) {
+	list_for_each (s, &g->rings[ring].events, link) {
 		if (name.n == 0 || str_eq(s->event.name, name)) {
 			out[count++] = s->event;
 		}
@@ -77,13 +85,15 @@ size_t gossip_events_list(
 	return count;
 }
 
-uint64_t gossip_events_index(const struct gossip *g, struct str name)
+uint64_t gossip_events_index(const struct gossip *g, enum gossip_ring_name ring, struct str name)
 {
-	for (const struct list *l = g->events.prev; l != &g->events; l = l->prev) {
+	const struct list *head = &g->rings[ring].events;
+
+	for (const struct list *l = head->prev; l != head; l = l->prev) {
 		const struct gossip_stored *s = list_entry(l, struct gossip_stored, link);
 
 		if (name.n == 0 || str_eq(s->event.name, name)) {
-			return user_event_index(&s->event.id);
+			return uuid_fold(&s->event.id);
 		}
 	}
 	return 1;
@@ -106,7 +116,7 @@ static void deliver(struct gossip *g, const struct user_event *e, struct gossip_
 {
 	struct gossip_stored *s;
 
-	if (str_is(e->name, EVENT_INTERNAL) || !user_event_is_for_node(e, buf_str(&g->node))) {
+	if (!user_event_is_for_node(e, buf_str(&g->node))) {
 		return;
 	}
 	s = stored_new(e);
@@ -201,26 +211,34 @@ void gossip_step(struct gossip *g, const struct gossip_event *event, struct goss
 void gossip_check(const struct gossip *g)
 {
 	const struct gossip_stored *s;
-	size_t events = 0, unmatched = 0;
+	size_t unmatched = 0;
 
-	list_for_each (s, &g->events, link) {
-		events++;
+	for (int i = 0; i < GOSSIP_RINGS; i++) {
+		size_t events = 0;
+
+		list_for_each (s, &g->rings[i].events, link) {
+			must(str_is(s->event.name, EVENT_INTERNAL) == (i == GOSSIP_REMOTE));
+			events++;
+		}
+		must(events == g->rings[i].count && events <= GOSSIP_EVENTS_MAX);
 	}
 	list_for_each (s, &g->unmatched, link) {
 		must(s->event.service_filter.n);
 		unmatched++;
 	}
-	must(events == g->events_count && events <= GOSSIP_EVENTS_MAX);
 	must(unmatched == g->unmatched_count && unmatched <= GOSSIP_UNMATCHED_MAX);
 }
 
 uint64_t gossip_digest(const struct gossip *g)
 {
-	uint64_t digest = g->events_count;
+	uint64_t digest = 0;
 	const struct gossip_stored *s;
 
-	list_for_each (s, &g->events, link) {
-		digest = hash64_mix(digest, hash64(buf_str(&s->bytes), 0));
+	for (int i = 0; i < GOSSIP_RINGS; i++) {
+		digest = hash64_mix(digest, g->rings[i].count);
+		list_for_each (s, &g->rings[i].events, link) {
+			digest = hash64_mix(digest, hash64(buf_str(&s->bytes), 0));
+		}
 	}
 	return digest;
 }

@@ -6,10 +6,12 @@
  *     FIRE --checks--> to be spread by the pool, which delivers it here too
  *     ARRIVED --node filter--> [service filter: the shell asks checkd, MATCHED] --> stored
  *
+ * Events by which remote execution is asked for are kept apart: they are news for checkd alone.
+ *
  * Event memory is borrowed for the call. Update memory is the core's, valid until the next step.
- * Limits: GOSSIP_EVENTS_MAX stored events (the oldest goes), GOSSIP_UNMATCHED_MAX that wait for the
- * services (more are dropped and counted), the IDs of the last GOSSIP_IDS_MAX fired events (a
- * repeated call does not fire twice).
+ * Limits: GOSSIP_EVENTS_MAX stored events of each kind (the oldest goes), GOSSIP_UNMATCHED_MAX that
+ * wait for the services (more are dropped and counted), the IDs of the last GOSSIP_IDS_MAX fired
+ * events (a repeated call does not fire twice).
  */
 #ifndef MUSTER_GOSSIPD_CORE_GOSSIP_H
 #define MUSTER_GOSSIPD_CORE_GOSSIP_H
@@ -18,6 +20,8 @@
 #include "gossipd/core/user_event.h"
 
 enum { GOSSIP_EVENTS_MAX = 256, GOSSIP_UNMATCHED_MAX = 64, GOSSIP_IDS_MAX = 256 };
+
+enum gossip_ring_name { GOSSIP_USER, GOSSIP_REMOTE, GOSSIP_RINGS };
 
 enum gossip_event_type {
 	GOSSIP_EVENT_FIRE,    /* user_event, with an ID of the caller; ltime: the pool's next */
@@ -51,9 +55,12 @@ struct gossip_stored {
 
 struct gossip {
 	struct buf node;
-	struct list events;    /* struct gossip_stored, oldest first */
+	struct gossip_ring {
+		struct list events; /* struct gossip_stored, oldest first */
+		size_t count;
+	} rings[GOSSIP_RINGS];
 	struct list unmatched; /* struct gossip_stored that wait for the services */
-	size_t events_count, unmatched_count;
+	size_t unmatched_count;
 	uint64_t dropped_count;
 	struct uuid fired[GOSSIP_IDS_MAX];
 	size_t fired_next;
@@ -68,8 +75,8 @@ uint64_t gossip_digest(const struct gossip *g);
 
 /* The stored events of a name ("": all): how many there are, and the index of the list (1: none).
  * Items are borrowed. */
-uint64_t gossip_events_index(const struct gossip *g, struct str name);
-size_t gossip_events_list(
-	const struct gossip *g, struct str name, struct user_event out[GOSSIP_EVENTS_MAX]);
+uint64_t gossip_events_index(const struct gossip *g, enum gossip_ring_name ring, struct str name);
+size_t gossip_events_list(const struct gossip *g, enum gossip_ring_name ring, struct str name,
+	struct user_event out[GOSSIP_EVENTS_MAX]);
 
 #endif

@@ -193,12 +193,3 @@ bool user_event_is_for_services(const struct user_event *e, const struct json *s
 	}
 	return false;
 }
-
-uint64_t user_event_index(const struct uuid *id)
-{
-	uint64_t high, low;
-
-	memcpy(&high, id->b, 8);
-	memcpy(&low, id->b + 8, 8);
-	return __builtin_bswap64(high) ^ __builtin_bswap64(low);
-}

@@ -34,7 +34,4 @@ bool user_event_is_for_node(const struct user_event *e, struct str node);
  * AgentService by ID. */
 bool user_event_is_for_services(const struct user_event *e, const struct json *services);
 
-/* event/list's index: the halves of the newest ID, XORed. */
-uint64_t user_event_index(const struct uuid *id);
-
 #endif

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The unmodified consul command-line tool against muster, and muster's own commands beside it."""
+import base64
 import json
 import os
 import pathlib
 import re
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -161,66 +163,213 @@ def test_monitor(cli, shared_node):
     assert "400" in cli("monitor", "-log-level=foo", status=1)
 
 
-# ---- what only the real tool has: plain HTTP clients that must work against us ----
-
-@pytest.fixture
-def real(shared_node, consul):
-    def run(*args, status=0, **options):
-        out = shared_node.muster(*args, binary=consul, **options)
-        assert out.returncode == status, "%s: %d\n%s%s" % (args, out.returncode, out.stdout, out.stderr)
-        return out.stdout + out.stderr
-    return run
-
+# ---- locks: the real tool and ours exclude each other ----
 
 UNTIL = "while ! test -e %s; do sleep 0.1; done"     # the shell of a lock holds it until the file is there
 
 
-def test_lock(real, shared_node):
-    out = real("lock", "-verbose", "lk", "echo inside; exit 0")
-    assert "Lock acquired" in out or "inside" in out
-    assert "Cleanup succeeded" in out
-    real("lock", "-child-exit-code", "lk", "exit 7", status=2)
-    assert shared_node.get("/v1/kv/lk/.lock").status == 404
+def test_lock(cli, shared_node):
+    out = cli("lock", "-verbose", "lk/deep/", "env | grep CONSUL_LOCK; exit 0").split("\n")
+    assert out == ["Setting up lock at path: lk/deep/.lock", "Attempting lock acquisition", "Starting handler",
+                   "CONSUL_LOCK_HELD=true", "Child terminated, releasing lock", "Cleanup succeeded", ""]
+    assert cli("lock", "-child-exit-code", "lk", "exit 7", status=2) == "Error running handler: exit status 7\n"
+    assert cli("lock", "lk", "exit 7") == ""
+    assert cli("lock", "-shell=false", "-pass-stdin", "lk", "cat", data="through") == "through"
+    assert shared_node.get("/v1/kv/lk?recurse").status == 404
+    for words, complaint in ((["-n=0", "a", "b"], "Lock holder limit must be positive\n"),
+                             (["a"], "Key prefix and child command must be specified\n"),
+                             (["-timeout=-1s", "a", "b"], "Timeout must be positive\n"),
+                             (["-monitor-retry=-1", "a", "b"], "Number for 'monitor-retry' must be >= 0\n")):
+        assert cli("lock", *words, status=1) == complaint
 
 
-def test_lock_excludes(consul, shared_node):
-    release = shared_node.directory / "release-lock"
-    first = spawn(shared_node, consul, "lock", "excl", "echo first; " + UNTIL % release)
-    assert first.stdout.readline() == b"first\n"
-    held = shared_node.json("/v1/kv/excl/.lock")
-    assert held[0]["Session"] and held[0]["Flags"] == 3304740253564472344
-    second = shared_node.muster("lock", "-try=300ms", "-timeout=300ms", "excl", "echo second", binary=consul)
-    assert second.returncode == 1 and "second" not in second.stdout
+def both_ways(consul, link):
+    return ((consul, link), (link, consul), (link, link))
+
+
+def test_lock_excludes(consul, link, shared_node):
+    for number, (holder, contender) in enumerate(both_ways(consul, link)):
+        key = "excl-%d" % number
+        release = shared_node.directory / ("release-" + key)
+        first = spawn(shared_node, holder, "lock", key, "echo first; " + UNTIL % release)
+        assert first.stdout.readline() == b"first\n"
+        held = shared_node.json("/v1/kv/%s/.lock" % key)
+        assert held[0]["Session"] and held[0]["Flags"] == 3304740253564472344
+        refused = shared_node.muster("lock", "-timeout=300ms", key, "echo second", binary=contender)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert refused.stderr == "Shutdown triggered or timeout during lock acquisition\n"
+        waiting = spawn(shared_node, contender, "lock", key, "echo second")
+        wait_until(lambda: len(shared_node.json("/v1/session/list")) == 2, what="the second session")
+        release.touch()
+        assert waiting.stdout.readline() == b"second\n"
+        assert [first.wait(60), waiting.wait(60)] == [0, 0]
+        wait_until(lambda: shared_node.json("/v1/session/list") == [], what="no sessions")
+        assert shared_node.get("/v1/kv/%s?recurse" % key).status == 404
+
+
+def test_semaphore(consul, link, shared_node):
+    for number, (one, other) in enumerate(both_ways(consul, link)):
+        key = "sem-%d" % number
+        release = shared_node.directory / ("release-" + key)
+        holders = [spawn(shared_node, binary, "lock", "-n=2", key, "echo held; " + UNTIL % release)
+                   for binary in (one, other)]
+        for holder in holders:
+            assert holder.stdout.readline() == b"held\n"
+        pair = shared_node.json("/v1/kv/%s/.lock" % key)[0]
+        assert pair["Flags"] == 16210313421097356768 and "Session" not in pair
+        value = json.loads(base64.b64decode(pair["Value"]))
+        assert value["Limit"] == 2 and len(value["Holders"]) == 2
+        for binary in (one, other):
+            third = shared_node.muster("lock", "-n=2", "-timeout=300ms", key, "echo third", binary=binary)
+            assert (third.returncode, third.stdout) == (1, "")
+            wrong = shared_node.muster("lock", "-n=3", key, "echo third", binary=binary)
+            assert wrong.stderr == "Lock acquisition failed: semaphore limit conflict (lock: 2, local: 3)\n"
+            wrong = shared_node.muster("lock", key, "echo third", binary=binary)
+            assert wrong.stderr == "Lock acquisition failed: Existing key does not match lock use\n"
+        release.touch()
+        assert [holder.wait(60) for holder in holders] == [0, 0]
+        wait_until(lambda: shared_node.get("/v1/kv/%s?recurse" % key).status == 404, what="cleaned up")
+
+
+def test_lost_lock_kills_the_child(cli, shared_node):
+    """SIGTERM first, which this child ignores, SIGKILL five seconds later."""
+    process = spawn(shared_node, cli.binary, "lock", "-verbose", "lost", "trap '' TERM; echo in; while :; do sleep 1; done")
+    while process.stdout.readline() != b"in\n":
+        pass
+    session = shared_node.json("/v1/kv/lost/.lock")[0]["Session"]
+    begin = time.monotonic()
+    shared_node.put("/v1/session/destroy/" + session)
+    out = process.communicate(timeout=60)[0].decode()
+    assert re.search(r"Lock lost, killing child\nTerminating child pid \d+\nChild did not exit after grace period of "
+                     r"5s\nKilling child pid \d+", out), out
+    assert time.monotonic() - begin >= 5 and process.returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_releases_the_lock(cli, shared_node, number):
+    process = spawn(shared_node, cli.binary, "lock", "-verbose", "-shell=false", "sig", "sh", "-c",
+                    "echo in; exec sleep 1000")
+    while process.stdout.readline() != b"in\n":
+        pass
+    process.send_signal(number)
+    out = process.communicate(timeout=60)[0].decode()
+    assert "Shutdown triggered, killing child" in out and process.returncode == 0, out
+    assert shared_node.get("/v1/kv/sig?recurse").status == 404 and shared_node.json("/v1/session/list") == []
+
+
+def test_lock_survives_a_restart_of_httpd(shared_node, link):
+    """Longer than a session's TTL: it is renewed, and errors while nobody answers are borne."""
+    release = shared_node.directory / "release-long"
+    process = spawn(shared_node, link, "lock", "long", "echo in; " + UNTIL % release)
+    assert process.stdout.readline() == b"in\n"
+    session = shared_node.json("/v1/kv/long/.lock")[0]["Session"]
+    shared_node.wait_restarted("httpd", shared_node.kill("httpd"))
+    time.sleep(18)
+    assert shared_node.json("/v1/kv/long/.lock")[0]["Session"] == session and process.poll() is None
     release.touch()
-    assert first.wait(60) == 0
+    assert process.wait(60) == 0
 
 
-def test_semaphore(consul, shared_node):
-    release = shared_node.directory / "release-semaphore"
-    holders = [spawn(shared_node, consul, "lock", "-n=2", "sem", "echo held; " + UNTIL % release) for _ in range(2)]
-    for holder in holders:
-        assert holder.stdout.readline() == b"held\n"
-    third = shared_node.muster("lock", "-n=2", "-timeout=300ms", "sem", "echo third", binary=consul)
-    assert third.returncode == 1 and "third" not in third.stdout
-    release.touch()
-    assert [holder.wait(60) for holder in holders] == [0, 0]
+# ---- watches ----
 
-
-def test_watch(consul, real, shared_node):
+def test_watch_shows(cli, shared_node):
     shared_node.put("/v1/kv/watched", b"1")
-    first = json.loads(real("watch", "-type=key", "-key=watched"))
-    assert first["Key"] == "watched" and first["Value"] == "MQ=="
-    assert "n1" in real("watch", "-type=nodes") and "consul" in json.loads(real("watch", "-type=services"))
-    assert json.loads(real("watch", "-type=service", "-service=consul"))[0]["Service"]["Service"] == "consul"
-    assert "serfHealth" in real("watch", "-type=checks")
-    watching = spawn(shared_node, consul, "watch", "-type=key", "-key=watched", "cat")
+    first = json.loads(cli("watch", "-type=key", "-key=watched"))
+    assert first["Key"] == "watched" and first["Value"] == "MQ==" and first["Session"] == ""
+    assert cli("watch", "-type=key", "-key=nothing") == "null\n"
+    assert cli("watch", "-type=keyprefix", "-prefix=watched").startswith('[\n    {\n        "Key": "watched",\n')
+    assert "n1" in cli("watch", "-type=nodes") and "consul" in json.loads(cli("watch", "-type=services"))
+    assert json.loads(cli("watch", "-type=service", "-service=consul"))[0]["Service"]["Service"] == "consul"
+    assert json.loads(cli("watch", "-type=service", "-service=consul", "-tag=none")) == []
+    assert "serfHealth" in cli("watch", "-type=checks")
+    cli("event", "-name=watched", "x")
+    wait_until(lambda: "watched" in cli("watch", "-type=event", "-name=watched"))
+    for words, complaint in ((["-type=bogus"], "Unsupported watch type: bogus\n"),
+                             (["-type=key"], "Must specify a single key to watch\n"),
+                             (["-type=connect_roots"], "Type connect_roots is not supported in the CLI tool\n"),
+                             (["-type=key", "-key=watched", "exit 3"], "Error executing handler: exit status 3\n")):
+        assert cli("watch", *words, status=1) == complaint
+    assert cli("watch", status=1).startswith("Watch type must be specified\n\nUsage: ")
+
+
+def test_watch_runs_its_program(cli, shared_node):
+    shared_node.put("/v1/kv/watched", b"1")
+    watching = spawn(shared_node, cli.binary, "watch", "-type=key", "-key=watched", "cat; echo $CONSUL_INDEX")
     try:
-        assert b'"Value":"MQ=="' in watching.stdout.readline()
-        shared_node.put("/v1/kv/watched", b"2")
-        assert b'"Value":"Mg=="' in watching.stdout.readline()
+        for value in (b"MQ==", b"Mg==", b"Mw=="):
+            pair = json.loads(watching.stdout.readline())
+            assert pair["Value"] == value.decode()
+            assert int(watching.stdout.readline()) == pair["ModifyIndex"]
+            shared_node.put("/v1/kv/watched", b"2" if value == b"MQ==" else b"3")
     finally:
         watching.send_signal(signal.SIGINT)
-        watching.wait(60)
+        assert watching.wait(60) == 0
+
+
+# ---- certificates: what the one tool makes the other goes on with ----
+
+def words_of(certificate, cwd):
+    return subprocess.run(["openssl", "x509", "-in", certificate, "-noout", "-text"], capture_output=True, text=True,
+                          check=True, cwd=cwd).stdout
+
+
+def test_tls_create(consul, link, tmp_path):
+    for number, (first, second) in enumerate(both_ways(consul, link)):
+        place = tmp_path / str(number)
+        place.mkdir()
+
+        def run(binary, *words, status=0, cwd=place):
+            out = subprocess.run([binary, "tls", *words], capture_output=True, text=True, check=False, cwd=cwd)
+            assert out.returncode == status, out.stdout + out.stderr
+            return out.stdout if status == 0 else out.stderr
+
+        assert run(first, "ca", "create", "-domain=x") == "==> Saved x-agent-ca.pem\n==> Saved x-agent-ca-key.pem\n"
+        assert run(second, "ca", "create", "-domain=x", status=1) == "x-agent-ca.pem already exists.\n"
+        out = run(second, "cert", "create", "-server", "-domain=x", "-dc=dc2", "-node=n1", "-additional-dnsname=a.b",
+                  "-additional-ipaddress=10.1.2.3")
+        assert out.startswith("==> WARNING: Server Certificates grants authority") and out.endswith(
+            "==> Using x-agent-ca.pem and x-agent-ca-key.pem\n==> Saved dc2-server-x-0.pem\n==> Saved dc2-server-x-0-key.pem\n")
+        run(second, "cert", "create", "-client", "-domain=x")
+        assert "==> Saved dc1-client-x-1.pem\n" in run(second, "cert", "create", "-client", "-domain=x")
+        run(second, "cert", "create", "-cli", "-domain=x")
+        for name in ("dc2-server-x-0", "dc1-client-x-0", "dc1-client-x-1", "dc1-cli-x-0"):
+            verified = subprocess.run(["openssl", "verify", "-CAfile", "x-agent-ca.pem", name + ".pem"],
+                                      capture_output=True, text=True, check=False, cwd=place)
+            assert verified.returncode == 0, verified.stderr
+            assert (place / (name + "-key.pem")).read_text().startswith("-----BEGIN EC PRIVATE KEY-----\n")
+        server = words_of("dc2-server-x-0.pem", place)
+        assert ("DNS:a.b, DNS:n1.server.dc2.x, DNS:server.dc2.x, DNS:localhost, IP Address:10.1.2.3, IP "
+                "Address:127.0.0.1") in server
+        assert "Subject: CN = server.dc2.x\n" in server and "ASN1 OID: prime256v1" in server
+        assert "TLS Web Client Authentication" in server and "CA:FALSE" in server
+        cli = words_of("dc1-cli-x-0.pem", place)
+        assert "DNS:cli.dc1.x, DNS:localhost\n" in cli and "TLS Web" not in cli
+        authority = words_of("x-agent-ca.pem", place)
+        assert re.search(r"Subject: .*CN = Consul Agent CA \d{30,}\n", authority) and "CA:TRUE" in authority
+        run(first, "ca", "create", "-domain=y", "-name-constraint", "-additional-name-constraint=z")
+        assert re.search(r"Name Constraints: critical\s+Permitted:\s+DNS:z\s+DNS:y\s+DNS:localhost",
+                         words_of("y-agent-ca.pem", place))
+        for words, complaint in ((["cert", "create"], "Please provide either -server, -client, or -cli\n"),
+                                 (["cert", "create", "-cli", "-server"], "Please provide either -server, -client, or -cli\n"),
+                                 (["cert", "create", "-cli", "-node=a"], "-node requires -server\n"),
+                                 (["cert", "create", "-cli", "-ca=no"],
+                                  "Error reading CA: open no: no such file or directory\n")):
+            assert run(second, *words, status=1) == complaint
+    assert {oct(p.stat().st_mode & 0o777) for p in (tmp_path / "2").glob("*-key.pem")} == {"0o600"}
+
+
+def test_tls_certificates_are_used(make_node, link, tmp_path):
+    """A node with the certificates that muster has made, and a client that trusts the authority alone."""
+    node = make_node()
+    for words in (["ca", "create"], ["cert", "create", "-server", "-additional-ipaddress=" + node.address]):
+        subprocess.run([link, "tls", *words], capture_output=True, check=True, cwd=tmp_path)
+    node.config = {"ports": {"https": 8501}, "cert_file": str(tmp_path / "dc1-server-consul-0.pem"),
+                   "key_file": str(tmp_path / "dc1-server-consul-0-key.pem"), "ca_file": str(tmp_path / "consul-agent-ca.pem")}
+    node.start()
+    out = subprocess.run([link, "catalog", "datacenters"], capture_output=True, text=True, check=False,
+                         env=dict(node.environment(), CONSUL_HTTP_ADDR="https://%s:8501" % node.address,
+                                  CONSUL_CACERT=str(tmp_path / "consul-agent-ca.pem")))
+    assert (out.returncode, out.stdout) == (0, "dc1\n"), out.stderr
 
 
 def test_unreachable_agent(shared_node, link):

@@ -134,7 +134,8 @@ ARROWS = {
                  "read=/var/lib/muster/catalogd/mark"} | {
                      "%s=/var/lib/muster/catalogd/%s.1/data.mdb" % (how, what) for how in ("read", "write")
                      for what in ("state", "naming")} | {"read=/var/lib/muster/catalogd/acl.1/data.mdb"},
-    "checkd": {"connect=/run/muster/httpd/api.sock", "connect=/run/muster/gossipd/read", "read=/var/lib/muster/checkd/data.mdb"},
+    "checkd": {"connect=/run/muster/httpd/api.sock", "connect=/run/muster/gossipd/read",
+               "read=/var/lib/muster/checkd/data.mdb"},
     "dnsd": {"connect=/run/muster/gossipd/read", "connect=/run/muster/httpd/api.sock", "read=/run/muster/raftd/page", "read=/run/muster/catalogd/page",
              "read=/var/lib/muster/catalogd/naming.1/data.mdb"},
     "httpd": {e for e in ENDPOINTS if e != "connect=/run/muster/raftd/write"} | {

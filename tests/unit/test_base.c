@@ -7,6 +7,7 @@
 #include "common/base/cursor.h"
 #include "common/base/hash.h"
 #include "common/base/map.h"
+#include "common/base/process.h"
 #include "common/base/rng.h"
 #include "common/base/time.h"
 
@@ -163,5 +164,41 @@ TEST(test_utf8)
 }
 END_TEST
 
+TEST(test_urls_and_keys)
+{
+	OWN_EMBEDDED(buf_fini) struct buf out = { 0 };
+
+	url_escape(&out, STR("a-._~Z9/ %?\xc3\xa9"), false);
+	ck_buf_is(&out, "a-._~Z9%2F%20%25%3F%C3%A9");
+	buf_clear(&out);
+	url_escape(&out, STR("a/b c"), true);
+	ck_buf_is(&out, "a/b%20c");
+	buf_clear(&out);
+	path_join(&out, STR("//a///b/"));
+	path_join(&out, STR(""));
+	path_join(&out, STR("/c"));
+	ck_buf_is(&out, "a/b/c");
+}
+END_TEST
+
+/* As Go words them. */
+TEST(test_ends_of_programs)
+{
+	static const struct {
+		int status;
+		const char *text;
+	} rows[] = { { 0, "" }, { 3 << 8, "exit status 3" }, { 9, "signal: killed" },
+		{ 15, "signal: terminated" },
+		{ 11 | 0x80, "signal: segmentation fault (core dumped)" } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		OWN_EMBEDDED(buf_fini) struct buf out = { 0 };
+
+		process_render_end(&out, rows[i].status);
+		ck_buf_is(&out, rows[i].text);
+	}
+}
+END_TEST
+
 UNIT_MAIN("base", test_integers, test_durations, test_base64, test_uuid, test_crc32c_known_vector,
-	test_map, test_cursor_is_sticky, test_utf8)
+	test_map, test_cursor_is_sticky, test_utf8, test_urls_and_keys, test_ends_of_programs)

@@ -47,7 +47,7 @@ TEST(fires_and_lists)
 	struct user_event list[GOSSIP_EVENTS_MAX], e = named(STR("deploy"), 1);
 
 	begin();
-	ck_assert_uint_eq(gossip_events_index(&g, STR("")), 1);
+	ck_assert_uint_eq(gossip_events_index(&g, GOSSIP_USER, STR("")), 1);
 	e.payload = STR("hello");
 	ck_assert_int_eq(fire(&e), 0);
 	ck_assert(u.events_changed && !u.to_match);
@@ -55,16 +55,36 @@ TEST(fires_and_lists)
 	ck_assert(!u.events_changed);
 	e = named(STR("other"), 2);
 	ck_assert_int_eq(fire(&e), 0);
-	ck_assert_uint_eq(gossip_events_list(&g, STR(""), list), 2);
+	ck_assert_uint_eq(gossip_events_list(&g, GOSSIP_USER, STR(""), list), 2);
 	ck_assert_uint_eq(list[0].ltime, 5);
 	ck_assert_uint_eq(list[1].ltime, 6);
 	ck_str_is(list[0].payload, "hello");
-	ck_assert_uint_eq(gossip_events_list(&g, STR("deploy"), list), 1);
-	ck_assert_uint_ne(gossip_events_index(&g, STR("deploy")), gossip_events_index(&g, STR("")));
-	ck_assert_uint_eq(gossip_events_index(&g, STR("none")), 1);
-	e = named(STR("_rexec"), 3);
+	ck_assert_uint_eq(gossip_events_list(&g, GOSSIP_USER, STR("deploy"), list), 1);
+	ck_assert_uint_ne(gossip_events_index(&g, GOSSIP_USER, STR("deploy")),
+		gossip_events_index(&g, GOSSIP_USER, STR("")));
+	ck_assert_uint_eq(gossip_events_index(&g, GOSSIP_USER, STR("none")), 1);
+	gossip_fini(&g);
+}
+END_TEST
+
+/* Orders for remote execution are in no list of events. */
+TEST(remote_execution_is_apart)
+{
+	struct user_event list[GOSSIP_EVENTS_MAX], e = named(STR("_rexec"), 3);
+
+	begin();
 	ck_assert_int_eq(fire(&e), 0);
-	ck_assert(!u.events_changed);
+	ck_assert(u.events_changed);
+	gossip_check(&g);
+	ck_assert_uint_eq(gossip_events_list(&g, GOSSIP_USER, STR(""), list), 0);
+	ck_assert_uint_eq(gossip_events_list(&g, GOSSIP_USER, STR("_rexec"), list), 0);
+	ck_assert_uint_eq(gossip_events_index(&g, GOSSIP_USER, STR("")), 1);
+	ck_assert_uint_eq(gossip_events_list(&g, GOSSIP_REMOTE, STR(""), list), 1);
+	ck_assert_uint_eq(gossip_events_index(&g, GOSSIP_REMOTE, STR("")), uuid_fold(&e.id));
+	e = named(STR("deploy"), 4);
+	ck_assert_int_eq(fire(&e), 0);
+	ck_assert_uint_eq(gossip_events_list(&g, GOSSIP_REMOTE, STR(""), list), 1);
+	ck_assert_uint_eq(gossip_events_list(&g, GOSSIP_USER, STR(""), list), 1);
 	gossip_fini(&g);
 }
 END_TEST
@@ -74,7 +94,7 @@ TEST(index_of_an_id)
 	struct uuid id;
 
 	ck_assert_int_eq(uuid_parse(STR("ee6e1382-278c-bda5-c4f2-db2044fd8ff4"), &id), 0);
-	ck_assert_uint_eq(user_event_index(&id), 3070549645738455633u);
+	ck_assert_uint_eq(uuid_fold(&id), 3070549645738455633u);
 }
 END_TEST
 
@@ -163,7 +183,7 @@ TEST(keeps_the_newest_256)
 		e.id.b[5] = (uint8_t)(i >> 8);
 		ck_assert_int_eq(fire(&e), 0);
 	}
-	ck_assert_uint_eq(gossip_events_list(&g, STR(""), list), 256);
+	ck_assert_uint_eq(gossip_events_list(&g, GOSSIP_USER, STR(""), list), 256);
 	ck_assert_uint_eq(list[0].ltime, 5 + 44);
 	ck_assert_uint_eq(list[255].ltime, 5 + 299);
 	gossip_fini(&g);
@@ -185,7 +205,7 @@ TEST(arrives_from_consul)
 	begin();
 	gossip_step(&g, &event, &u);
 	ck_assert(u.events_changed);
-	ck_assert_uint_eq(gossip_events_list(&g, STR("deploy"), list), 1);
+	ck_assert_uint_eq(gossip_events_list(&g, GOSSIP_USER, STR("deploy"), list), 1);
 	ck_str_is(list[0].payload, "hello");
 	ck_str_is(list[0].node_filter, "n");
 	ck_assert_uint_eq(list[0].ltime, 7);
@@ -200,5 +220,5 @@ TEST(arrives_from_consul)
 }
 END_TEST
 
-UNIT_MAIN("gossip_core", fires_and_lists, index_of_an_id, refusals, filters, keeps_the_newest_256,
-	arrives_from_consul)
+UNIT_MAIN("gossip_core", fires_and_lists, remote_execution_is_apart, index_of_an_id, refusals,
+	filters, keeps_the_newest_256, arrives_from_consul)

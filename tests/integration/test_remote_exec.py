@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""muster exec and consul exec against nodes of muster, and muster exec against a stock Consul agent."""
+import json
+import re
+import subprocess
+import time
+
+import pytest
+
+from cluster import Cluster
+from node import MUSTER, wait_until
+from peers import CONSUL, Consul
+
+ALLOWED = {"disable_remote_exec": False}
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    cluster = Cluster(tmp_path_factory.mktemp("exec"), 3, config=ALLOWED)
+    cluster.nodes[2].config["disable_remote_exec"] = True
+    cluster.start()
+    for node in cluster.nodes:
+        wait_until(lambda n=node: len(n.json("/v1/health/state/passing")) >= 3, what="three healthy servers")
+    cluster.nodes[0].put("/v1/agent/service/register", {"Name": "web", "Tags": ["blue"]})
+    yield cluster
+    cluster.cleanup()
+
+
+@pytest.fixture(params=["consul", "muster"])
+def run(request, cluster):
+    """Both tools ask the second server."""
+    binary = CONSUL if request.param == "consul" else str(MUSTER)
+    if not binary:
+        pytest.skip("CONSUL NOT AVAILABLE")
+
+    def ask(*words, status=0, data=None):
+        out = cluster.nodes[1].muster("exec", *words, binary=binary, data=data, timeout=120)
+        assert out.returncode == status, "%s: %d\n%s%s" % (words, out.returncode, out.stdout, out.stderr)
+        return out.stdout if not out.stderr else out.stderr
+    return ask
+
+
+def test_runs_where_it_is_allowed(run, cluster):
+    out = run("-verbose", "echo out of $$; echo err >&2; exit 3", status=2)
+    for name in ("s1", "s2"):
+        assert "==> %s: acknowledged\n" % name in out and "    %s: err\n" % name in out
+        assert "==> %s: finished with exit code 3\n" % name in out
+    assert "s3" not in out and "2 / 2 node(s) completed / acknowledged\n" in out
+    assert re.match(r"Created remote execution session: [0-9a-f-]{36}\nUploaded remote execution spec\n"
+                    r"Fired remote execution event: [0-9a-f-]{36}\n", out)
+    wait_until(lambda: cluster.nodes[0].get("/v1/kv/_rexec?recurse").status == 404, what="nothing left")
+    assert cluster.nodes[0].json("/v1/session/list") == []
+    assert cluster.nodes[0].json("/v1/event/list?name=_rexec") == cluster.nodes[0].json("/v1/event/list") == []
+
+
+def test_filters(run):
+    assert "1 / 1 node" in run("-node=s1", "true")
+    assert "0 / 0 node" in run("-node=s3", "true")
+    assert "==> s1: finished with exit code 0\n1 / 1 node" in run("-service=web", "-tag=bl.e", "true")
+    assert "0 / 0 node" in run("-service=web", "-tag=green", "true")
+    assert run("-tag=x", "true", status=1) == "Cannot provide tag filter without service filter.\n"
+    assert run("-node=(", "true", status=1).startswith("Failed to compile node filter regexp: error parsing regexp: ")
+
+
+def test_kinds_of_commands(run):
+    assert "    s1: a b|c\n" in run("-node=s1", "-shell=false", "printf", "%s|%s", "a b", "c")
+    out = run("-node=s1", "-", data="#!/bin/sh\necho script $0\nls -l $0\nexit 0\n")
+    assert re.search(r"    s1: script \S+/rexec", out) and "-rwxr-x---" in out
+    assert run("-shell=false", "-", status=1) == "Cannot configure -shell=false when reading from stdin\n"
+    assert run(status=1).startswith("Must specify a command to execute\n\nUsage: ")
+    assert "finished with exit code 255" in run("-node=s1", "-shell=false", "/nowhere/at/all", status=2)
+    assert "finished with exit code -1" in run("-node=s1", "kill -9 $$", status=2)
+    assert "1 / 1" in run("-node=s1", "-prefix=other/place/", "true")
+
+
+def test_large_output_is_whole(run):
+    lines = re.findall(r"^    s1: ?(\d*)$", run("-node=s1", "seq 1 20000"), re.M)
+    assert "".join(lines) == "".join(str(n) for n in range(1, 20001))
+
+
+def test_long_silence(run):
+    begin = time.monotonic()
+    out = run("-verbose", "-node=s1", "-wait=1s", "sleep 6; echo late")
+    assert out.count("heartbeat received") >= 3 and "    s1: late\n" in out and time.monotonic() - begin > 6
+
+
+def test_end_of_the_session_kills(cluster):
+    """Whoever asked has gone: what runs for him ends too."""
+    node = cluster.nodes[1]
+    process = subprocess.Popen([str(MUSTER), "exec", "-node=s1", "-wait=1s", "echo $$ > %s; exec sleep 1000" %
+                                (node.directory / "pid")], stdout=subprocess.DEVNULL, env=node.environment())
+    pid = wait_until(lambda: (node.directory / "pid").read_text().strip(), what="it runs")
+    process.terminate()
+    assert process.wait(60) == 1
+    wait_until(lambda: subprocess.run(["kill", "-0", pid], capture_output=True, check=False).returncode, what="its end")
+    wait_until(lambda: node.json("/v1/session/list") == [])
+
+
+def test_order_is_not_run_twice(cluster):
+    """checkd is killed while an order runs; the new one finds its event again, and leaves it alone."""
+    node = cluster.nodes[0]
+    count = node.directory / "count"
+    process = subprocess.Popen([str(MUSTER), "exec", "-node=s1", "-wait=10s", "echo x >> %s; sleep 1000" % count],
+                               stdout=subprocess.DEVNULL, env=node.environment())
+    wait_until(lambda: count.read_text() == "x\n", what="it runs")
+    node.wait_restarted("checkd", node.kill("checkd"))
+    wait_until(lambda: "an earlier life has begun it" in node.log(), what="the new checkd has seen it")
+    assert count.read_text() == "x\n"
+    process.terminate()
+    process.wait(60)
+
+
+@pytest.mark.skipif(not CONSUL, reason="CONSUL NOT AVAILABLE")
+def test_against_consul(tmp_path):
+    consul = Consul(tmp_path, "c1", ["-dev", "-hcl=" + json.dumps(ALLOWED)])
+    consul.start()
+    try:
+        wait_until(lambda: "c1" in consul.run("members").stdout, what="the stock agent")
+
+        def ran():
+            return subprocess.run([str(MUSTER), "exec", "-http-addr=%s:8500" % consul.address, "echo hello; exit 4"],
+                                  capture_output=True, text=True, check=False, timeout=60)
+        out = wait_until(lambda: (out := ran()).returncode == 2 and out, what="its answer")
+        assert out.stdout.endswith("    c1: hello\n    c1:\n==> c1: finished with exit code 4\n"
+                                   "1 / 1 node(s) completed / acknowledged\n")
+    finally:
+        consul.process.kill()
+        consul.process.wait()
