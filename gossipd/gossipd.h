@@ -20,6 +20,9 @@ enum {
 	JOINS_MAX = 256,   /* under way */
 	CALLS_MAX = 64,	   /* that wait for a leave or for keys */
 	STREAMS_MAX = 128, /* from others at once; more are closed */
+	STREAMS_SIZE_MAX =
+		64 << 20,     /* read from all of them together; who would pass it is closed */
+	NOTES_PER_S_MAX = 50, /* lines of the log that members can cause */
 	SERVICES_TIMEOUT_MS = 2000,
 	WIRE_PATH_SIZE = 4096,
 	WIRE_RETRY_MS = 1000, /* when the port is in use */
@@ -41,6 +44,7 @@ enum gossipd_metric {
 	METRIC_UDP_SENT,
 	METRIC_UDP_RECEIVED,
 	METRIC_DROPPED,
+	METRIC_REFUSED,
 	METRIC_TCP_ACCEPT,
 	METRIC_TCP_CONNECT,
 	METRIC_HEALTH_SCORE,
@@ -61,16 +65,19 @@ struct wire {
 	struct seal seal;
 	bool verify_incoming, verify_outgoing;
 	bool store_keyring;
-	uint16_t port; /* <= 0 in the configuration: no sockets */
+	bool key_unproven; /* nobody has been met yet who has the key of the configuration */
+	uint16_t port;	   /* <= 0 in the configuration: no sockets */
 	struct net_address bind;
 	int udp, tcp; /* -1: not open (yet) */
 	struct loop_io udp_io, tcp_io;
 	struct loop_timer step_timer, open_timer, store_timer;
 	struct list streams; /* struct stream */
-	size_t inbound_count;
+	size_t inbound_count, inbound_size;
 	char snapshot_path[WIRE_PATH_SIZE], keyring_path[WIRE_PATH_SIZE];
 	bool left;
-	uint64_t stored_clocks[3];
+	uint64_t stored_clocks[3], refused_seen;
+	struct mono notes_second;
+	int notes_lines;
 };
 
 struct gossipd {
@@ -135,6 +142,7 @@ void store_snapshot_load(struct wire *w, struct arena *arena, struct snapshot *o
 void store_snapshot(struct wire *w);
 int store_keyring_load(struct wire *w);
 void store_keyring(struct wire *w);
+void store_proven_key(struct wire *w);
 
 /* note.c: what a pool says about itself and its members */
 void notes_handle(struct wire *w, const struct pool_update *u);

@@ -101,37 +101,48 @@ void store_snapshot(struct wire *w)
 
 /* -------- keyring -------- */
 
-/* The file wins over the configuration: keys may have been changed since. */
+/* The file wins over the configuration: keys may have been changed since. So a key of the
+ * configuration is stored when somebody else was met who has it (store_proven_key): a wrong one is
+ * put right where it was written. */
 int store_keyring_load(struct wire *w)
 {
 	OWN_EMBEDDED(buf_fini) struct buf text = { 0 }, key = { 0 }, why = { 0 };
 	struct str encrypt = w->gossipd->daemon->conf->encrypt;
 	int r = w->store_keyring ? file_read(w->keyring_path, &text) : ST_NOT_FOUND;
 
-	if (r == 0) {
-		if (keyring_parse(buf_str(&text), &w->pool.keyring, &why)) {
-			return err_new(-EINVAL, "%s: %s", w->keyring_path, buf_cstr(&why));
-		}
-		return 0;
-	}
-	if (r != ST_NOT_FOUND) {
+	if (r && r != ST_NOT_FOUND) {
 		return r < 0 ? r : err_new(-EINVAL, "%s: too large", w->keyring_path);
 	}
-	if (!encrypt.n) {
-		return 0;
+	if (encrypt.n && base64_parse(encrypt, &key, NULL)) {
+		return err_new(-EINVAL, "encrypt is not base64");
 	}
-	if (base64_parse(encrypt, &key, NULL) ||
-		keyring_install(&w->pool.keyring, buf_str(&key), &why)) {
+	if (r == 0 && keyring_parse(buf_str(&text), &w->pool.keyring, &why)) {
+		return err_new(-EINVAL, "%s: %s", w->keyring_path, buf_cstr(&why));
+	}
+	if (r == 0 && key.n && !keyring_has(&w->pool.keyring, buf_str(&key))) {
+		log_warning("key-unused",
+			"path=\"%s\" reason=\"the file has other keys than encrypt\"",
+			w->keyring_path);
+	}
+	if (r && key.n && keyring_install(&w->pool.keyring, buf_str(&key), &why)) {
 		return err_new(-EINVAL, "encrypt has invalid key: %s", buf_cstr(&why));
 	}
-	store_keyring(w);
+	w->key_unproven = r && key.n;
 	return 0;
+}
+
+void store_proven_key(struct wire *w)
+{
+	if (w->key_unproven && pool_count(&w->pool, MEMBER_ALIVE) > 1) {
+		store_keyring(w);
+	}
 }
 
 void store_keyring(struct wire *w)
 {
 	OWN_EMBEDDED(buf_fini) struct buf text = { 0 };
 
+	w->key_unproven = false;
 	if (!w->store_keyring) {
 		return;
 	}

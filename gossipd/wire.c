@@ -39,6 +39,8 @@ void wire_step(struct wire *w, struct pool_event *event, struct pool_update *u)
 	pool_step(&w->pool, event, u);
 	if (u->keyring_changed) {
 		store_keyring(w);
+	} else if (u->members_changed) {
+		store_proven_key(w);
 	}
 	if (is_own_word(event)) {
 		store_snapshot(w);

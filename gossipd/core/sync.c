@@ -89,7 +89,7 @@ static int remote_get(struct pool *p, struct str body, struct remote *out)
 	struct swim_push_pull header;
 
 	unpack_struct(&c, &swim_push_pull_schema, &header);
-	if (c.bad || header.nodes > cursor_left(&c)) {
+	if (c.bad || header.nodes > POOL_MEMBERS_MAX || header.nodes > cursor_left(&c)) {
 		return ST_INVALID;
 	}
 	*out = (struct remote) { .join = header.join, .count = header.nodes };
@@ -220,12 +220,12 @@ static void merge_statuses(
 	for (uint32_t i = 0; i < count && !c.bad; i++) {
 		struct serf_intent intent = { .node = unpack_str(&c) };
 
-		intent.ltime = unpack_uint(&c, UINT64_MAX - 1);
+		intent.ltime = unpack_uint(&c, UINT64_MAX);
 		if (c.bad || (map_find_node(left, intent.node) != NULL) != leavers) {
 			continue;
 		}
 		if (leavers) {
-			intent.ltime++;
+			intent.ltime += intent.ltime < UINT64_MAX;
 			intent_on_leave(p, &intent);
 		} else {
 			intent_on_join(p, &intent);
@@ -386,7 +386,9 @@ void sync_tick(struct pool *p)
 	}
 }
 
-static int take_state(struct pool *p, const struct pool_event *e, bool join, struct buf *why)
+/* A join that was asked for passes over what happened before it; who was away is told of it. */
+static int take_state(
+	struct pool *p, const struct pool_event *e, enum pool_dial_kind kind, struct buf *why)
 {
 	OWN_EMBEDDED(buf_fini) struct buf room = { 0 };
 	struct swim_err err;
@@ -410,8 +412,8 @@ static int take_state(struct pool *p, const struct pool_event *e, bool join, str
 		buf_printf(why, "invalid msgType (%u)", type);
 		return ST_INVALID;
 	}
-	r.join = join;
-	return merge(p, &r, join, why);
+	r.join = kind != DIAL_SYNC;
+	return merge(p, &r, kind == DIAL_JOIN, why);
 }
 
 static struct pool_dialled *dialled_find(struct pool *p, uint32_t token)
@@ -447,7 +449,7 @@ void on_reply(struct pool *p, const struct pool_event *e)
 		}
 		return;
 	}
-	p->update->status = take_state(p, e, kind != DIAL_SYNC, &why);
+	p->update->status = take_state(p, e, kind, &why);
 	if (kind == DIAL_JOIN && !p->update->status) {
 		intent_broadcast_join(p);
 	}

@@ -147,10 +147,11 @@ END_TEST
 
 static size_t take_all(struct queue *q, size_t room, uint32_t limit, struct str *first)
 {
+	struct queue_room left = { room, 2, QUEUE_TIERS };
 	static struct queue_pick pick;
 
 	pick.count = 0;
-	queue_take(q, &pick, &room, 2);
+	queue_take(q, &pick, &left);
 	if (pick.count) {
 		*first = pick.messages[0];
 	}
