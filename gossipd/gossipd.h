@@ -25,8 +25,9 @@ enum {
 	NOTES_PER_S_MAX = 50, /* lines of the log that members can cause */
 	SERVICES_TIMEOUT_MS = 2000,
 	WIRE_PATH_SIZE = 4096,
-	WIRE_RETRY_MS = 1000, /* when the port is in use */
-	WIRE_STORE_MS = 500,  /* changes of others are stored so much later */
+	WIRE_RETRY_MS = 1000,	     /* when the port is in use */
+	WIRE_STORE_MS = 500,	     /* changes of others are stored so much later */
+	WIRE_APPEND_MAX = 128 << 10, /* to a snapshot; then it is written as a whole */
 	COORDINATE_SEND_MS = 15000,
 	FLOOD_MS = 60000,
 };
@@ -74,6 +75,8 @@ struct wire {
 	struct list streams; /* struct stream */
 	size_t inbound_count, inbound_size;
 	char snapshot_path[WIRE_PATH_SIZE], keyring_path[WIRE_PATH_SIZE];
+	bool snapshot_stale; /* its members: it must be written as a whole */
+	size_t snapshot_appended;
 	bool left;
 	uint64_t stored_clocks[3], refused_seen;
 	struct mono notes_second;

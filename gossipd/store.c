@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The files of a pool in <data_dir>/gossipd: the snapshot (what to rejoin, clocks) and the keyring,
- * which nobody else may read. Both are replaced as a whole.
+ * which nobody else may read. Both are replaced as a whole; clocks are appended in between.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -87,14 +87,38 @@ void store_snapshot_load(struct wire *w, struct arena *arena, struct snapshot *o
 	}
 }
 
+static int snapshot_append(struct wire *w)
+{
+	OWN_EMBEDDED(buf_fini) struct buf text = { 0 };
+	OWN_FD int fd = open(w->snapshot_path, O_WRONLY | O_APPEND | O_CLOEXEC);
+
+	snapshot_render_clocks(&w->pool, &text);
+	if (fd < 0 || write(fd, text.p, text.n) != (ssize_t)text.n) {
+		return err_errno("append to %s", w->snapshot_path);
+	}
+	w->snapshot_appended += text.n;
+	return 0;
+}
+
+static int snapshot_write(struct wire *w)
+{
+	OWN_EMBEDDED(buf_fini) struct buf text = { 0 };
+	int r;
+
+	snapshot_render(&w->pool, &text);
+	r = file_write(w->snapshot_path, buf_str(&text), 0640, false);
+	w->snapshot_stale = r != 0;
+	w->snapshot_appended = 0;
+	return r;
+}
+
 /* A crash of the machine may lose the last of it: then the pool tells the clocks again. */
 void store_snapshot(struct wire *w)
 {
-	OWN_EMBEDDED(buf_fini) struct buf text = { 0 };
+	bool append = !w->snapshot_stale && w->snapshot_appended < WIRE_APPEND_MAX;
 
 	loop_timer_stop(&w->store_timer);
-	snapshot_render(&w->pool, &text);
-	if (file_write(w->snapshot_path, buf_str(&text), 0640, false)) {
+	if ((!append || snapshot_append(w)) && snapshot_write(w)) {
 		log_error("snapshot", "error=\"%s\"", err_text());
 	}
 }

@@ -42,6 +42,7 @@ void wire_step(struct wire *w, struct pool_event *event, struct pool_update *u)
 	} else if (u->members_changed) {
 		store_proven_key(w);
 	}
+	w->snapshot_stale |= u->members_changed || event->type == POOL_LEAVE;
 	if (is_own_word(event)) {
 		store_snapshot(w);
 	} else if (u->members_changed || (u->clocks_changed && clocks_grew(w))) {
@@ -156,6 +157,7 @@ int wire_init(struct wire *w, struct gossipd *g, enum gossip_pool_name name,
 	w->name = name;
 	w->active = true;
 	w->udp = w->tcp = -1;
+	w->snapshot_stale = true;
 	w->verify_incoming = conf_flag(c, "encrypt_verify_incoming", true);
 	w->verify_outgoing = conf_flag(c, "encrypt_verify_outgoing", true);
 	w->store_keyring = !conf_flag(c, "disable_keyring_file", false);
