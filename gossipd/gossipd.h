@@ -30,6 +30,7 @@ enum {
 	WIRE_APPEND_MAX = 128 << 10, /* to a snapshot; then it is written as a whole */
 	COORDINATE_SEND_MS = 15000,
 	FLOOD_MS = 60000,
+	TRIM_MS = 60000,
 };
 
 enum gossip_pool_name { GOSSIP_LAN, GOSSIP_WAN, GOSSIP_POOLS };
@@ -97,7 +98,7 @@ struct gossipd {
 	size_t joins_count;
 	struct list calls; /* struct call */
 	size_t calls_count;
-	struct loop_timer hold_timer, flood_timer, coordinate_timer;
+	struct loop_timer hold_timer, flood_timer, coordinate_timer, trim_timer;
 	struct list retries; /* struct retry: retry_join */
 	struct ipc_pending *coordinate_pending;
 	struct vivaldi_coordinate coordinate_sent;

@@ -5,7 +5,6 @@
  * beginning to its end.
  */
 #include <errno.h>
-#include <malloc.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -14,7 +13,7 @@
 #include "gossipd/core/packet.h"
 #include "gossipd/gossipd.h"
 
-enum { READ_SIZE = 65536, READS_MAX = 16, ACCEPTS_MAX = 32, LARGE = 65536 };
+enum { READ_SIZE = 65536, READS_MAX = 16, ACCEPTS_MAX = 32 };
 
 struct stream {
 	struct list link;
@@ -32,8 +31,6 @@ struct stream {
 
 static void stream_free(struct stream *s)
 {
-	bool large = s->in.n + s->out.n > LARGE;
-
 	loop_io_set(&s->io, 0);
 	loop_timer_stop(&s->timer);
 	if (!s->dialled) {
@@ -46,9 +43,6 @@ static void stream_free(struct stream *s)
 	buf_fini(&s->in);
 	buf_fini(&s->plain);
 	free(s);
-	if (large) {
-		malloc_trim(0); /* states of large pools are exchanged once in minutes */
-	}
 }
 
 /* -------- the end of what was dialled -------- */

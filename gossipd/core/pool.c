@@ -371,15 +371,27 @@ struct mono pool_deadline(const struct pool *p)
 
 /* -------- the step -------- */
 
+/* What a state of thousands took is not kept for the next packet. */
+static void update_clear(struct pool *p)
+{
+	enum { KEEP_SIZE = 65536, KEEP_NOTES = 64 };
+
+	p->packets_count = p->dials_count = p->notes_count = 0;
+	if (p->notes_size > KEEP_NOTES) {
+		free(take(p->notes));
+		p->notes_size = 0;
+	}
+	buf_trim(&p->out, KEEP_SIZE);
+	buf_trim(&p->reply, KEEP_SIZE);
+	arena_reset(&p->arena);
+}
+
 void pool_step(struct pool *p, const struct pool_event *event, struct pool_update *update)
 {
 	*update = (struct pool_update) { .status = 0 };
 	p->update = update;
 	p->now = event->now;
-	p->packets_count = p->dials_count = p->notes_count = 0;
-	buf_clear(&p->out);
-	buf_clear(&p->reply);
-	arena_reset(&p->arena);
+	update_clear(p);
 	dispatch(p, event);
 	run_timers(p);
 	update->bytes = buf_str(&p->out);
