@@ -17,6 +17,7 @@
 
 enum {
 	HOLDS_MAX = 4096,  /* held calls of members and events; more are refused with ST_FULL */
+	WAKE_MS = 100,	   /* between two answers: a crowd's members are told in few lists */
 	JOINS_MAX = 256,   /* under way */
 	CALLS_MAX = 64,	   /* that wait for a leave or for keys */
 	STREAMS_MAX = 128, /* from others at once; more are closed */
@@ -98,7 +99,8 @@ struct gossipd {
 	size_t joins_count;
 	struct list calls; /* struct call */
 	size_t calls_count;
-	struct loop_timer hold_timer, flood_timer, coordinate_timer, trim_timer;
+	struct mono woken_at; /* holds */
+	struct loop_timer hold_timer, wake_timer, flood_timer, coordinate_timer, trim_timer;
 	struct list retries; /* struct retry: retry_join */
 	struct ipc_pending *coordinate_pending;
 	struct vivaldi_coordinate coordinate_sent;
@@ -155,7 +157,7 @@ void notes_handle(struct wire *w, const struct pool_update *u);
 void holds_init(struct gossipd *g);
 void handle_members(struct gossipd *g, struct ipc_call *call, const struct members *m);
 void handle_events(struct gossipd *g, struct ipc_call *call, const struct events *m);
-void holds_wake(struct gossipd *g); /* answers those that have news */
+void holds_wake(struct gossipd *g); /* answers those that have news, now or WAKE_MS later */
 void holds_fini(struct gossipd *g);
 
 /* join.c */

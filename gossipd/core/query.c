@@ -262,7 +262,7 @@ static bool may_relay(const struct pool *p, const struct pool_node *n, const voi
 {
 	(void)arg;
 	return n != p->self && n->status == MEMBER_ALIVE &&
-	       n->versions[VERSION_DELEGATE_MAX] >= PROTOCOL_CRC;
+	       n->versions[VERSION_PROTOCOL_MAX] >= PROTOCOL_RELAY;
 }
 
 static void relay(struct pool *p, const struct serf_query *q, struct str response)

@@ -114,16 +114,24 @@ static void common_narrow(struct common *c, const uint8_t *versions)
 	}
 }
 
-static bool common_allows(const struct common *c, const uint8_t *versions)
+/* With memberlist's words. versions: NULL stands for none, which is 0. */
+static bool common_allows(
+	const struct common *c, struct str name, const uint8_t *versions, struct buf *why)
 {
-	bool allowed = true;
+	static const char *const what[] = { "", "delegate " };
 
 	for (int i = 0; i < 2; i++) {
-		uint8_t current = versions[3 * i + 2];
+		uint8_t current = versions ? versions[3 * i + 2] : 0;
 
-		allowed &= current >= c->min[i] && current <= c->max[i];
+		if (current < c->min[i] || current > c->max[i]) {
+			buf_printf(why,
+				"Node '" STR_FMT "' %sprotocol version (%u) is incompatible: "
+				"[%u, %u]",
+				STR_ARG(name), what[i], current, c->min[i], c->max[i]);
+			return false;
+		}
 	}
-	return allowed;
+	return versions != NULL;
 }
 
 /* 4.4. A state without all of its versions would do harm: all is refused, as by stock agents. */
@@ -145,11 +153,15 @@ static bool versions_agree(struct pool *p, const struct remote *r, struct buf *w
 	}
 	for (uint32_t i = 0; i < r->count; i++) {
 		const struct swim_node_state *s = &r->nodes[i];
+		bool whole = s->alive.vsn.n == SWIM_VERSIONS;
 
-		if (s->alive.vsn.n != SWIM_VERSIONS ||
-			!common_allows(&common, (const uint8_t *)s->alive.vsn.p)) {
-			buf_printf(why, "Node '" STR_FMT "' protocol version is incompatible",
-				STR_ARG(s->alive.node));
+		if (!common_allows(&common, s->alive.node,
+			    whole ? (const uint8_t *)s->alive.vsn.p : NULL, why)) {
+			return false;
+		}
+	}
+	for (uint32_t i = 0; i < p->ring_count; i++) {
+		if (!common_allows(&common, p->ring[i]->name, p->ring[i]->versions, why)) {
 			return false;
 		}
 	}

@@ -292,6 +292,44 @@ TEST(a_state_of_too_many_is_refused)
 }
 END_TEST
 
+/* All must be able to speak what the newest needs: ours too (4.4). */
+TEST(a_state_whose_versions_exclude_us_is_refused)
+{
+	static const char *const versions[] = { "\x03\x05\x03\x02\x05\x04",
+		"\x01\x05\x02\x05\x05\x05", "\x01\x05\x02" };
+	static const char *const words[] = {
+		"Node 'me' protocol version (2) is incompatible: [3, 5]",
+		"Node 'me' delegate protocol version (4) is incompatible: [5, 5]",
+		"Node 'n1' protocol version (0) is incompatible: [1, 5]"
+	};
+	struct pool_address a = address_number(1);
+
+	for (size_t i = 0; i < ARRAY_SIZE(versions); i++) {
+		struct swim_push_pull header = { .nodes = 1 };
+		struct swim_node_state m = { .alive = { .incarnation = 1,
+						     .node = STR("n1"),
+						     .addr = address_str(&a),
+						     .port = a.port,
+						     .meta = STR("\xff\x80"),
+						     .vsn = str_of(versions[i]) } };
+		struct pool_event event = { .type = POOL_REQUEST };
+		struct buf message = { 0 };
+
+		begin();
+		swim_put(&message, SWIM_PUSH_PULL, &swim_push_pull_schema, &header);
+		pack_struct(&message, &swim_node_state_schema, &m);
+		event.bytes = buf_str(&message);
+		step(&event);
+		ck_assert_uint_eq(update.notes_count, 1);
+		ck_assert_int_eq(update.notes[0].type, POOL_NOTE_MERGE_FAILED);
+		ck_str_is(update.notes[0].payload, words[i]);
+		ck_assert(!pool_find(&pool, STR("n1")));
+		buf_fini(&message);
+		end();
+	}
+}
+END_TEST
+
 /* -------- answers -------- */
 
 static uint8_t type_of_answer(struct str node, const struct pool_address *source)
@@ -418,5 +456,6 @@ UNIT_MAIN("gossip_hostile", an_event_that_fits_in_no_packet_does_not_block_the_o
 	an_event_above_serfs_own_limit_is_refused, events_that_are_remembered_have_a_ceiling,
 	a_poisoned_lamport_time_is_not_believed, an_incarnation_that_ends_all_is_not_believed,
 	what_is_too_long_is_refused, the_table_of_members_has_a_ceiling,
-	a_state_of_too_many_is_refused, strangers_get_a_bare_answer,
-	an_event_does_not_wait_for_a_crowd, who_was_away_is_told_and_who_joins_is_not)
+	a_state_of_too_many_is_refused, a_state_whose_versions_exclude_us_is_refused,
+	strangers_get_a_bare_answer, an_event_does_not_wait_for_a_crowd,
+	who_was_away_is_told_and_who_joins_is_not)
