@@ -6,7 +6,7 @@ members would: each second one of them probes the member, and one intent goes ro
 
     bench/gossip_pool.py [--build build] [--serf serf] [--peers 999] [--seconds 30]
 
-Exit status 1 where gossipd takes more than 1 % of a core or 8 MB."""
+Exit status 1 where gossipd takes more than 1 % of a core or 8 MiB, counting the libraries that it shares with other daemons."""
 import argparse
 import json
 import os
@@ -23,7 +23,7 @@ import time
 
 PORT = 8301
 TARGET = "127.202.0.1"
-BUDGET_MS, BUDGET_KIB = 10, 8 * 1000 * 1000 // 1024
+BUDGET_MS, BUDGET_KIB = 10, 8 * 1024
 
 
 def pack(v):
@@ -140,8 +140,9 @@ class Peers:
 
 def usage(pid):
     fields = pathlib.Path("/proc/%d/stat" % pid).read_text().rsplit(")", 1)[1].split()
-    rss = [line for line in pathlib.Path("/proc/%d/status" % pid).read_text().split("\n") if line.startswith("VmRSS")][0]
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), int(rss.split()[1])
+    status = dict(line.split(":", 1) for line in pathlib.Path("/proc/%d/status" % pid).read_text().strip().split("\n"))
+    return ((int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), int(status["VmRSS"].split()[0]),
+            int(status["RssAnon"].split()[0]))
 
 
 def gossipd(directory, a):
@@ -178,7 +179,7 @@ def measure(name, command, a):
                     peers.probe(TARGET, "m1")
                     peers.gossip(TARGET, i % a.peers)
                     i += 1
-            cpu, rss = usage(daemon.pid)
+            cpu, rss, private = usage(daemon.pid)
             took = time.monotonic() - began
             failed = (d / "log").read_text().lower().replace("eventmemberfailed", "member-failed").count("member-failed")
         finally:
@@ -186,8 +187,8 @@ def measure(name, command, a):
             daemon.wait()
             peers.close()
     cpu_ms = (cpu - before) * 1000 / took
-    print("%s: members %d: RSS %d KiB (alone %d KiB, %.0f bytes a member), CPU %.2f ms per second, %.1f probes a second, "
-          "members failed %d" % (name, a.peers + 1, rss, alone, (rss - alone) * 1024 / a.peers, cpu_ms,
+    print("%s: members %d: RSS %d KiB (private %d, alone %d, %.0f bytes a member), CPU %.2f ms per second, %.1f probes a second, "
+          "members failed %d" % (name, a.peers + 1, rss, private, alone, (rss - alone) * 1024 / a.peers, cpu_ms,
                                  (peers.answered - asked) / took, failed), flush=True)
     return cpu_ms, rss
 

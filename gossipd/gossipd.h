@@ -78,6 +78,8 @@ struct wire {
 	size_t inbound_count, inbound_size;
 	char snapshot_path[WIRE_PATH_SIZE], keyring_path[WIRE_PATH_SIZE];
 	bool snapshot_stale; /* its members: it must be written as a whole */
+	bool snapshot_names; /* others than us */
+	struct buf former;   /* lines of those of the last life, until one of them is met */
 	size_t snapshot_appended;
 	bool left;
 	uint64_t stored_clocks[3], refused_seen;

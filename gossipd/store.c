@@ -73,6 +73,11 @@ static int file_write(const char *path, struct str text, mode_t mode, bool sync)
 
 /* -------- snapshot -------- */
 
+static bool has_left(const struct wire *w, const struct snapshot *s)
+{
+	return s->left && !w->gossipd->daemon->conf->rejoin_after_leave;
+}
+
 void store_snapshot_load(struct wire *w, struct arena *arena, struct snapshot *out)
 {
 	OWN_EMBEDDED(buf_fini) struct buf text = { 0 };
@@ -84,6 +89,10 @@ void store_snapshot_load(struct wire *w, struct arena *arena, struct snapshot *o
 			w->snapshot_path);
 	} else {
 		snapshot_parse(arena_str(arena, buf_str(&text)), arena, out);
+	}
+	for (uint32_t i = 0; i < out->members_count && !has_left(w, out); i++) {
+		buf_printf(&w->former, "alive: " STR_FMT " " STR_FMT "\n",
+			STR_ARG(out->members[i].name), STR_ARG(out->members[i].address));
 	}
 }
 
@@ -103,11 +112,17 @@ static int snapshot_append(struct wire *w)
 static int snapshot_write(struct wire *w)
 {
 	OWN_EMBEDDED(buf_fini) struct buf text = { 0 };
+	bool alone = pool_count(&w->pool, MEMBER_ALIVE) <= 1;
 	int r;
 
+	if (!alone || w->pool.leave) {
+		buf_fini(&w->former);
+	}
+	buf_put_str(&text, buf_str(&w->former));
 	snapshot_render(&w->pool, &text);
 	r = file_write(w->snapshot_path, buf_str(&text), 0640, false);
 	w->snapshot_stale = r != 0;
+	w->snapshot_names |= !alone;
 	w->snapshot_appended = 0;
 	return r;
 }

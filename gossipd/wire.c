@@ -32,6 +32,12 @@ static bool is_own_word(const struct pool_event *e)
 	       e->type == POOL_START;
 }
 
+/* Who ends now would not know whom to ask in its next life. */
+static bool meets_first(const struct wire *w)
+{
+	return !w->snapshot_names && pool_count(&w->pool, MEMBER_ALIVE) > 1;
+}
+
 void wire_step(struct wire *w, struct pool_event *event, struct pool_update *u)
 {
 	/* A turn may have taken a while, and round trips are measured in here. */
@@ -43,7 +49,7 @@ void wire_step(struct wire *w, struct pool_event *event, struct pool_update *u)
 		store_proven_key(w);
 	}
 	w->snapshot_stale |= u->members_changed || event->type == POOL_LEAVE;
-	if (is_own_word(event)) {
+	if (is_own_word(event) || meets_first(w)) {
 		store_snapshot(w);
 	} else if (u->members_changed || (u->clocks_changed && clocks_grew(w))) {
 		wire_store_soon(w);
@@ -193,6 +199,7 @@ void wire_fini(struct wire *w)
 		fd_close_own(&w->tcp);
 	}
 	seal_fini(&w->seal);
+	buf_fini(&w->former);
 	pool_fini(&w->pool);
 	w->active = false;
 }

@@ -189,6 +189,22 @@ def test_nobody_hears_of_a_restart(make, make_node):
     assert member(node, "s1")["Status"] == member(node, "c1")["Status"] == ALIVE
 
 
+@needs_serf
+def test_killed_again_and_again_it_knows_its_pool(make):
+    """Also when a life ends before anybody was met, or at once after the first one was."""
+    ours, serf = make(Gossipd, "g1").start(), make(Serf, "s1").start()
+    assert serf.run("join", ours.address + ":8301").returncode == 0
+    wait_until(lambda: ours.alive() == ["g1", "s1"])
+    ours.kill()
+    serf.signal(signal.SIGSTOP)     # nobody answers
+    for _ in range(3):
+        ours.start()
+        ours.kill()
+    serf.signal(signal.SIGCONT)
+    ours.start()
+    wait_until(lambda: ours.alive() == ["g1", "s1"])
+
+
 def test_the_snapshot_does_not_grow(shared_node):
     path = shared_node.data_dir / "gossipd/local.snapshot"
     for _ in range(2200):

@@ -322,7 +322,7 @@ void net_introduce(struct net *n, size_t i, size_t others, size_t view)
 	for (int k = 0; k < POOL_QUEUES; k++) {
 		queue_fini(&n->nodes[i].pool.queues[k]);
 	}
-	timer_set(n, i);
+	net_step(n, i, &(struct pool_event) { .type = POOL_TICK }); /* frees what this one took */
 }
 
 /* What was on its way then is waited for. */
