@@ -18,14 +18,20 @@
 enum {
 	HOLDS_MAX = 4096, /* held calls of hold.c; more are refused with ST_FULL */
 	SERVERS_TOLD_MAX = 256,
+	WAKE_MS = 100,	   /* between two answers: a crowd's members are told in few lists */
 	JOINS_MAX = 256,   /* under way */
 	CALLS_MAX = 64,	   /* that wait for a leave or for keys */
 	STREAMS_MAX = 128, /* from others at once; more are closed */
+	STREAMS_SIZE_MAX =
+		64 << 20,     /* read from all of them together; who would pass it is closed */
+	NOTES_PER_S_MAX = 50, /* lines of the log that members can cause */
 	SERVICES_TIMEOUT_MS = 2000,
 	WIRE_PATH_SIZE = 4096,
-	WIRE_RETRY_MS = 1000, /* when the port is in use */
-	WIRE_STORE_MS = 500,  /* changes of others are stored so much later */
+	WIRE_RETRY_MS = 1000,	     /* when the port is in use */
+	WIRE_STORE_MS = 500,	     /* changes of others are stored so much later */
+	WIRE_APPEND_MAX = 128 << 10, /* to a snapshot; then it is written as a whole */
 	FLOOD_MS = 60000,
+	TRIM_MS = 60000,
 };
 
 enum gossip_pool_name { GOSSIP_LAN, GOSSIP_WAN, GOSSIP_POOLS };
@@ -41,6 +47,7 @@ enum gossipd_metric {
 	METRIC_UDP_SENT,
 	METRIC_UDP_RECEIVED,
 	METRIC_DROPPED,
+	METRIC_REFUSED,
 	METRIC_TCP_ACCEPT,
 	METRIC_TCP_CONNECT,
 	METRIC_HEALTH_SCORE,
@@ -61,17 +68,24 @@ struct wire {
 	struct seal seal;
 	bool verify_incoming, verify_outgoing;
 	bool store_keyring;
-	uint16_t port; /* <= 0 in the configuration: no sockets */
+	bool key_unproven; /* nobody has been met yet who has the key of the configuration */
+	uint16_t port;	   /* <= 0 in the configuration: no sockets */
 	struct net_address bind;
 	int udp, tcp; /* negative: not open (yet); udp is the last to be */
 	bool waits_told;
 	struct loop_io udp_io, tcp_io;
 	struct loop_timer step_timer, open_timer, store_timer;
 	struct list streams; /* struct stream */
-	size_t inbound_count;
+	size_t inbound_count, inbound_size;
 	char snapshot_path[WIRE_PATH_SIZE], keyring_path[WIRE_PATH_SIZE];
+	bool snapshot_stale; /* its members: it must be written as a whole */
+	bool snapshot_names; /* others than us */
+	struct buf former;   /* lines of those of the last life, until one of them is met */
+	size_t snapshot_appended;
 	bool left;
-	uint64_t stored_clocks[3];
+	uint64_t stored_clocks[3], refused_seen;
+	struct mono notes_second;
+	int notes_lines;
 };
 
 enum leaving_stage { LEAVING_NOT, LEAVING_QUORUM, LEAVING_POOLS, LEAVING_REMOVAL, LEAVING_OVER };
@@ -91,7 +105,8 @@ struct gossipd {
 	size_t joins_count;
 	struct list calls; /* struct call */
 	size_t calls_count;
-	struct loop_timer hold_timer, flood_timer;
+	struct mono woken_at; /* holds */
+	struct loop_timer hold_timer, wake_timer, flood_timer, trim_timer;
 	struct list retries; /* struct retry: retry_join */
 	struct {
 		enum leaving_stage stage;
@@ -144,6 +159,7 @@ void store_snapshot_load(struct wire *w, struct arena *arena, struct snapshot *o
 void store_snapshot(struct wire *w);
 int store_keyring_load(struct wire *w);
 void store_keyring(struct wire *w);
+void store_proven_key(struct wire *w);
 
 /* note.c: what a pool says about itself and its members */
 void notes_handle(struct wire *w, const struct pool_update *u);
@@ -155,7 +171,7 @@ void handle_servers(struct gossipd *g, struct ipc_call *call, const struct gossi
 void handle_events(struct gossipd *g, struct ipc_call *call, const struct events *m);
 void holds_server_news(struct gossipd *g);
 void handle_remote_events(struct gossipd *g, struct ipc_call *call, const struct remote_events *m);
-void holds_wake(struct gossipd *g); /* answers those that have news */
+void holds_wake(struct gossipd *g); /* answers those that have news, now or WAKE_MS later */
 void holds_fini(struct gossipd *g);
 
 /* join.c */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What happens in a pool, row by row: the log, a metric, and who is told. Other members can cause
- * these lines, so at most LINES_MAX of them are written in a second.
+ * these lines, so at most NOTES_PER_S_MAX of them are written in a second.
  */
 #include "gossipd/gossipd.h"
 
-enum { LINES_MAX = 50, NO_METRIC = METRICS_COUNT };
+enum { NO_METRIC = METRICS_COUNT };
 
 static const struct {
 	const char *event;
@@ -26,18 +26,16 @@ static const struct {
 	[POOL_NOTE_NAME_LOST] = { "name-lost", 2, NO_METRIC },
 };
 
-static void log_note(const struct wire *w, const struct pool_note *note)
+static void log_note(struct wire *w, const struct pool_note *note)
 {
-	static struct mono second;
-	static int lines;
 	struct mono now = loop_now(w->gossipd->daemon->loop);
 	const char *pool = w->name == GOSSIP_WAN ? "wan" : "lan";
 
-	if (mono_diff_ms(now, second) >= 1000) {
-		second = now;
-		lines = 0;
+	if (mono_diff_ms(now, w->notes_second) >= 1000) {
+		w->notes_second = now;
+		w->notes_lines = 0;
 	}
-	if (lines++ >= LINES_MAX) {
+	if (w->notes_lines++ >= NOTES_PER_S_MAX) {
 		return;
 	}
 	if (rows[note->type].level == 2) {
@@ -123,6 +121,18 @@ static void note_handle(struct wire *w, const struct pool_note *note)
 	}
 }
 
+static void refusals_count(struct wire *w)
+{
+	uint64_t refused = 0;
+
+	for (int i = 0; i < POOL_REFUSALS; i++) {
+		refused += w->pool.refused[i];
+	}
+	metrics_add(
+		w->gossipd->daemon->metrics, METRIC_REFUSED, (double)(refused - w->refused_seen));
+	w->refused_seen = refused;
+}
+
 void notes_handle(struct wire *w, const struct pool_update *u)
 {
 	struct metrics *m = w->gossipd->daemon->metrics;
@@ -134,4 +144,5 @@ void notes_handle(struct wire *w, const struct pool_update *u)
 		holds_wake(w->gossipd);
 	}
 	metrics_set(m, METRIC_HEALTH_SCORE, w->pool.health);
+	refusals_count(w);
 }

@@ -3,6 +3,7 @@
  * The endpoints gossipd/read and gossipd/write, and the life of the process.
  */
 #include <errno.h>
+#include <malloc.h>
 
 #include "gossipd/gossipd.h"
 
@@ -149,6 +150,15 @@ static void wire_start(struct wire *w)
 	joins_rejoin(w, &s);
 }
 
+/* States and gossip of large pools come and go; what they took is for others then. */
+static void on_trim(void *arg)
+{
+	struct gossipd *g = arg;
+
+	malloc_trim(0);
+	loop_timer_in(&g->trim_timer, TRIM_MS);
+}
+
 int gossipd_open(struct daemon *d)
 {
 	struct gossipd *g = xcalloc(1, sizeof(*g));
@@ -159,6 +169,7 @@ int gossipd_open(struct daemon *d)
 	holds_init(g);
 	joins_init(g);
 	calls_init(g);
+	loop_timer_init(&g->trim_timer, d->loop, on_trim, g);
 	gossip_init(&g->gossip, d->conf->node_name);
 	g->gossip_open = true;
 	return wires_open(g);
@@ -184,6 +195,7 @@ int gossipd_start(struct daemon *d)
 		}
 	}
 	joins_start(g);
+	loop_timer_in(&g->trim_timer, TRIM_MS);
 	return 0;
 }
 
@@ -228,6 +240,7 @@ void gossipd_stop(struct daemon *d)
 	leave_fini(g);
 	calls_fini(g);
 	holds_fini(g);
+	loop_timer_stop(&g->trim_timer);
 	for (int i = 0; i < GOSSIP_POOLS; i++) {
 		wire_fini(&g->wires[i]);
 	}

@@ -16,6 +16,7 @@ const struct metric_row gossipd_metrics[METRICS_COUNT] = {
 	[METRIC_UDP_SENT] = { "memberlist.udp.sent", METRIC_COUNTER, "" },
 	[METRIC_UDP_RECEIVED] = { "memberlist.udp.received", METRIC_COUNTER, "" },
 	[METRIC_DROPPED] = { "memberlist.udp.dropped", METRIC_COUNTER, "" },
+	[METRIC_REFUSED] = { "gossip.refused", METRIC_COUNTER, "" },
 	[METRIC_TCP_ACCEPT] = { "memberlist.tcp.accept", METRIC_COUNTER, "" },
 	[METRIC_TCP_CONNECT] = { "memberlist.tcp.connect", METRIC_COUNTER, "" },
 	[METRIC_HEALTH_SCORE] = { "memberlist.health.score", METRIC_GAUGE, "" },
@@ -30,6 +31,13 @@ static void put_number(struct jsonw *w, const char *key, uint64_t v)
 	jsonw_u64(w, v);
 }
 
+static const char *const refusals[POOL_REFUSALS] = {
+	[POOL_REFUSED_MEMBER] = "refused_members",
+	[POOL_REFUSED_SIZE] = "refused_too_long",
+	[POOL_REFUSED_EVENT] = "refused_events",
+	[POOL_REFUSED_TIME] = "refused_times",
+};
+
 void gossipd_status(struct daemon *d, struct jsonw *w)
 {
 	const struct gossipd *g = d->self;
@@ -41,6 +49,11 @@ void gossipd_status(struct daemon *d, struct jsonw *w)
 	put_number(w, "events", g->gossip.rings[GOSSIP_USER].count);
 	put_number(w, "events_dropped", g->gossip.dropped_count);
 	put_number(w, "calls_held", g->holds_count);
+	for (size_t i = 0; i < POOL_REFUSALS; i++) {
+		put_number(w, refusals[i],
+			g->wires[GOSSIP_LAN].pool.refused[i] +
+				g->wires[GOSSIP_WAN].pool.refused[i]);
+	}
 }
 
 const char *gossipd_waits_for(struct daemon *d)

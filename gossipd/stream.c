@@ -33,7 +33,10 @@ static void stream_free(struct stream *s)
 {
 	loop_io_set(&s->io, 0);
 	loop_timer_stop(&s->timer);
-	s->wire->inbound_count -= !s->dialled;
+	if (!s->dialled) {
+		s->wire->inbound_count--;
+		s->wire->inbound_size -= s->in.n;
+	}
 	list_del(&s->link);
 	close(s->fd);
 	buf_fini(&s->out);
@@ -238,7 +241,10 @@ static void stream_read(struct stream *s)
 			return;
 		}
 		s->in.n += (size_t)n;
-		if (s->in.n > STREAM_SIZE_MAX + SEAL_STREAM_HEADER) {
+		s->wire->inbound_size += s->dialled ? 0 : (size_t)n;
+		if (s->in.n > STREAM_SIZE_MAX + SEAL_STREAM_HEADER ||
+			(!s->dialled && s->wire->inbound_size > STREAMS_SIZE_MAX)) {
+			metrics_add(s->wire->gossipd->daemon->metrics, METRIC_REFUSED, 1);
 			stream_fail(s, "message too large", 0);
 			return;
 		}
@@ -342,6 +348,7 @@ void stream_on_acceptable(void *arg, int events)
 		}
 		metrics_add(w->gossipd->daemon->metrics, METRIC_TCP_ACCEPT, 1);
 		if (w->inbound_count == STREAMS_MAX) {
+			metrics_add(w->gossipd->daemon->metrics, METRIC_REFUSED, 1);
 			close(fd);
 			continue;
 		}

@@ -32,6 +32,12 @@ static bool is_own_word(const struct pool_event *e)
 	       e->type == POOL_START;
 }
 
+/* Who ends now would not know whom to ask in its next life. */
+static bool meets_first(const struct wire *w)
+{
+	return !w->snapshot_names && pool_count(&w->pool, MEMBER_ALIVE) > 1;
+}
+
 void wire_step(struct wire *w, struct pool_event *event, struct pool_update *u)
 {
 	/* A turn may have taken a while, and round trips are measured in here. */
@@ -39,8 +45,11 @@ void wire_step(struct wire *w, struct pool_event *event, struct pool_update *u)
 	pool_step(&w->pool, event, u);
 	if (u->keyring_changed) {
 		store_keyring(w);
+	} else if (u->members_changed) {
+		store_proven_key(w);
 	}
-	if (is_own_word(event)) {
+	w->snapshot_stale |= u->members_changed || event->type == POOL_LEAVE;
+	if (is_own_word(event) || meets_first(w)) {
 		store_snapshot(w);
 	} else if (u->members_changed || (u->clocks_changed && clocks_grew(w))) {
 		wire_store_soon(w);
@@ -160,6 +169,7 @@ int wire_init(struct wire *w, struct gossipd *g, enum gossip_pool_name name,
 	w->name = name;
 	w->active = true;
 	w->udp = w->tcp = -1;
+	w->snapshot_stale = true;
 	w->verify_incoming = conf_flag(c, "encrypt_verify_incoming", true);
 	w->verify_outgoing = conf_flag(c, "encrypt_verify_outgoing", true);
 	w->store_keyring = !conf_flag(c, "disable_keyring_file", false);
@@ -193,6 +203,7 @@ void wire_fini(struct wire *w)
 	fd_close_own(&w->udp);
 	fd_close_own(&w->tcp);
 	seal_fini(&w->seal);
+	buf_fini(&w->former);
 	pool_fini(&w->pool);
 	w->active = false;
 }

@@ -25,6 +25,11 @@ static ssize_t find(const struct keyring *k, struct str key)
 	return -1;
 }
 
+bool keyring_has(const struct keyring *k, struct str key)
+{
+	return find(k, key) >= 0;
+}
+
 int keyring_install(struct keyring *k, struct str key, struct buf *why)
 {
 	struct keyring_key *fresh = &k->keys[k->count];

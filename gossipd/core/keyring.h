@@ -31,6 +31,8 @@ int keyring_install(struct keyring *k, struct str key, struct buf *why); /* last
 int keyring_use(struct keyring *k, struct str key, struct buf *why);	 /* becomes the first */
 int keyring_remove(struct keyring *k, struct str key, struct buf *why);	 /* absent: nothing */
 
+bool keyring_has(const struct keyring *k, struct str key);
+
 /* The file. ST_INVALID with the reason: it is no list of keys, or empty. */
 int keyring_parse(struct str text, struct keyring *out, struct buf *why);
 void keyring_render(const struct keyring *k, struct buf *out);

@@ -133,6 +133,17 @@ void keys_start(struct pool *p, const struct pool_event *e)
 		p, QUERY_KEYS, operations[e->key_operation].name, buf_str(&payload), &e->query);
 }
 
+/* Of what others say there are only so many, and no longer ones than keys can be. */
+static void key_count(struct map *counts, struct str key)
+{
+	enum { KEY_TEXT_MAX = 44 };
+
+	if (key.n && key.n <= KEY_TEXT_MAX &&
+		(counts->count < POOL_KEYS_SEEN_MAX || map_find_node(counts, key))) {
+		count_add(counts, key, STR(""));
+	}
+}
+
 void keys_on_response(struct pool *p, struct pool_query *q, const struct serf_response *m)
 {
 	struct pool_keys_result *result = &p->keys;
@@ -157,13 +168,11 @@ void keys_on_response(struct pool *p, struct pool_query *q, const struct serf_re
 	for (uint32_t i = 0; i < count && !keys.bad; i++) {
 		struct str key = unpack_str(&keys);
 
-		if (!keys.bad && key.p) {
-			count_add(&result->keys, key, STR(""));
+		if (!keys.bad) {
+			key_count(&result->keys, key);
 		}
 	}
-	if (r.primary_key.n) {
-		count_add(&result->primary, r.primary_key, STR(""));
-	}
+	key_count(&result->primary, r.primary_key);
 }
 
 void keys_done(struct pool *p, struct pool_query *q)

@@ -7,12 +7,21 @@
 #include "common/base/bind.h"
 #include "gossipd/core/pool_private.h"
 
-void clock_witness(struct pool *p, uint64_t *clock, uint64_t seen)
+/* One poisoned time would make all that is older be dropped, and the clock end: a pool that has had
+ * so many events is not believed. */
+bool clock_witness(struct pool *p, uint64_t *clock, uint64_t seen)
 {
-	if (seen >= *clock && seen < UINT64_MAX) {
+	static const uint64_t jump_max = 1ull << 32;
+
+	if (seen >= *clock && (seen - *clock > jump_max || seen == UINT64_MAX)) {
+		p->refused[POOL_REFUSED_TIME]++;
+		return false;
+	}
+	if (seen >= *clock) {
 		*clock = seen + 1;
 		p->update->clocks_changed = true;
 	}
+	return true;
 }
 
 static void changed(struct pool *p)
@@ -25,6 +34,13 @@ static void status_set(struct pool *p, struct pool_node *n, enum member_status s
 {
 	if (n->status == MEMBER_NONE) {
 		p->members_count++;
+	} else {
+		p->counts[n->status]--;
+	}
+	if (status == MEMBER_NONE) {
+		p->members_count--;
+	} else {
+		p->counts[status]++;
 	}
 	n->status = (uint8_t)status;
 	changed(p);
@@ -32,27 +48,12 @@ static void status_set(struct pool *p, struct pool_node *n, enum member_status s
 
 size_t pool_count(const struct pool *p, enum member_status status)
 {
-	struct pool_node *n, *next;
-	size_t count = 0;
-
-	pool_for_each(n, next, p)
-	{
-		count += n->status == status;
-	}
-	return count;
+	return status == MEMBER_NONE ? p->nodes.count - p->members_count : p->counts[status];
 }
 
 bool others_alive(const struct pool *p)
 {
-	struct pool_node *n, *next;
-
-	pool_for_each(n, next, p)
-	{
-		if (n != p->self && n->status == MEMBER_ALIVE) {
-			return true;
-		}
-	}
-	return false;
+	return p->counts[MEMBER_ALIVE] > (p->self->status == MEMBER_ALIVE);
 }
 
 /* -------- intents about names that are no members (yet) -------- */
@@ -143,13 +144,11 @@ void member_on_update(struct pool *p, struct pool_node *n)
 static void member_erase(struct pool *p, struct pool_node *n)
 {
 	note_add(p, POOL_NOTE_MEMBER_REAP, n->name, STR(""));
-	p->members_count--;
-	n->status = MEMBER_NONE;
+	status_set(p, n, MEMBER_NONE);
 	n->status_time = 0;
 	n->pruning = false;
 	free(take(n->latencies));
 	free(take(n->coordinate));
-	changed(p);
 	node_free_unused(p, n);
 }
 
@@ -168,7 +167,9 @@ void intent_on_join(struct pool *p, const struct serf_intent *m)
 {
 	struct pool_node *n = node_find(p, m->node);
 
-	clock_witness(p, &p->clocks.member, m->ltime);
+	if (!clock_witness(p, &p->clocks.member, m->ltime)) {
+		return;
+	}
 	if (!n || n->status == MEMBER_NONE) {
 		if (m->node.n <= POOL_NAME_MAX && intent_remember(p, m, false)) {
 			intent_spread(p, m, false, NULL);
@@ -214,7 +215,9 @@ void intent_on_leave(struct pool *p, const struct serf_intent *m)
 {
 	struct pool_node *n = node_find(p, m->node);
 
-	clock_witness(p, &p->clocks.member, m->ltime);
+	if (!clock_witness(p, &p->clocks.member, m->ltime)) {
+		return;
+	}
 	if (!n || n->status == MEMBER_NONE) {
 		if (m->node.n <= POOL_NAME_MAX && intent_remember(p, m, true)) {
 			intent_spread(p, m, true, NULL);

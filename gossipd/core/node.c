@@ -44,15 +44,26 @@ bool pool_address_eq(const struct pool_address *a, const struct pool_address *b)
 	return a->port == b->port && a->n == b->n && memcmp(a->bytes, b->bytes, a->n) == 0;
 }
 
-void pool_address_render(const struct pool_address *a, struct buf *out)
+static struct str host_of(const struct pool_address *a)
 {
 	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
-	char text[INET6_ADDRSTRLEN];
-	bool four = a->n == 4 || memcmp(a->bytes, mapped, sizeof(mapped)) == 0;
+	bool four = a->n == 16 && memcmp(a->bytes, mapped, sizeof(mapped)) == 0;
 
-	if (a->n) {
-		inet_ntop(four ? AF_INET : AF_INET6, a->bytes + (four && a->n == 16 ? 12 : 0), text,
-			sizeof(text));
+	return four ? str_n(a->bytes + sizeof(mapped), 4) : str_n(a->bytes, a->n);
+}
+
+bool pool_address_same(const struct pool_address *a, const struct pool_address *b)
+{
+	return a->port == b->port && str_eq(host_of(a), host_of(b));
+}
+
+void pool_address_render(const struct pool_address *a, struct buf *out)
+{
+	char text[INET6_ADDRSTRLEN];
+	struct str host = host_of(a);
+
+	if (host.n) {
+		inet_ntop(host.n == 4 ? AF_INET : AF_INET6, host.p, text, sizeof(text));
 		buf_put_cstr(out, text);
 	}
 }
@@ -67,6 +78,13 @@ struct pool_node *node_find(const struct pool *p, struct str name)
 	return map_find(&p->nodes, name, struct pool_node, entry);
 }
 
+bool node_is_at(const struct pool *p, struct str name, const struct pool_address *address)
+{
+	const struct pool_node *n = node_find(p, name);
+
+	return n && n->slot != POOL_NO_SLOT && pool_address_same(&n->address, address);
+}
+
 const struct pool_node *pool_find(const struct pool *p, struct str name)
 {
 	return node_find(p, name);
@@ -78,6 +96,7 @@ struct pool_node *node_add(struct pool *p, struct str name)
 	char *bytes;
 
 	if (p->nodes.count >= POOL_MEMBERS_MAX) {
+		p->refused[POOL_REFUSED_MEMBER]++;
 		return NULL;
 	}
 	n = xcalloc(1, sizeof(*n) + name.n);

@@ -38,16 +38,24 @@ const struct pool_profile pool_profile_wan = {
 
 /* -------- life -------- */
 
+static void meta_set(struct pool *p, struct str meta)
+{
+	buf_clear(&p->meta);
+	buf_put_str(&p->meta, meta);
+	p->options.meta = buf_str(&p->meta);
+}
+
 static void options_copy(struct pool *p, const struct pool_options *options)
 {
-	struct str *const strs[] = { &p->options.name, &p->options.meta, &p->options.datacenter,
-		&p->options.id, &p->options.segment };
+	struct str *const strs[] = { &p->options.name, &p->options.datacenter, &p->options.id,
+		&p->options.segment };
 
 	must(options->name.n && options->address.n && options->meta.n <= POOL_META_MAX);
 	p->options = *options;
 	for (size_t i = 0; i < ARRAY_SIZE(strs); i++) {
 		*strs[i] = arena_str(&p->names, *strs[i]);
 	}
+	meta_set(p, options->meta);
 }
 
 void pool_init(struct pool *p, const struct pool_options *options)
@@ -99,8 +107,8 @@ void pool_fini(struct pool *p)
 	for (int i = 0; i < POOL_QUEUES; i++) {
 		queue_fini(&p->queues[i]);
 	}
-	slots_fini(p->events);
-	slots_fini(p->queries_seen);
+	slots_fini(&p->events);
+	slots_fini(&p->queries_seen);
 	counts_fini(&p->keys.messages);
 	counts_fini(&p->keys.keys);
 	counts_fini(&p->keys.primary);
@@ -110,6 +118,7 @@ void pool_fini(struct pool *p)
 	free(p->notes);
 	buf_fini(&p->out);
 	buf_fini(&p->reply);
+	buf_fini(&p->meta);
 	arena_fini(&p->arena);
 	arena_fini(&p->names);
 }
@@ -264,7 +273,7 @@ static void on_join(struct pool *p, const struct pool_event *e)
 static void on_tags(struct pool *p, const struct pool_event *e)
 {
 	must(e->payload.n <= POOL_META_MAX);
-	p->options.meta = arena_str(&p->names, e->payload);
+	meta_set(p, e->payload);
 	if (!p->leave) {
 		swim_announce(p);
 	}
@@ -362,15 +371,27 @@ struct mono pool_deadline(const struct pool *p)
 
 /* -------- the step -------- */
 
+/* What a state of thousands took is not kept for the next packet. */
+static void update_clear(struct pool *p)
+{
+	enum { KEEP_SIZE = 65536, KEEP_NOTES = 64 };
+
+	p->packets_count = p->dials_count = p->notes_count = 0;
+	if (p->notes_size > KEEP_NOTES) {
+		free(take(p->notes));
+		p->notes_size = 0;
+	}
+	buf_trim(&p->out, KEEP_SIZE);
+	buf_trim(&p->reply, KEEP_SIZE);
+	arena_reset(&p->arena);
+}
+
 void pool_step(struct pool *p, const struct pool_event *event, struct pool_update *update)
 {
 	*update = (struct pool_update) { .status = 0 };
 	p->update = update;
 	p->now = event->now;
-	p->packets_count = p->dials_count = p->notes_count = 0;
-	buf_clear(&p->out);
-	buf_clear(&p->reply);
-	arena_reset(&p->arena);
+	update_clear(p);
 	dispatch(p, event);
 	run_timers(p);
 	update->bytes = buf_str(&p->out);
@@ -386,18 +407,24 @@ void pool_step(struct pool *p, const struct pool_event *event, struct pool_updat
 
 void pool_check(const struct pool *p)
 {
+	uint32_t counts[ARRAY_SIZE(p->counts)] = { 0 };
 	struct pool_node *n, *next;
 	size_t members = 0;
 
 	pool_for_each(n, next, p)
 	{
 		members += n->status != MEMBER_NONE;
+		counts[n->status]++;
 		must(n->slot == POOL_NO_SLOT || p->ring[n->slot] == n);
 		must(!n->suspicion || (n->state == SWIM_STATE_SUSPECT && n->suspicion->node == n));
 		must(n->status != MEMBER_ALIVE || n->slot != POOL_NO_SLOT);
 		must(n->slot != POOL_NO_SLOT || n->status != MEMBER_NONE || n == p->self);
 	}
 	must(members == p->members_count);
+	for (size_t i = MEMBER_ALIVE; i < ARRAY_SIZE(counts); i++) {
+		must(counts[i] == p->counts[i]);
+	}
+	must(p->events.size <= POOL_EVENTS_SIZE_MAX);
 	must(p->ring_count <= p->nodes.count);
 	must(p->health < p->options.profile.health_max);
 	must(!p->started || p->leave || p->self->status == MEMBER_ALIVE);

@@ -32,13 +32,26 @@
 
 enum {
 	POOL_NAME_MAX = 512,
-	POOL_META_MAX = 512,	       /* of our own */
-	POOL_MEMBERS_MAX = 1 << 17,    /* more are ignored */
-	POOL_INTENTS_MAX = 4096,       /* remembered of unknown names */
-	POOL_EVENTS_PER_TIME_MAX = 64, /* user events of one Lamport time; more are dropped */
-	POOL_QUERIES_MAX = 64,	       /* our own that run at once */
-	POOL_QUEUE_MAX = 4096,
+	POOL_META_MAX = 512,		/* of our own */
+	POOL_META_TAKEN_MAX = 1024,	/* of others: stock agents do not count */
+	POOL_MEMBERS_MAX = 1 << 17,	/* more are refused */
+	POOL_INTENTS_MAX = 4096,	/* remembered of unknown names */
+	POOL_EVENTS_PER_TIME_MAX = 64,	/* user events of one Lamport time; more are refused */
+	POOL_EVENT_SIZE_MAX = 9 << 10,	/* name and payload of one of others: Serf's own limit */
+	POOL_EVENTS_SIZE_MAX = 2 << 20, /* of all that are remembered; more are refused */
+	POOL_QUERIES_MAX = 64,		/* our own that run at once */
+	POOL_QUEUE_MAX = 4096,		/* or twice the members */
 	POOL_RESPONSE_MAX = 1024,
+	POOL_KEYS_SEEN_MAX = 256, /* different ones in the answers to a question about keys */
+};
+
+/* What strangers can send without end, and is refused (counted in pool.refused). */
+enum pool_refusal {
+	POOL_REFUSED_MEMBER, /* the table of members is full */
+	POOL_REFUSED_SIZE,   /* a name, tags or an event is too long, or fits in no packet */
+	POOL_REFUSED_EVENT,  /* the buffer of user events is full */
+	POOL_REFUSED_TIME,   /* a Lamport time or an incarnation is out of all proportion */
+	POOL_REFUSALS,
 };
 
 enum member_status { MEMBER_NONE, MEMBER_ALIVE, MEMBER_LEAVING, MEMBER_LEFT, MEMBER_FAILED };
@@ -210,7 +223,12 @@ enum { POOL_NO_SLOT = UINT32_MAX };
 struct pool_slot {
 	uint64_t ltime;
 	uint32_t count;
-	struct str seen[POOL_EVENTS_PER_TIME_MAX]; /* owned: an encoded event, or four bytes */
+	struct str *seen; /* both owned: an encoded event, or four bytes */
+};
+
+struct pool_slots {
+	struct pool_slot slots[SERF_SLOTS];
+	size_t size; /* of all that was seen */
 };
 
 enum pool_queue_name { QUEUE_SWIM, QUEUE_INTENT, QUEUE_QUERY, QUEUE_EVENT, POOL_QUEUES };
@@ -240,14 +258,16 @@ struct pool_count {
 
 struct pool {
 	struct pool_options options;
-	struct arena names; /* what options borrow */
+	struct arena names; /* what options borrow, but for the tags */
+	struct buf meta;
 	struct rng rng;
 	struct mono now;
 	struct map nodes;
 	struct pool_node *self;
 	struct pool_node **ring;
 	uint32_t ring_count, ring_size, ring_at;
-	uint32_t members_count; /* with a status */
+	uint32_t members_count;		    /* with a status */
+	uint32_t counts[MEMBER_FAILED + 1]; /* by status */
 	uint32_t incarnation, seq, next_token;
 	uint32_t health;
 	uint64_t version; /* grows with every change that members show */
@@ -259,14 +279,15 @@ struct pool {
 		leave_at, prune_at;
 	struct pool_clocks clocks;
 	uint64_t event_min, query_min;
-	struct pool_slot *events[SERF_SLOTS], *queries_seen[SERF_SLOTS];
+	struct pool_slots events, queries_seen;
 	enum pool_leave_stage leave;
 	struct broadcast *leaving; /* what the stage waits for */
 	struct keyring keyring;
 	struct vivaldi vivaldi;
 	struct pool_keys_result keys;
 	bool started;
-	uint64_t suspects_seen, refuted_count; /* counters */
+	uint32_t packets_filled; /* whose turn it is (send.c) */
+	uint64_t suspects_seen, refuted_count, refused[POOL_REFUSALS]; /* counters */
 	/* the update that is being made */
 	struct arena arena;
 	struct buf out;
@@ -293,6 +314,8 @@ static inline struct str pool_bytes(const struct pool_update *u, uint32_t at, ui
 }
 
 bool pool_address_eq(const struct pool_address *a, const struct pool_address *b);
+/* The same place, in whichever form: 1.2.3.4 is also ::ffff:1.2.3.4. */
+bool pool_address_same(const struct pool_address *a, const struct pool_address *b);
 void pool_address_render(const struct pool_address *a, struct buf *out); /* without the port */
 
 #define pool_for_each(node, following, p) map_for_each(node, following, &(p)->nodes, entry)

@@ -14,12 +14,14 @@ enum {
 	PROTOCOL_TCP_PING = 3, /* what a node must speak to ... */
 	PROTOCOL_NACK = 4,
 	PROTOCOL_CRC = 5,
+	PROTOCOL_RELAY = 5,
 	VERSION_PROTOCOL_MAX = 1, /* places in the versions */
-	VERSION_DELEGATE_MAX = 4,
 	BROADCAST_TIMEOUT_MS = 5000,
 	REAP_INTERVAL_MS = 15000,
 	RECONNECT_INTERVAL_MS = 30000,
 	INTENT_TIMEOUT_MS = 300000,
+	/* How far ahead of ours an incarnation may be: as many as a former life has ever had. */
+	INCARNATION_JUMP_MAX = 1 << 20,
 };
 
 /* An indirect probe that this node does for another. */
@@ -27,7 +29,7 @@ struct pool_relay {
 	struct list link;
 	uint32_t seq, their_seq;
 	struct pool_address requester;
-	bool nack;
+	bool nack, requester_known;
 	struct mono deadline;
 };
 
@@ -78,6 +80,8 @@ void counts_fini(struct map *m);
 struct str address_str(const struct pool_address *a);
 struct pool_address address_of(struct str bytes, uint16_t port);
 bool state_is_gone(const struct pool_node *n); /* dead or left */
+/* Is it a member, there where it says it is? Only such ones are told news with an answer. */
+bool node_is_at(const struct pool *p, struct str name, const struct pool_address *address);
 
 /* send.c */
 void note_add(struct pool *p, enum pool_note_type type, struct str name, struct str payload);
@@ -109,6 +113,8 @@ void suspicions_tick(struct pool *p);
 void suspicion_end(struct pool *p, struct pool_node *n);
 int64_t suspicion_min_ms(uint32_t mult, uint32_t nodes, int64_t interval_ms);
 int64_t suspicion_timeout_ms(int64_t min, int64_t max, uint32_t confirmed, uint32_t wanted);
+
+/* rules.c */
 bool rules_admit(struct pool *p, const struct swim_alive *m, bool left, struct buf *why);
 
 /* probe.c */
@@ -143,16 +149,17 @@ void member_reap(struct pool *p);
 void member_reconnect(struct pool *p);
 void member_prune_tick(struct pool *p);
 bool others_alive(const struct pool *p);
-void clock_witness(struct pool *p, uint64_t *clock, uint64_t seen);
+/* false: it is too far ahead to be true, and nothing was done. */
+bool clock_witness(struct pool *p, uint64_t *clock, uint64_t seen);
 void intents_fini(struct pool *p);
 
 /* spread.c: user events */
 void event_fire(struct pool *p, const struct pool_event *e);
 void event_on(struct pool *p, const struct serf_event *m, bool broadcast);
-bool slot_is_new(struct pool *p, struct pool_slot **slots, uint64_t ltime, uint64_t clock,
+bool slot_is_new(struct pool *p, struct pool_slots *slots, uint64_t ltime, uint64_t clock,
 	struct str content);
 void events_put(const struct pool *p, struct buf *out); /* of a push/pull */
-void slots_fini(struct pool_slot **slots);
+void slots_fini(struct pool_slots *slots);
 
 /* pool.c */
 void pool_on_user(struct pool *p, struct str message); /* Serf's, from a packet or a stream */

@@ -171,8 +171,9 @@ static void relays_expire(struct pool *p)
 
 			swim_put(&bytes, SWIM_NACK, &swim_nack_schema, &m);
 			message = buf_str(&bytes);
-			pool_send(p, r->requester, (struct send_form) { .piggyback = true },
-				&message, 1);
+			pool_send(p, r->requester,
+				(struct send_form) { .piggyback = r->requester_known }, &message,
+				1);
 		}
 		list_del(&r->link);
 		free(r);
@@ -249,7 +250,8 @@ static void relay_ack(struct pool *p, struct pool_relay *r)
 
 	swim_put(&bytes, SWIM_ACK, &swim_ack_schema, &m);
 	message = buf_str(&bytes);
-	pool_send(p, r->requester, (struct send_form) { .piggyback = true }, &message, 1);
+	pool_send(p, r->requester, (struct send_form) { .piggyback = r->requester_known }, &message,
+		1);
 	list_del(&r->link);
 	free(r);
 }
@@ -302,7 +304,9 @@ static struct pool_address answer_to(const struct swim_ping *m, const struct poo
 void on_ping(struct pool *p, const struct swim_ping *m, const struct pool_address *from)
 {
 	OWN_EMBEDDED(buf_fini) struct buf bytes = { 0 }, payload = { 0 };
+	struct pool_address to = answer_to(m, from);
 	struct swim_ack ack = { .seq = m->seq };
+	struct send_form form;
 	struct str message;
 
 	if (m->node.n && !str_eq(m->node, p->options.name)) {
@@ -314,7 +318,10 @@ void on_ping(struct pool *p, const struct swim_ping *m, const struct pool_addres
 	}
 	swim_put(&bytes, SWIM_ACK, &swim_ack_schema, &ack);
 	message = buf_str(&bytes);
-	pool_send(p, answer_to(m, from), (struct send_form) { .piggyback = true }, &message, 1);
+	/* A packet's worth of news for whoever asks would use the news up, and strangers could have
+	 * it sent to a victim. */
+	form = (struct send_form) { .piggyback = node_is_at(p, m->source_node, &to) };
+	pool_send(p, to, form, &message, 1);
 }
 
 void on_indirect_ping(struct pool *p, const struct swim_ping *m, const struct pool_address *from)
@@ -348,8 +355,10 @@ void on_indirect_ping(struct pool *p, const struct swim_ping *m, const struct po
 		.nack = m->nack,
 		.deadline = mono_add_ms(p->now, p->options.profile.probe_timeout_ms),
 	};
+	r->requester_known = node_is_at(p, m->source_node, &r->requester);
 	list_add_tail(&p->relays, &r->link);
 	swim_put(&bytes, SWIM_PING, &swim_ping_schema, &ping);
 	message = buf_str(&bytes);
-	pool_send(p, target, (struct send_form) { .piggyback = true }, &message, 1);
+	pool_send(p, target, (struct send_form) { .piggyback = node_is_at(p, m->node, &target) },
+		&message, 1);
 }

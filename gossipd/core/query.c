@@ -127,7 +127,8 @@ static void response_add(struct pool *p, struct pool_query *q, const struct serf
 	bool ack = m->flags & SERF_FLAG_ACK;
 	struct map *seen = ack ? &q->acks : &q->responses;
 
-	if (map_find_node(seen, m->from)) {
+	if (map_find_node(seen, m->from) || m->from.n > POOL_NAME_MAX ||
+		seen->count >= POOL_MEMBERS_MAX) {
 		return;
 	}
 	count_add(seen, m->from, STR(""));
@@ -261,7 +262,7 @@ static bool may_relay(const struct pool *p, const struct pool_node *n, const voi
 {
 	(void)arg;
 	return n != p->self && n->status == MEMBER_ALIVE &&
-	       n->versions[VERSION_DELEGATE_MAX] >= PROTOCOL_CRC;
+	       n->versions[VERSION_PROTOCOL_MAX] >= PROTOCOL_RELAY;
 }
 
 static void relay(struct pool *p, const struct serf_query *q, struct str response)
@@ -310,9 +311,9 @@ void query_on(struct pool *p, struct str body)
 		p->update->status = ST_INVALID;
 		return;
 	}
-	clock_witness(p, &p->clocks.query, q.ltime);
-	if (q.ltime < p->query_min || !slot_is_new(p, p->queries_seen, q.ltime, p->clocks.query,
-					      str_n(&q.id, sizeof(q.id)))) {
+	if (!clock_witness(p, &p->clocks.query, q.ltime) || q.ltime < p->query_min ||
+		!slot_is_new(p, &p->queries_seen, q.ltime, p->clocks.query,
+			str_n(&q.id, sizeof(q.id)))) {
 		return;
 	}
 	if (!(q.flags & SERF_FLAG_NO_BROADCAST)) {

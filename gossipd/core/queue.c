@@ -47,7 +47,7 @@ void queue_add(struct queue *q, struct str bytes, struct broadcast **owner)
 {
 	struct broadcast *b = xmalloc(sizeof(*b) + bytes.n);
 
-	*b = (struct broadcast) { .owner = owner, .size = (uint32_t)bytes.n };
+	*b = (struct broadcast) { .owner = owner, .size = (uint32_t)bytes.n & INT32_MAX };
 	memcpy(b->bytes, bytes.p, bytes.n);
 	if (owner) {
 		if (*owner) {
@@ -61,22 +61,26 @@ void queue_add(struct queue *q, struct str bytes, struct broadcast **owner)
 	}
 }
 
-void queue_take(struct queue *q, struct queue_pick *pick, size_t *room, size_t per_message)
+void queue_take(struct queue *q, struct queue_pick *pick, struct queue_room *room)
 {
 	struct broadcast *b;
 
-	for (int i = 0; i < QUEUE_TIERS && q->count; i++) {
+	for (int i = 0; i < min_of(room->tiers, (int)QUEUE_TIERS) && q->count; i++) {
 		int misses = 0;
 
 		list_for_each (b, &q->tiers[i], link) {
 			if (pick->count == PICKS_MAX || misses == MISSES_MAX) {
 				break;
 			}
-			if (b->size + per_message > *room) {
+			if (b->picked) {
+				continue;
+			}
+			if (b->size + room->per_message > room->size) {
 				misses++;
 				continue;
 			}
-			*room -= b->size + per_message;
+			b->picked = 1;
+			room->size -= b->size + room->per_message;
 			pick->messages[pick->count] = str_n(b->bytes, b->size);
 			pick->queues[pick->count] = q;
 			pick->from[pick->count++] = b;
@@ -92,6 +96,7 @@ void queue_sent(struct queue *q, struct queue_pick *pick, uint32_t limit)
 		if (pick->queues[i] != q) {
 			continue;
 		}
+		b->picked = 0;
 		b->sent++;
 		if (b->sent >= limit) {
 			queue_del(q, b);

@@ -15,7 +15,8 @@ struct broadcast {
 	struct list link;
 	struct broadcast **owner; /* set to NULL when it goes; may be NULL */
 	uint32_t sent;
-	uint32_t size;
+	uint32_t size : 31;
+	uint32_t picked : 1; /* for the packet that is being made */
 	char bytes[];
 };
 
@@ -32,8 +33,9 @@ void queue_add(struct queue *q, struct str bytes, struct broadcast **owner);
 void queue_del(struct queue *q, struct broadcast *b);
 
 /*
- * Takes what fits: bytes.n + per_message of each within *room (reduced). The strings are valid
- * until queue_sent, which must follow, with how often a message may be sent.
+ * Takes what fits, was sent less than `tiers` times and is not taken yet: bytes.n + per_message of
+ * each within room->size (reduced). The strings are valid until queue_sent, which must follow, with
+ * how often a message may be sent.
  */
 struct queue_pick {
 	struct str messages[256];
@@ -41,7 +43,11 @@ struct queue_pick {
 	struct queue *queues[256];
 	size_t count;
 };
-void queue_take(struct queue *q, struct queue_pick *pick, size_t *room, size_t per_message);
+struct queue_room {
+	size_t size, per_message;
+	int tiers;
+};
+void queue_take(struct queue *q, struct queue_pick *pick, struct queue_room *room);
 void queue_sent(struct queue *q, struct queue_pick *pick, uint32_t limit);
 
 #endif

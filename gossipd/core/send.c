@@ -11,6 +11,8 @@ enum {
 	PER_PART = 2, /* of a compound, each */
 	COMPOUND_HEADER = 2,
 	SEAL_SIZE = 29,
+	BURST_MAX = 4,	 /* packets to one member in one tick ... */
+	BURST_TIERS = 4, /* ... with what was sent less often than this */
 };
 
 #define GROW(p, array, count, size)                                                           \
@@ -44,10 +46,20 @@ uint32_t retransmit_limit(const struct pool *p, uint32_t nodes)
 	return p->options.profile.retransmit_mult * (uint32_t)ceil(log10((double)nodes + 1));
 }
 
+/* What fits in no packet would lie in the queue for ever, in front of what does. */
 void pool_broadcast(
 	struct pool *p, enum pool_queue_name queue, struct str message, struct broadcast **owner)
 {
-	queue_add(&p->queues[queue], message, owner);
+	struct queue *q = &p->queues[queue];
+
+	if (message.n + PER_PART > room_for(p, 0)) {
+		p->refused[POOL_REFUSED_SIZE]++;
+		return;
+	}
+	if (queue != QUEUE_SWIM) {
+		q->count_max = max_of((size_t)POOL_QUEUE_MAX, 2 * (size_t)p->members_count);
+	}
+	queue_add(q, message, owner);
 	if (p->gossip_at.ns == MONO_NEVER.ns) {
 		struct mono next =
 			mono_add_ms(p->gossiped_at, p->options.profile.gossip_interval_ms);
@@ -75,10 +87,38 @@ size_t room_for(const struct pool *p, size_t message)
 	return used < PACKET_SIZE_MAX ? PACKET_SIZE_MAX - used : 0;
 }
 
-static void pick_from_queues(struct pool *p, struct queue_pick *pick, size_t room)
+static void pick_share(struct pool *p, enum pool_queue_name queue, struct queue_pick *pick,
+	size_t share, struct queue_room *room)
 {
+	struct queue_room part = *room;
+
+	part.size = min_of(share, room->size);
+	room->size -= part.size;
+	queue_take(&p->queues[queue], pick, &part);
+	room->size += part.size;
+}
+
+static enum pool_queue_name whose_turn(struct pool *p)
+{
+	bool queries = p->queues[QUEUE_QUERY].count, events = p->queues[QUEUE_EVENT].count;
+
+	return queries && (!events || p->packets_filled++ % 2) ? QUEUE_QUERY : QUEUE_EVENT;
+}
+
+/*
+ * Memberlist 4.8 fills packets with what it says itself, then with Serf's intents, queries, events;
+ * so where many members come or go, an event waits for minutes. Here a part of each packet is kept
+ * for intents, and one, large enough for any event, for events and queries in turn. What they
+ * leave is filled in the old order.
+ */
+static void pick_from_queues(struct pool *p, struct queue_pick *pick, size_t size, int tiers)
+{
+	struct queue_room room = { size, PER_PART, tiers };
+
+	pick_share(p, whose_turn(p), pick, size * 2 / 5, &room);
+	pick_share(p, QUEUE_INTENT, pick, size / 8, &room);
 	for (int i = 0; i < POOL_QUEUES; i++) {
-		queue_take(&p->queues[i], pick, &room, PER_PART);
+		queue_take(&p->queues[i], pick, &room);
 	}
 }
 
@@ -125,7 +165,7 @@ void pool_send(struct pool *p, struct pool_address to, struct send_form form,
 		size += messages[i].n;
 	}
 	if (form.piggyback) {
-		pick_from_queues(p, &pick, room_for(p, size));
+		pick_from_queues(p, &pick, room_for(p, size), QUEUE_TIERS);
 	}
 	packet_add(p, to, understands_crc(form.to), pick.messages, min_of(pick.count, (size_t)255));
 	picked_sent(p, &pick);
@@ -163,6 +203,28 @@ static bool may_gossip_to(const struct pool *p, const struct pool_node *n, const
 		       mono_diff_ms(p->now, n->state_at) <= p->options.profile.to_the_dead_ms);
 }
 
+/* One packet; and more of them with what was sent a few times only, each message once: where many
+ * come at the same time, the backlog is not left to wait for its turn. */
+static void gossip_to(struct pool *p, const struct pool_node *n)
+{
+	struct queue_pick picks[BURST_MAX];
+	size_t count = 0;
+
+	do {
+		struct queue_pick *pick = &picks[count];
+
+		pick->count = 0;
+		pick_from_queues(p, pick, room_for(p, 0), count ? BURST_TIERS : QUEUE_TIERS);
+		if (!pick->count) {
+			break;
+		}
+		packet_add(p, n->address, understands_crc(n), pick->messages, pick->count);
+	} while (++count < BURST_MAX);
+	for (size_t i = 0; i < count; i++) {
+		picked_sent(p, &picks[i]);
+	}
+}
+
 void gossip_tick(struct pool *p)
 {
 	struct pool_node *to[16];
@@ -171,15 +233,7 @@ void gossip_tick(struct pool *p)
 	p->gossiped_at = p->now;
 	count = nodes_pick(p, count, may_gossip_to, NULL, to);
 	for (size_t i = 0; i < count && queued(p); i++) {
-		struct queue_pick pick;
-
-		pick.count = 0;
-		pick_from_queues(p, &pick, room_for(p, 0));
-		if (pick.count) {
-			packet_add(p, to[i]->address, understands_crc(to[i]), pick.messages,
-				pick.count);
-			picked_sent(p, &pick);
-		}
+		gossip_to(p, to[i]);
 	}
 	p->gossip_at =
 		queued(p) ? mono_add_ms(p->now, p->options.profile.gossip_interval_ms) : MONO_NEVER;

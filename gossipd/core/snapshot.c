@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading takes lines as they come (an older file may have grown by appending: later lines win);
- * writing gives the whole state.
+ * Reading takes lines as they come: of a member the last, of clocks, which only grow, the largest
+ * (the last line may have been cut short by a crash).
  */
 #include "gossipd/core/snapshot.h"
 
@@ -42,7 +42,7 @@ static bool number_line(struct str line, const char *prefix, uint64_t max, uint6
 		return false;
 	}
 	if (str_to_u64(str_skip(line, strlen(prefix)), &v) == 0 && v <= max) {
-		*out = v;
+		*out = max_of(*out, v);
 	}
 	return true;
 }
@@ -90,22 +90,29 @@ void snapshot_parse(struct str text, struct arena *arena, struct snapshot *out)
 void snapshot_render(const struct pool *p, struct buf *out)
 {
 	struct pool_node *n, *next;
+	uint32_t count = 0;
 
 	pool_for_each(n, next, p)
 	{
 		bool v6 = n->address.n == 16;
 
-		if (n->status != MEMBER_ALIVE || str_find(n->name, '\n') >= 0) {
+		if (n->status != MEMBER_ALIVE || str_find(n->name, '\n') >= 0 ||
+			count++ >= SNAPSHOT_MEMBERS_MAX) {
 			continue;
 		}
 		buf_printf(out, "alive: " STR_FMT " %s", STR_ARG(n->name), v6 ? "[" : "");
 		pool_address_render(&n->address, out);
 		buf_printf(out, "%s:%u\n", v6 ? "]" : "", n->address.port);
 	}
-	buf_printf(out, "clock: %llu\nevent-clock: %llu\nquery-clock: %llu\n#incarnation: %u\n",
-		(unsigned long long)p->clocks.member - 1, (unsigned long long)p->clocks.event - 1,
-		(unsigned long long)p->clocks.query - 1, p->incarnation);
+	snapshot_render_clocks(p, out);
 	if (p->leave) {
 		buf_put_lit(out, "leave\n");
 	}
+}
+
+void snapshot_render_clocks(const struct pool *p, struct buf *out)
+{
+	buf_printf(out, "clock: %llu\nevent-clock: %llu\nquery-clock: %llu\n#incarnation: %u\n",
+		(unsigned long long)p->clocks.member - 1, (unsigned long long)p->clocks.event - 1,
+		(unsigned long long)p->clocks.query - 1, p->incarnation);
 }

@@ -9,7 +9,10 @@
 
 #include "gossipd/core/pool.h"
 
-enum { SNAPSHOT_SIZE_MAX = 16 << 20 };
+enum {
+	SNAPSHOT_SIZE_MAX = 16 << 20,
+	SNAPSHOT_MEMBERS_MAX = 4096, /* written: one that is there is enough to rejoin */
+};
 
 struct snapshot_member {
 	struct str name, address; /* "1.2.3.4:8301", "[::1]:8301" */
@@ -25,6 +28,8 @@ struct snapshot {
 
 /* Lines that are unknown or wrong are skipped, as Serf does. Strings are borrowed from the text. */
 void snapshot_parse(struct str text, struct arena *arena, struct snapshot *out);
-void snapshot_render(const struct pool *p, struct buf *out);
+void snapshot_render(const struct pool *p, struct buf *out); /* the whole */
+/* What may be appended to it when nothing else has changed. */
+void snapshot_render_clocks(const struct pool *p, struct buf *out);
 
 #endif

@@ -5,47 +5,54 @@
  */
 #include "gossipd/core/pool_private.h"
 
-/* Is this content new at its time? Then it is kept. Too old, or the slot is full: not. */
-bool slot_is_new(struct pool *p, struct pool_slot **slots, uint64_t ltime, uint64_t clock,
+static void slot_clear(struct pool_slots *slots, struct pool_slot *slot)
+{
+	for (uint32_t i = 0; i < slot->count; i++) {
+		slots->size -= slot->seen[i].n;
+		free((void *)(uintptr_t)slot->seen[i].p);
+	}
+	free(take(slot->seen));
+	slot->count = 0;
+}
+
+static void slot_put(struct pool_slots *slots, struct pool_slot *slot, struct str content)
+{
+	slot->seen = xrealloc(slot->seen, (slot->count + 1) * sizeof(slot->seen[0]));
+	slot->seen[slot->count++] = owned_str(content);
+	slots->size += content.n;
+}
+
+/* Is this content new at its time? Then it is kept. Too old, or no room for it: not. */
+bool slot_is_new(struct pool *p, struct pool_slots *slots, uint64_t ltime, uint64_t clock,
 	struct str content)
 {
-	struct pool_slot **slot = &slots[ltime % SERF_SLOTS];
+	struct pool_slot *slot = &slots->slots[ltime % SERF_SLOTS];
 
-	(void)p;
 	if (clock > SERF_SLOTS && ltime < clock - SERF_SLOTS) {
 		return false;
 	}
-	if (!*slot) {
-		*slot = xcalloc(1, sizeof(**slot));
-		(*slot)->ltime = ltime;
+	if (slot->ltime != ltime) {
+		slot_clear(slots, slot);
+		slot->ltime = ltime;
 	}
-	if ((*slot)->ltime != ltime) {
-		for (uint32_t i = 0; i < (*slot)->count; i++) {
-			free((void *)(uintptr_t)(*slot)->seen[i].p);
-		}
-		(*slot)->count = 0;
-		(*slot)->ltime = ltime;
-	}
-	for (uint32_t i = 0; i < (*slot)->count; i++) {
-		if (str_eq((*slot)->seen[i], content)) {
+	for (uint32_t i = 0; i < slot->count; i++) {
+		if (str_eq(slot->seen[i], content)) {
 			return false;
 		}
 	}
-	if ((*slot)->count == POOL_EVENTS_PER_TIME_MAX) {
+	if (slot->count == POOL_EVENTS_PER_TIME_MAX ||
+		slots->size + content.n > POOL_EVENTS_SIZE_MAX) {
+		p->refused[POOL_REFUSED_EVENT]++;
 		return false;
 	}
-	(*slot)->seen[(*slot)->count++] = owned_str(content);
+	slot_put(slots, slot, content);
 	return true;
 }
 
-void slots_fini(struct pool_slot **slots)
+void slots_fini(struct pool_slots *slots)
 {
 	for (size_t i = 0; i < SERF_SLOTS; i++) {
-		for (uint32_t k = 0; slots[i] && k < slots[i]->count; k++) {
-			free((void *)(uintptr_t)slots[i]->seen[k].p);
-		}
-		free(slots[i]);
-		slots[i] = NULL;
+		slot_clear(slots, &slots->slots[i]);
 	}
 }
 
@@ -61,14 +68,17 @@ void event_on(struct pool *p, const struct serf_event *m, bool broadcast)
 	OWN_EMBEDDED(buf_fini) struct buf content = { 0 }, bytes = { 0 };
 	struct serf_event kept = *m;
 
-	clock_witness(p, &p->clocks.event, m->ltime);
-	if (m->ltime < p->event_min) {
+	if (m->name.n + m->payload.n > POOL_EVENT_SIZE_MAX) {
+		p->refused[POOL_REFUSED_SIZE]++;
+		return;
+	}
+	if (!clock_witness(p, &p->clocks.event, m->ltime) || m->ltime < p->event_min) {
 		return;
 	}
 	/* nil and empty are the same payload */
 	kept.payload = m->payload.n ? m->payload : STR_NONE;
 	pack_struct(&content, &serf_slot_event_schema, &kept);
-	if (!slot_is_new(p, p->events, m->ltime, p->clocks.event, buf_str(&content))) {
+	if (!slot_is_new(p, &p->events, m->ltime, p->clocks.event, buf_str(&content))) {
 		return;
 	}
 	event_deliver(p, m);
@@ -101,10 +111,10 @@ void events_put(const struct pool *p, struct buf *out)
 	pack_array(out, SERF_SLOTS);
 	for (size_t i = 0; i < SERF_SLOTS; i++) {
 		OWN_EMBEDDED(buf_fini) struct buf list = { 0 };
-		const struct pool_slot *slot = p->events[i];
+		const struct pool_slot *slot = &p->events.slots[i];
 		struct serf_event_slot m;
 
-		if (!slot) {
+		if (!slot->count) {
 			pack_nil(out);
 			continue;
 		}

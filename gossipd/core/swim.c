@@ -7,8 +7,6 @@
 
 #include <math.h>
 
-#include "common/base/bind.h"
-
 /* -------- suspicion (4.6) -------- */
 
 int64_t suspicion_min_ms(uint32_t mult, uint32_t nodes, int64_t interval_ms)
@@ -104,6 +102,26 @@ void suspicions_tick(struct pool *p)
 
 /* -------- messages about nodes -------- */
 
+/* Nobody can contradict who comes with the last of all incarnations: what is far ahead of all that
+ * is known of a node is not believed. */
+static bool is_believable(struct pool *p, const struct pool_node *n, uint32_t incarnation)
+{
+	uint32_t known = n ? n->incarnation : 0;
+
+	if (incarnation < UINT32_MAX &&
+		(incarnation <= known || incarnation - known <= INCARNATION_JUMP_MAX)) {
+		return true;
+	}
+	p->refused[POOL_REFUSED_TIME]++;
+	return false;
+}
+
+static bool is_too_long(struct pool *p, struct str s, size_t max)
+{
+	p->refused[POOL_REFUSED_SIZE] += s.n > max;
+	return s.n > max;
+}
+
 static void spread_accusation(
 	struct pool *p, enum swim_type type, struct pool_node *n, const struct swim_accusation *m)
 {
@@ -146,90 +164,13 @@ static void refute(struct pool *p, uint32_t accused)
 {
 	struct swim_alive m;
 
-	p->incarnation++;
-	if (accused >= p->incarnation) {
-		p->incarnation = accused + 1;
-	}
+	p->incarnation = max_of(p->incarnation, accused) + 1;
 	p->self->incarnation = p->incarnation;
 	p->health = min_of(p->health + 1, p->options.profile.health_max - 1);
 	p->refuted_count++;
 	m = alive_of_self(p);
 	spread_alive(p, p->self, &m);
 	note_add(p, POOL_NOTE_REFUTED, p->options.name, STR(""));
-}
-
-/* -------- who may be a member (6.3) -------- */
-
-struct consul_tags {
-	struct str role, datacenter, segment, id;
-	bool any;
-};
-
-static struct consul_tags consul_tags_of(struct str meta)
-{
-	struct consul_tags out = { .any = false };
-	struct pair tags[SERF_TAGS_MAX];
-	uint32_t count;
-
-	if (!meta.n || (uint8_t)meta.p[0] != 0xff || serf_tags_get(meta, tags, &count)) {
-		return out;
-	}
-	for (uint32_t i = 0; i < count; i++) {
-		const struct {
-			const char *key;
-			struct str *value;
-		} rows[] = { { "role", &out.role }, { "dc", &out.datacenter },
-			{ "segment", &out.segment }, { "id", &out.id } };
-
-		for (size_t k = 0; k < ARRAY_SIZE(rows); k++) {
-			if (str_is(tags[i].key, rows[k].key)) {
-				*rows[k].value = tags[i].value;
-			}
-		}
-	}
-	out.any = count > 0;
-	return out;
-}
-
-static bool admit_lan(struct pool *p, const struct swim_alive *m, struct buf *why)
-{
-	struct consul_tags t = consul_tags_of(m->meta);
-
-	if (!str_is(t.role, "consul") && !str_is(t.role, "node")) {
-		return true;
-	}
-	if (!str_eq(t.datacenter, p->options.datacenter)) {
-		buf_printf(why, "Member '" STR_FMT "' part of wrong datacenter '" STR_FMT "'",
-			STR_ARG(m->node), STR_ARG(t.datacenter));
-		return false;
-	}
-	if (!str_eq(t.segment, p->options.segment)) {
-		buf_printf(why,
-			"Member '" STR_FMT "' part of wrong segment '" STR_FMT
-			"' (expected '" STR_FMT "')",
-			STR_ARG(m->node), STR_ARG(t.segment), STR_ARG(p->options.segment));
-		return false;
-	}
-	if (t.id.n && str_eq(t.id, p->options.id) && !str_eq(m->node, p->options.name)) {
-		buf_printf(why,
-			"Member '" STR_FMT "' has conflicting node ID '" STR_FMT
-			"' with this agent's ID",
-			STR_ARG(m->node), STR_ARG(t.id));
-		return false;
-	}
-	return true;
-}
-
-bool rules_admit(struct pool *p, const struct swim_alive *m, bool left, struct buf *why)
-{
-	if (p->options.rules == POOL_RULES_LAN && !left) {
-		return admit_lan(p, m, why);
-	}
-	if (p->options.rules == POOL_RULES_WAN && !str_is(consul_tags_of(m->meta).role, "consul")) {
-		buf_printf(why, "Member '" STR_FMT "' is not a server", STR_ARG(m->node));
-		return false;
-	}
-	return true;
 }
 
 /* -------- alive (4.2) -------- */
@@ -323,7 +264,10 @@ void swim_on_alive(struct pool *p, const struct swim_alive *message)
 
 	m.port = m.port ? m.port : p->options.address.port;
 	address = address_of(m.addr, m.port);
-	if (!m.node.n || m.node.n > POOL_NAME_MAX || !address.n || !versions_are_valid(m.vsn) ||
+	if (!m.node.n || !address.n || !versions_are_valid(m.vsn) ||
+		is_too_long(p, m.node, POOL_NAME_MAX) ||
+		is_too_long(p, m.meta, POOL_META_TAKEN_MAX) ||
+		!is_believable(p, node_find(p, m.node), m.incarnation) ||
 		(p->leave && str_eq(m.node, p->options.name))) {
 		return;
 	}
@@ -364,7 +308,8 @@ void swim_on_suspect(struct pool *p, const struct swim_accusation *m)
 {
 	struct pool_node *n = node_find(p, m->node);
 
-	if (!n || n->slot == POOL_NO_SLOT || m->incarnation < n->incarnation) {
+	if (!n || n->slot == POOL_NO_SLOT || m->incarnation < n->incarnation ||
+		is_too_long(p, m->from, POOL_NAME_MAX) || !is_believable(p, n, m->incarnation)) {
 		return;
 	}
 	if (n->suspicion) {
@@ -394,7 +339,8 @@ void swim_on_dead(struct pool *p, const struct swim_accusation *m)
 {
 	struct pool_node *n = node_find(p, m->node);
 
-	if (!n || n->slot == POOL_NO_SLOT || m->incarnation < n->incarnation) {
+	if (!n || n->slot == POOL_NO_SLOT || m->incarnation < n->incarnation ||
+		is_too_long(p, m->from, POOL_NAME_MAX) || !is_believable(p, n, m->incarnation)) {
 		return;
 	}
 	suspicion_end(p, n);

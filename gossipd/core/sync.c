@@ -89,7 +89,7 @@ static int remote_get(struct pool *p, struct str body, struct remote *out)
 	struct swim_push_pull header;
 
 	unpack_struct(&c, &swim_push_pull_schema, &header);
-	if (c.bad || header.nodes > cursor_left(&c)) {
+	if (c.bad || header.nodes > POOL_MEMBERS_MAX || header.nodes > cursor_left(&c)) {
 		return ST_INVALID;
 	}
 	*out = (struct remote) { .join = header.join, .count = header.nodes };
@@ -114,16 +114,24 @@ static void common_narrow(struct common *c, const uint8_t *versions)
 	}
 }
 
-static bool common_allows(const struct common *c, const uint8_t *versions)
+/* With memberlist's words. versions: NULL stands for none, which is 0. */
+static bool common_allows(
+	const struct common *c, struct str name, const uint8_t *versions, struct buf *why)
 {
-	bool allowed = true;
+	static const char *const what[] = { "", "delegate " };
 
 	for (int i = 0; i < 2; i++) {
-		uint8_t current = versions[3 * i + 2];
+		uint8_t current = versions ? versions[3 * i + 2] : 0;
 
-		allowed &= current >= c->min[i] && current <= c->max[i];
+		if (current < c->min[i] || current > c->max[i]) {
+			buf_printf(why,
+				"Node '" STR_FMT "' %sprotocol version (%u) is incompatible: "
+				"[%u, %u]",
+				STR_ARG(name), what[i], current, c->min[i], c->max[i]);
+			return false;
+		}
 	}
-	return allowed;
+	return versions != NULL;
 }
 
 /* 4.4. A state without all of its versions would do harm: all is refused, as by stock agents. */
@@ -145,11 +153,15 @@ static bool versions_agree(struct pool *p, const struct remote *r, struct buf *w
 	}
 	for (uint32_t i = 0; i < r->count; i++) {
 		const struct swim_node_state *s = &r->nodes[i];
+		bool whole = s->alive.vsn.n == SWIM_VERSIONS;
 
-		if (s->alive.vsn.n != SWIM_VERSIONS ||
-			!common_allows(&common, (const uint8_t *)s->alive.vsn.p)) {
-			buf_printf(why, "Node '" STR_FMT "' protocol version is incompatible",
-				STR_ARG(s->alive.node));
+		if (!common_allows(&common, s->alive.node,
+			    whole ? (const uint8_t *)s->alive.vsn.p : NULL, why)) {
+			return false;
+		}
+	}
+	for (uint32_t i = 0; i < p->ring_count; i++) {
+		if (!common_allows(&common, p->ring[i]->name, p->ring[i]->versions, why)) {
 			return false;
 		}
 	}
@@ -220,12 +232,12 @@ static void merge_statuses(
 	for (uint32_t i = 0; i < count && !c.bad; i++) {
 		struct serf_intent intent = { .node = unpack_str(&c) };
 
-		intent.ltime = unpack_uint(&c, UINT64_MAX - 1);
+		intent.ltime = unpack_uint(&c, UINT64_MAX);
 		if (c.bad || (map_find_node(left, intent.node) != NULL) != leavers) {
 			continue;
 		}
 		if (leavers) {
-			intent.ltime++;
+			intent.ltime += intent.ltime < UINT64_MAX;
 			intent_on_leave(p, &intent);
 		} else {
 			intent_on_join(p, &intent);
@@ -386,7 +398,9 @@ void sync_tick(struct pool *p)
 	}
 }
 
-static int take_state(struct pool *p, const struct pool_event *e, bool join, struct buf *why)
+/* A join that was asked for passes over what happened before it; who was away is told of it. */
+static int take_state(
+	struct pool *p, const struct pool_event *e, enum pool_dial_kind kind, struct buf *why)
 {
 	OWN_EMBEDDED(buf_fini) struct buf room = { 0 };
 	struct swim_err err;
@@ -410,8 +424,8 @@ static int take_state(struct pool *p, const struct pool_event *e, bool join, str
 		buf_printf(why, "invalid msgType (%u)", type);
 		return ST_INVALID;
 	}
-	r.join = join;
-	return merge(p, &r, join, why);
+	r.join = kind != DIAL_SYNC;
+	return merge(p, &r, kind == DIAL_JOIN, why);
 }
 
 static struct pool_dialled *dialled_find(struct pool *p, uint32_t token)
@@ -447,7 +461,7 @@ void on_reply(struct pool *p, const struct pool_event *e)
 		}
 		return;
 	}
-	p->update->status = take_state(p, e, kind != DIAL_SYNC, &why);
+	p->update->status = take_state(p, e, kind, &why);
 	if (kind == DIAL_JOIN && !p->update->status) {
 		intent_broadcast_join(p);
 	}

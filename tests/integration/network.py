@@ -104,14 +104,18 @@ class Network:
             if other != host:
                 self.cut(host, other)
 
+    def split(self, some, others):
+        self.change("add", "cut", [pair for a in some for b in others for pair in ((a, b), (b, a))])
+
+    def deafen(self, hosts):
+        """They are heard, but hear nobody."""
+        self.change("add", "cut", [(other, host) for host in hosts for other in self.hosts if other != host])
+
     def lose(self, a, b):
         self.change("add", "lossy", [(a, b), (b, a)])
 
     def lose_everywhere(self):
-        for a in self.hosts:
-            for b in self.hosts:
-                if a < b:
-                    self.lose(a, b)
+        self.change("add", "lossy", [(a, b) for a in self.hosts for b in self.hosts if a != b])
 
     def heal(self):
         for name in ("cut", "lossy"):

@@ -13,25 +13,37 @@ from node import BUILD, TOP, clean_environment, die_with_parent, free_address, w
 SERF = os.environ.get("MUSTER_SERF") or shutil.which("serf")
 CONSUL = os.environ.get("MUSTER_CONSUL") or shutil.which("consul") or (
     str(TOP / "build/consul/bin/consul") if (TOP / "build/consul/bin/consul").exists() else None)
+SERF_NEW = os.environ.get("MUSTER_SERF_NEW") or (
+    str(TOP / "build/serf/bin/serf") if (TOP / "build/serf/bin/serf").exists() else None)  # tests/integration/get-serf
 
 
 class Process:
-    """One agent: subclasses say command()."""
+    """One agent: subclasses say command(). enter: moves the process to a host of its own (in the child)."""
 
-    def __init__(self, directory, name):
+    def __init__(self, directory, name, address=None, enter=None):
         self.directory = pathlib.Path(directory) / name
         self.directory.mkdir(parents=True, exist_ok=True)
         self.name = name
-        self.address = free_address()
+        self.address = address or free_address()
+        self.enter = enter
         self.process = None
 
-    def start(self):
+    def start(self, wait=True):
         with open(self.directory / "log", "ab") as log:
             self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             env=clean_environment(), start_new_session=True,
-                                            preexec_fn=die_with_parent, cwd=self.directory)
-        wait_until(self.is_ready, 60, self.name + " started\n" + self.log())
+                                            preexec_fn=self.before_program, cwd=self.directory)
+        if wait:
+            self.wait_ready()
         return self
+
+    def before_program(self):
+        die_with_parent()
+        if self.enter:
+            self.enter()
+
+    def wait_ready(self):
+        wait_until(self.is_ready, 60, self.name + " started\n" + self.log())
 
     def log(self):
         return (self.directory / "log").read_text(errors="replace")
@@ -46,9 +58,11 @@ class Process:
 
 
 class Serf(Process):
-    def __init__(self, directory, name, port=8301, args=(), tags=()):
-        super().__init__(directory, name)
+    def __init__(self, directory, name, port=8301, args=(), tags=(), program=None, **options):
+        super().__init__(directory, name, **options)
+        self.program = program or SERF
         self.port = port
+        self.rpc = "%s:%d" % (self.address, port - 8301 + 7373)
         self.args = list(args)
         self.tags = list(tags)
         self.events = self.directory / "events"
@@ -59,20 +73,23 @@ class Serf(Process):
                            '"$(cat)" >>%s\n[ "$SERF_EVENT" != query ] || echo answer-of-%s\n' % (self.events, self.name))
         handler.chmod(0o755)
         tags = [a for t in self.tags for a in ("-tag", t)]
-        return [SERF, "agent", "-node=" + self.name, "-bind=%s:%d" % (self.address, self.port),
-                "-rpc-addr=%s:7373" % self.address, "-event-handler=user=" + str(handler),
+        return [self.program, "agent", "-node=" + self.name, "-bind=%s:%d" % (self.address, self.port),
+                "-rpc-addr=" + self.rpc, "-event-handler=user=" + str(handler),
                 "-event-handler=query=" + str(handler), "-log-level=debug"] + tags + self.args
 
     def is_ready(self):
         return self.run("members").returncode == 0
 
     def run(self, *words, timeout=30):
-        return subprocess.run([SERF, words[0], "-rpc-addr=%s:7373" % self.address, *words[1:]], capture_output=True,
+        return subprocess.run([self.program, words[0], "-rpc-addr=" + self.rpc, *words[1:]], capture_output=True,
                               timeout=timeout, check=False)
 
     def members(self):
         out = json.loads(self.run("members", "-format=json").stdout)
         return {m["name"]: m for m in out["members"]}
+
+    def alive(self):
+        return sorted(n for n, m in self.members().items() if m["status"] == "alive")
 
     def status(self, name):
         return self.members().get(name, {}).get("status")
@@ -84,8 +101,8 @@ class Serf(Process):
 class Gossipd(Process):
     """muster-gossipd alone, seen through its control socket."""
 
-    def __init__(self, directory, name, config=None):
-        super().__init__(directory, name)
+    def __init__(self, directory, name, config=None, **options):
+        super().__init__(directory, name, **options)
         self.config = dict(config or {})
 
     def command(self):
@@ -116,12 +133,16 @@ class Gossipd(Process):
     def alive(self):
         return sorted(n for n, m in self.members().items() if m["status"] == 1)
 
+    def status(self, name):
+        statuses = {1: "alive", 2: "leaving", 3: "left", 4: "failed"}
+        return statuses.get(self.members().get(name, {}).get("status"))
+
 
 class Consul(Process):
     """A stock agent of the first data centre, a client unless told otherwise."""
 
-    def __init__(self, directory, name, args=()):
-        super().__init__(directory, name)
+    def __init__(self, directory, name, args=(), **options):
+        super().__init__(directory, name, **options)
         self.args = list(args)
 
     def command(self):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Interoperation with stock Serf and Consul agents in one pool: joining both ways, members, tags, events, queries, failures,
-leaving, keys; and what only concerns ourselves (restart of gossipd, a port in use)."""
+leaving, keys; and what only concerns ourselves (restart of gossipd, a port in use). Numbers in brackets: the checklist of the notes
+on Serf's protocol; test_gossip_network.py and test_gossip_packets.py have more of them."""
 import base64
 import json
 import os
@@ -8,6 +9,7 @@ import re
 import signal
 import socket
 import stat
+import time
 
 import pytest
 
@@ -77,12 +79,14 @@ def pair(request, tmp_path_factory):
 
 
 def test_we_see_their_member(pair):
+    """[1 2 6]"""
     m = member(pair.node, "s1")
     assert (m["Addr"], m["Port"], m["Status"], m["Tags"]) == (pair.serf.address, 8301, ALIVE, {"colour": "blue"})
     assert (m["ProtocolCur"], m["DelegateMin"], m["DelegateCur"]) == (2, 2, 5)
 
 
 def test_they_see_our_member_with_tags(pair):
+    """[1 2 5]"""
     m = pair.serf.members()["n1"]
     assert m["addr"] == pair.node.address + ":8301"
     assert (m["tags"]["role"], m["tags"]["dc"], m["tags"]["port"], m["tags"]["wan_join_port"]) == (
@@ -91,6 +95,7 @@ def test_they_see_our_member_with_tags(pair):
 
 
 def test_their_event_reaches_us_once(pair):
+    """[27]"""
     payload = b"\x84\xa2ID\xd9\x2411ba9aba-3cd9-4b1c-a87e-48fbfe5b2a1d\xa1n\xa4ping\xa1p\xc4\x05hello\xa1v\x01"
     out = pair.serf.run("event", "-coalesce=false", b"consul:event:ping", payload)
     assert out.returncode == 0, out
@@ -103,12 +108,14 @@ def test_their_event_reaches_us_once(pair):
 
 
 def test_our_event_reaches_them_once(pair):
+    """[28]"""
     assert pair.node.put("/v1/event/fire/deploy", "of-ours").status == 200
     wait_until(lambda: "consul:event:deploy" in pair.serf.seen(), 15, "their handler ran")
     assert pair.serf.seen().count("user consul:event:deploy") == 1
 
 
 def test_their_query_is_acknowledged(pair):
+    """[32]"""
     out = pair.serf.run("query", "-format=json", "-timeout=5s", "-no-ack=false", "uptime")
     answer = json.loads(out.stdout)
     assert sorted(answer["Acks"]) == ["n1", "s1"]
@@ -116,6 +123,7 @@ def test_their_query_is_acknowledged(pair):
 
 
 def test_their_query_with_filters(pair):
+    """[33]"""
     def acks(*options):
         out = pair.serf.run("query", "-format=json", "-timeout=2s", *options, "uptime")
         return sorted(json.loads(out.stdout)["Acks"] or [])
@@ -126,15 +134,18 @@ def test_their_query_with_filters(pair):
 
 
 def test_reachability(pair):
+    """[37]"""
     out = pair.serf.run("reachability").stdout.decode()
     assert "Successfully contacted all live nodes" in out, out
 
 
 def test_rtt(pair):
+    """[11]"""
     wait_until(lambda: b"Estimated" in pair.serf.run("rtt", "n1").stdout, 30, "serf rtt")
 
 
 def test_their_tags_change(pair):
+    """[8]"""
     assert pair.serf.run("tags", "-set", "size=xl", "-delete", "colour").returncode == 0
     wait_until(lambda: member(pair.node, "s1")["Tags"] == {"size": "xl"}, 10, "new tags")
     assert pair.serf.run("tags", "-set", "colour=blue", "-delete", "size").returncode == 0
@@ -142,6 +153,7 @@ def test_their_tags_change(pair):
 
 
 def test_restart_of_gossipd_alone_is_not_noticed(pair):
+    """[23]"""
     before = pair.node.control("gossipd", "status")["detail"]
     pid = pair.node.kill("gossipd")
     pair.node.wait_restarted("gossipd", pid)
@@ -152,7 +164,60 @@ def test_restart_of_gossipd_alone_is_not_noticed(pair):
     assert "EventMemberFailed: n1" not in pair.serf.log() and "EventMemberLeave: n1" not in pair.serf.log()
 
 
+@needs_serf
+@needs_consul
+def test_nobody_hears_of_a_restart(make, make_node):
+    """Neither Serf nor Consul sees a member join, leave, fail or change, while an event that was fired meanwhile arrives."""
+    node = make_node().start()
+    serf, consul = make(Serf, "s1").start(), make(Consul, "c1", args=["-retry-join=" + node.address]).start()
+    assert serf.run("join", node.address + ":8301").returncode == 0
+    for watcher in (serf, consul):
+        wait_until(lambda w=watcher: "EventMemberJoin: n1" in w.log())
+    wait_until(lambda: len(serf.members()) == 3)
+    before = {w: len(w.log()) for w in (serf, consul)}
+    for i in range(2):
+        payload = b"\x82\xa2ID\xd9\x24%08d-3cd9-4b1c-a87e-48fbfe5b2a1d\xa1n\xa9meanwhile" % i
+        pid = node.kill("gossipd")
+        assert serf.run("event", "-coalesce=false", b"consul:event:meanwhile", payload).returncode == 0
+        node.wait_restarted("gossipd", pid)
+        status_is(node, "c1", ALIVE)
+    wait_until(lambda: len(node.json("/v1/event/list?name=meanwhile")) >= 1)    # the ones before were in the memory that was killed
+    time.sleep(6)       # longer than a suspicion lasts among three
+    for watcher, at in before.items():
+        lines = [line for line in watcher.log()[at:].split("\n") if "EventMember" in line and "n1" in line]
+        assert lines == []
+    assert member(node, "s1")["Status"] == member(node, "c1")["Status"] == ALIVE
+
+
+@needs_serf
+def test_killed_again_and_again_it_knows_its_pool(make):
+    """Also when a life ends before anybody was met, or at once after the first one was."""
+    ours, serf = make(Gossipd, "g1").start(), make(Serf, "s1").start()
+    assert serf.run("join", ours.address + ":8301").returncode == 0
+    wait_until(lambda: ours.alive() == ["g1", "s1"])
+    ours.kill()
+    serf.signal(signal.SIGSTOP)     # nobody answers
+    for _ in range(3):
+        ours.start()
+        ours.kill()
+    serf.signal(signal.SIGCONT)
+    ours.start()
+    wait_until(lambda: ours.alive() == ["g1", "s1"])
+
+
+def test_the_snapshot_does_not_grow(shared_node):
+    path = shared_node.data_dir / "gossipd/local.snapshot"
+    for _ in range(2200):
+        assert shared_node.put("/v1/event/fire/again").status == 200
+    assert path.stat().st_size < 160 * 1024
+    before = shared_node.control("gossipd", "status")["detail"]["event_time"]
+    assert before > 2200
+    shared_node.wait_restarted("gossipd", shared_node.kill("gossipd"))
+    assert shared_node.control("gossipd", "status")["detail"]["event_time"] >= before
+
+
 def test_a_pause_is_no_failure(pair):
+    """[16]"""
     pair.serf.signal(signal.SIGSTOP)
     try:
         wait_until(lambda: "member-suspect" in pair.node.log() and "s1" in pair.node.log(), 15, "suspected")
@@ -163,6 +228,7 @@ def test_a_pause_is_no_failure(pair):
 
 
 def test_garbage_changes_nothing(pair):
+    """[46]"""
     wait_until(lambda: pair.node.control("gossipd", "ping")["ok"])
     pid = pair.node.pid_of("gossipd")
     udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -178,6 +244,7 @@ def test_garbage_changes_nothing(pair):
 
 @needs_serf
 def test_their_failure_and_return(make, make_node):
+    """[15]"""
     node, serf = make_node().start(), make(Serf, "s1").start()
     assert node.put("/v1/agent/join/" + serf.address).status == 200
     status_is(node, "s1", ALIVE)
@@ -190,6 +257,7 @@ def test_their_failure_and_return(make, make_node):
 
 @needs_serf
 def test_our_failure_and_return(make):
+    """[14 23]"""
     ours, serf = make(Gossipd, "g1").start(), make(Serf, "s1").start()
     assert serf.run("join", ours.address + ":8301").returncode == 0
     wait_until(lambda: ours.alive() == ["g1", "s1"])
@@ -202,6 +270,7 @@ def test_our_failure_and_return(make):
 
 @needs_serf
 def test_they_leave_and_come_back(make, make_node):
+    """[21 24]"""
     node, serf = make_node().start(), make(Serf, "s1").start()
     assert serf.run("join", node.address + ":8301").returncode == 0
     status_is(node, "s1", ALIVE)
@@ -215,6 +284,7 @@ def test_they_leave_and_come_back(make, make_node):
 
 @needs_serf
 def test_we_leave(make, make_node):
+    """[22]"""
     node, serf = make_node().start(), make(Serf, "s1").start()
     assert serf.run("join", node.address + ":8301").returncode == 0
     serf_sees(serf, "n1", "alive")
@@ -226,6 +296,7 @@ def test_we_leave(make, make_node):
 @needs_serf
 @pytest.mark.parametrize("prune", [False, True])
 def test_we_force_their_dead_out(make, make_node, prune):
+    """[25]"""
     node, serf, other = make_node().start(), make(Serf, "s1").start(), make(Serf, "s2").start()
     for s in (serf, other):
         assert s.run("join", node.address + ":8301").returncode == 0
@@ -244,6 +315,7 @@ def test_we_force_their_dead_out(make, make_node, prune):
 
 @needs_serf
 def test_they_force_our_dead_out(make):
+    """[25]"""
     a, b, serf = make(Gossipd, "g1").start(), make(Gossipd, "g2").start(), make(Serf, "s1").start()
     for g in (a, b):
         assert serf.run("join", g.address + ":8301").returncode == 0
@@ -258,6 +330,7 @@ def test_they_force_our_dead_out(make):
 
 @needs_serf
 def test_force_leave_of_the_living_is_refuted(make, make_node):
+    """[26]"""
     # Serf sends the intent only when it sees somebody else alive: hence the third.
     node, serf, other = make_node().start(), make(Serf, "s1").start(), make(Serf, "s2").start()
     for s in (serf, other):
@@ -274,6 +347,7 @@ def test_force_leave_of_the_living_is_refuted(make, make_node):
 
 @needs_serf
 def test_a_third_is_known_by_gossip(make):
+    """[3]"""
     ours, a, b = make(Gossipd, "g1").start(), make(Serf, "s1").start(), make(Serf, "s2").start()
     assert a.run("join", ours.address + ":8301").returncode == 0
     assert b.run("join", a.address + ":8301").returncode == 0
@@ -301,6 +375,7 @@ def test_apart_and_together_again(make):
 
 @needs_serf
 def test_retry_join_waits_for_them(make):
+    """[2]"""
     serf = make(Serf, "s1")
     ours = make(Gossipd, "g1", config={"retry_join": [serf.address], "retry_interval": "1s"}).start()
     wait_until(lambda: "join-failed" in ours.log())
@@ -337,6 +412,7 @@ def test_a_port_in_use_is_waited_for(make):
 
 @needs_serf
 def test_a_wrong_key_or_none_does_not_get_in(make):
+    """[39]"""
     ours = make(Gossipd, "g1", config={"encrypt": KEYS[0]}).start()
     plain, wrong = make(Serf, "s1").start(), make(Serf, "s2", args=["-encrypt=" + KEYS[1]]).start()
     assert plain.run("join", ours.address + ":8301").returncode != 0
@@ -344,9 +420,28 @@ def test_a_wrong_key_or_none_does_not_get_in(make):
     assert "Encryption is configured but remote state is not encrypted" in ours.log()
     assert "No installed keys could decrypt the message" in ours.log()
     assert ours.alive() == ["g1"] and list(plain.members()) == ["s1"] and list(wrong.members()) == ["s2"]
+
+
+@needs_serf
+def test_a_wrong_key_given_once_is_not_kept(make):
+    """F49: the key of the configuration is stored when somebody was met who has it; a wrong one is put right where it is."""
+    serf = make(Serf, "s1", args=["-encrypt=" + KEYS[0]]).start()
+    ours = make(Gossipd, "g1", config={"encrypt": KEYS[1], "retry_join": [serf.address], "retry_interval": "1s"}).start()
     path = ours.directory / "data/gossipd/local.keyring"
+    wait_until(lambda: "join-failed" in ours.log())
+    ours.kill()
+    assert not path.exists()
+    ours.config["encrypt"] = KEYS[0]
+    ours.start()
+    wait_until(lambda: ours.alive() == ["g1", "s1"])
+    wait_until(path.exists)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert json.loads(path.read_text()) == [KEYS[0]]
+    ours.kill()
+    ours.config["encrypt"] = KEYS[2]        # now the file is right, and the configuration is told so
+    ours.start()
+    wait_until(lambda: ours.alive() == ["g1", "s1"])
+    assert "key-unused" in ours.log()
 
 
 def test_a_key_that_is_none_is_not_stored(make):
@@ -358,6 +453,7 @@ def test_a_key_that_is_none_is_not_stored(make):
 
 @needs_serf
 def test_keys_are_changed_by_us_and_by_them(make, make_node, tmp_path):
+    """[38]"""
     keyring = tmp_path / "serf.keyring"
     keyring.write_text(json.dumps([KEYS[0]]))
     node = make_node(config={"encrypt": KEYS[0]}).start()
@@ -393,6 +489,7 @@ def test_keyring_without_encryption(shared_node):
 
 @needs_consul
 def test_consul_client_in_our_pool(make, make_node):
+    """[50]"""
     node = make_node().start()
     consul = make(Consul, "c1", args=["-retry-join=" + node.address]).start()
     status_is(node, "c1", ALIVE)
@@ -408,6 +505,7 @@ def test_consul_client_in_our_pool(make, make_node):
 
 @needs_consul
 def test_we_in_the_pool_of_a_consul_server(make):
+    """[50]"""
     server = make(Consul, "c1", args=["-server", "-bootstrap"]).start()
     ours = make(Gossipd, "g1", config={"start_join": [server.address]}).start()
     wait_until(lambda: ours.alive() == ["c1", "g1"])
@@ -423,6 +521,7 @@ def test_we_in_the_pool_of_a_consul_server(make):
 
 @needs_consul
 def test_another_data_centre_is_refused(make, make_node):
+    """[50]"""
     node = make_node().start()
     consul = make(Consul, "c1", args=["-datacenter=dc2"]).start()
     answer = node.put("/v1/agent/join/" + consul.address)

@@ -7,8 +7,15 @@
 #include <stdio.h>
 
 #include "common/base/hash.h"
+#include "gossipd/core/packet.h"
 
-enum { PORT = 7946, LATENCY_MIN_NS = 200000, LATENCY_SPREAD_NS = 1800000, REFUSED_MS = 1 };
+enum {
+	PORT = 7946,
+	LATENCY_MIN_NS = 200000,
+	LATENCY_SPREAD_NS = 1800000,
+	REFUSED_MS = 1,
+	WAKE_MS = 1
+};
 
 enum item_kind { ITEM_TIMER, ITEM_PACKET, ITEM_REQUEST, ITEM_REPLY };
 
@@ -131,6 +138,7 @@ static void send_packets(struct net *n, size_t from, const struct pool_update *u
 		}
 		item = item_of(n, ITEM_PACKET, to, pool_bytes(u, p->at, p->size));
 		item.from = (uint32_t)from;
+		item.at.ns = max_of(item.at.ns, n->nodes[from].blocked_until.ns);
 		heap_push(n, item);
 	}
 }
@@ -142,6 +150,7 @@ static void send_dials(struct net *n, size_t from, const struct pool_update *u)
 		size_t to = node_at(&d->to);
 		struct sim_item item;
 
+		n->stream_bytes += d->size;
 		if (reaches(n, from, to)) {
 			item = item_of(n, ITEM_REQUEST, to, pool_bytes(u, d->at, d->size));
 			item.from = (uint32_t)from;
@@ -211,6 +220,7 @@ static void request(struct net *n, const struct sim_item *item)
 	struct sim_item reply;
 
 	pool_step(&n->nodes[item->node].pool, &event, &u);
+	n->stream_bytes += u.reply.n;
 	reply = item_of(n, ITEM_REPLY, item->from, u.reply);
 	reply.token = item->token;
 	reply.generation = item->from_generation;
@@ -259,8 +269,12 @@ void net_run(struct net *n, int64_t ms)
 		n->now = item.at;
 		if (!node->up || node->generation != item.generation) {
 			free(item.bytes);
+		} else if (item.kind != ITEM_TIMER && mono_before(n->now, node->blocked_until)) {
+			item.at = node->blocked_until;
+			heap_push(n, item);
 		} else if (mono_before(n->now, node->paused_until)) {
-			item.at = node->paused_until;
+			item.at = mono_add_ms(
+				node->paused_until, item.kind == ITEM_TIMER ? 0 : WAKE_MS);
 			heap_push(n, item);
 		} else {
 			happen(n, &item);
@@ -272,11 +286,71 @@ void net_run(struct net *n, int64_t ms)
 
 /* -------- nodes -------- */
 
+static void state_put(const struct net *n, size_t i, struct buf *out)
+{
+	struct pool_address address = address_of_node(i);
+	char name[NAME_SIZE];
+	struct swim_node_state m = {
+		.alive = {
+			.incarnation = 1,
+			.addr = str_n(address.bytes, address.n),
+			.port = address.port,
+			.meta = n->options.meta,
+			.vsn = str_n(n->options.versions, SWIM_VERSIONS),
+		},
+	};
+
+	snprintf(name, sizeof(name), "n%zu", i);
+	m.alive.node = str_of(name);
+	pack_struct(out, &swim_node_state_schema, &m);
+}
+
+void net_introduce(struct net *n, size_t i, size_t others, size_t view)
+{
+	OWN_EMBEDDED(buf_fini) struct buf bytes = { 0 };
+	struct swim_push_pull header = { .nodes = (uint32_t)(view ? view : others) };
+	struct pool_event event = { .type = POOL_REQUEST, .now = n->now };
+	struct pool_update u;
+
+	swim_put(&bytes, SWIM_PUSH_PULL, &swim_push_pull_schema, &header);
+	for (size_t k = 0; k < header.nodes; k++) {
+		state_put(n, view ? rng_below(&n->rng, others) : k, &bytes);
+	}
+	event.bytes = buf_str(&bytes);
+	pool_step(&n->nodes[i].pool, &event, &u);
+	must(u.reply.n);
+	for (int k = 0; k < POOL_QUEUES; k++) {
+		queue_fini(&n->nodes[i].pool.queues[k]);
+	}
+	net_step(n, i, &(struct pool_event) { .type = POOL_TICK }); /* frees what this one took */
+}
+
+/* What was on its way then is waited for. */
+void net_forget_gossip(struct net *n)
+{
+	size_t queued;
+
+	do {
+		queued = 0;
+		for (size_t i = 0; i < n->count; i++) {
+			for (int k = 0; k < POOL_QUEUES && n->nodes[i].up; k++) {
+				queued += n->nodes[i].pool.queues[k].count;
+				queue_fini(&n->nodes[i].pool.queues[k]);
+			}
+		}
+		net_run(n, 100);
+	} while (queued);
+}
+
 void net_start_node(struct net *n, size_t i)
 {
 	struct sim_node *node = &n->nodes[i];
 	struct pool_event start = {
-		.type = POOL_START, .clocks = node->clocks, .incarnation = node->incarnation
+		.type = POOL_START,
+		.clocks = node->clocks,
+		.event_min = node->clocks.event,
+		.query_min = node->clocks.query,
+		.incarnation = node->incarnation,
 	};
 	struct pool_options options = n->options;
 
@@ -302,9 +376,11 @@ void net_kill_node(struct net *n, size_t i)
 	}
 }
 
-void net_join(struct net *n, size_t i, size_t to)
+void net_join(struct net *n, size_t i, size_t to, bool again)
 {
-	struct pool_event join = { .type = POOL_JOIN, .rejoin = true, .from = address_of_node(to) };
+	struct pool_event join = {
+		.type = POOL_JOIN, .rejoin = again, .from = address_of_node(to)
+	};
 
 	net_step(n, i, &join);
 }

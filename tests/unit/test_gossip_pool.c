@@ -7,6 +7,7 @@
 
 #include "common/base/json.h"
 #include "gossipd/core/pool_private.h"
+#include "gossipd/core/snapshot.h"
 #include "tests/unit/unit.h"
 
 static FILE *vectors_open(const char *name)
@@ -147,10 +148,11 @@ END_TEST
 
 static size_t take_all(struct queue *q, size_t room, uint32_t limit, struct str *first)
 {
+	struct queue_room left = { room, 2, QUEUE_TIERS };
 	static struct queue_pick pick;
 
 	pick.count = 0;
-	queue_take(q, &pick, &room, 2);
+	queue_take(q, &pick, &left);
 	if (pick.count) {
 		*first = pick.messages[0];
 	}
@@ -185,4 +187,27 @@ TEST(queue_order_and_limits)
 }
 END_TEST
 
-UNIT_MAIN("gossip_pool", vivaldi_vectors, formulas, queue_order_and_limits)
+/* -------- snapshot -------- */
+
+TEST(a_snapshot_whose_last_line_is_torn)
+{
+	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
+	struct snapshot s;
+
+	snapshot_parse(STR("alive: a b 10.0.0.1:7\nalive: c 10.0.0.2:7\nclock: 120\n"
+			   "event-clock: 7\nquery-clock: 3\n#incarnation: 9\nnot-alive: c\n"
+			   "clock: 125\nevent-clock: 8\n#incarnation: 10\nclock: 1"),
+		&arena, &s);
+	ck_assert_uint_eq(s.members_count, 1);
+	ck_str_is(s.members[0].name, "a b");
+	ck_str_is(s.members[0].address, "10.0.0.1:7");
+	ck_assert_uint_eq(s.clocks.member, 125);
+	ck_assert_uint_eq(s.clocks.event, 8);
+	ck_assert_uint_eq(s.clocks.query, 3);
+	ck_assert_uint_eq(s.incarnation, 10);
+	ck_assert(!s.left);
+}
+END_TEST
+
+UNIT_MAIN("gossip_pool", vivaldi_vectors, formulas, queue_order_and_limits,
+	a_snapshot_whose_last_line_is_torn)
