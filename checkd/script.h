@@ -20,7 +20,9 @@
 
 #include <stdint.h>
 
-enum { SCRIPT_REQUEST_MAX = 128 << 10, SCRIPT_ARGUMENTS_MAX = 1024 };
+/* SCRIPTS_MAX: conversations at once. muster-script.socket allows for more, since its units take a
+ * moment to be gone. */
+enum { SCRIPT_REQUEST_MAX = 128 << 10, SCRIPT_ARGUMENTS_MAX = 1024, SCRIPTS_MAX = 256 };
 
 enum script_outcome {
 	SCRIPT_ENDED,	   /* value: as waitpid tells it */
