@@ -6,7 +6,9 @@
  *     start(run)  begin; never blocks; must end with run_done(run, ...), now or later
  *     stop(run)   set by start: end at once without a result; frees what start made (run->impl)
  *
- * run_done only notes the result; the registry hears of it at the end of the turn.
+ * run_done only notes the result; the registry hears of it at the end of the turn. A kind may have
+ * a limit of how many run at once; others wait in their order, and their time-outs begin when they
+ * do.
  *
  * A kind without a row cannot be registered: run_refusal says why.
  */
@@ -32,7 +34,7 @@ struct run {
 	int64_t timeout_ms; /* the definition's or the kind's default */
 	void *impl;
 	void (*stop)(struct run *run);
-	bool done;
+	bool running, done; /* neither: it waits for its turn */
 	enum check_status status;
 	struct buf output;
 };
@@ -52,7 +54,8 @@ void runs_start(struct runs *r, const struct registry_run *run);
 bool runs_stop(struct runs *r, uint64_t number);
 void runs_stop_all(struct runs *r);
 struct run *runs_take_done(
-	struct runs *r); /* the next that is done, the caller's (run_free); NULL: none */
+	struct runs *r); /* the next that is done, the caller's (run_free); NULL: none. At the end
+			    of each turn until NULL: those whose turn has come begin here */
 void run_free(struct run *run);
 
 /* Why checks of this kind cannot be registered here; NULL: they can. */

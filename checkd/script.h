@@ -26,7 +26,14 @@
 
 #include "common/base/list.h"
 
-enum { SCRIPT_REQUEST_MAX = 128 << 10, SCRIPT_ARGUMENTS_MAX = 1024, SCRIPT_DESCRIPTORS_MAX = 2 };
+/* SCRIPTS_MAX: conversations at once. muster-script.socket allows for more, since its units take a
+ * moment to be gone. */
+enum {
+	SCRIPT_REQUEST_MAX = 128 << 10,
+	SCRIPT_ARGUMENTS_MAX = 1024,
+	SCRIPT_DESCRIPTORS_MAX = 2,
+	SCRIPTS_MAX = 256,
+};
 
 enum script_input {
 	SCRIPT_INPUT = 'i', /* the program's stdin */

@@ -52,7 +52,7 @@ struct agent {
 	struct ipc_client *gossipd;
 	struct loop_signal on_interrupt, on_terminate, on_hangup;
 	struct mono started;
-	bool stopping;
+	bool stopping, pid_file_ours;
 	int status;
 };
 
@@ -291,8 +291,7 @@ static void on_left(void *arg, int status, struct str payload)
  * is 0, else 1, as Consul's. */
 static void signal_stop(struct agent *a, const char *name, bool leave)
 {
-	printf("==> Caught signal: %s\n", name);
-	fflush(stdout);
+	agent_log_say(a->log, "==> Caught signal: %s", name);
 	if (a->stopping) {
 		supervisor_stop(a->supervisor, true);
 		return;
@@ -345,17 +344,17 @@ static const char *reload(struct agent *a)
 
 static void on_hangup(void *arg)
 {
-	printf("==> Caught signal: hangup\n==> Reloading configuration...\n");
-	fflush(stdout);
-	reload(arg);
+	struct agent *a = arg;
+
+	agent_log_say(a->log, "==> Caught signal: hangup\n==> Reloading configuration...");
+	reload(a);
 }
 
 static void on_ready(void *arg)
 {
 	struct agent *a = arg;
 
-	printf("==> %s agent running!\n", title(a));
-	fflush(stdout);
+	agent_log_say(a->log, "==> %s agent running!", title(a));
 	log_info("running", "after_ms=%lld", (long long)mono_diff_ms(clock_mono(), a->started));
 }
 
@@ -413,13 +412,14 @@ static int fail(const struct agent *a, int r, const struct buf *why)
 	return 1;
 }
 
-static int pid_file_write(const struct agent *a)
+static int pid_file_write(struct agent *a)
 {
 	char text[32];
 
 	if (a->conf->pid_file.n == 0) {
 		return 0;
 	}
+	a->pid_file_ours = true;
 	snprintf(text, sizeof(text), "%d", (int)getpid());
 	return file_write(a->conf->pid_file.p, str_of(text));
 }
@@ -520,7 +520,7 @@ static void remains_free(struct agent *a)
 	if (a->loop) {
 		loop_free(a->loop);
 	}
-	if (a->conf && a->conf->pid_file.n && a->log) {
+	if (a->pid_file_ours) {
 		unlink(a->conf->pid_file.p);
 	}
 	if (a->temporary) {

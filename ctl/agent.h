@@ -72,6 +72,9 @@ struct agent_log;
  * (indented) and to log_file. */
 int agent_log_open(struct loop *loop, const struct conf *c, struct agent_log **out);
 void agent_log_close(struct agent_log *log); /* writes what is still in the pipe */
+/* A line of the agent itself, to stdout only. */
+__attribute__((format(printf, 2, 3))) void agent_log_say(
+	struct agent_log *log, const char *format, ...);
 int agent_log_fd(const struct agent_log *log);
 
 /* ---- supervisor ---- */

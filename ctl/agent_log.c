@@ -2,22 +2,33 @@
 /*
  * The log of a node run by `muster agent`: all daemons, and we ourselves, write their lines into
  * one pipe; from there they go to stdout, indented by four columns as Consul does, and to log_file.
- * A line is one write of at most PIPE_BUF bytes, so lines do not mix; longer ones may.
+ * A line is one write of at most PIPE_BUF bytes, so lines do not mix; longer ones may. Who does not
+ * read stdout (a terminal that is stopped, a pager) must not stop the daemons: what does not go out
+ * waits here, up to a limit, and is then dropped and counted.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/base/err.h"
 #include "common/sys/clock.h"
 #include "ctl/agent.h"
 
+enum { SHOWN_BYTES_MAX = 32 << 10, CLOSE_PATIENCE_MS = 1000 };
+
 struct agent_log {
 	int in, out; /* the pipe */
 	struct loop_io io;
 	struct buf lines; /* not yet ended */
+	/* stdout, and what it has not taken yet */
+	int shown_fd;
+	struct loop_io shown_io;
+	struct buf shown;
+	uint64_t dropped;
 	/* log_file and its rotation; fd -1: none */
 	int fd;
 	struct str path;
@@ -74,18 +85,19 @@ static void older_drop(struct agent_log *log)
 	}
 }
 
+/* Where that fails the older one is written on. */
 static int file_open(struct agent_log *log)
 {
 	OWN_EMBEDDED(buf_fini) struct buf name = { 0 };
+	int fd;
 
 	file_name(log, &name);
-	if (log->fd >= 0) {
-		close(log->fd);
-	}
-	log->fd = open(buf_cstr(&name), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
-	if (log->fd < 0) {
+	fd = open(buf_cstr(&name), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+	if (fd < 0) {
 		return err_errno("log_file %s", buf_cstr(&name));
 	}
+	fd_close_own(&log->fd);
+	log->fd = fd;
 	older_drop(log);
 	buf_printf(&log->older, "%s\n", buf_cstr(&name));
 	log->bytes = 0;
@@ -101,31 +113,94 @@ static void file_write(struct agent_log *log, struct str line)
 	if ((log->bytes_max > 0 && log->bytes > 0 &&
 		    log->bytes + (int64_t)line.n > log->bytes_max) ||
 		!mono_before(clock_mono(), log->rotate_at)) {
-		if (file_open(log)) {
-			return;
-		}
+		(void)file_open(log);
 	}
 	write_all(log->fd, line);
 	log->bytes += (int64_t)line.n;
+}
+
+/* ---- stdout ---- */
+
+static void show(struct agent_log *log)
+{
+	size_t done = 0;
+	ssize_t n = 1;
+
+	while (done < log->shown.n && (n > 0 || errno == EINTR)) {
+		n = write(log->shown_fd, log->shown.p + done, log->shown.n - done);
+		done += n > 0 ? (size_t)n : 0;
+	}
+	if (n < 0 && errno != EAGAIN) {
+		done = log->shown.n; /* nobody reads: the log is lost, the node goes on */
+	}
+	if (done) {
+		memmove(log->shown.p, log->shown.p + done, log->shown.n - done);
+		log->shown.n -= done;
+	}
+	loop_io_set(&log->shown_io, log->shown.n ? LOOP_WRITE : 0);
+}
+
+static void on_shown(void *arg, int events)
+{
+	show(arg);
+}
+
+static void line_show(struct agent_log *log, const char *indent, struct str line)
+{
+	if (log->shown.n + line.n > SHOWN_BYTES_MAX) {
+		log->dropped++;
+		return;
+	}
+	if (log->dropped) {
+		buf_printf(&log->shown, "    (%llu lines are missing: they were not read)\n",
+			(unsigned long long)log->dropped);
+		log->dropped = 0;
+	}
+	buf_put_cstr(&log->shown, indent);
+	buf_put_str(&log->shown, line);
+}
+
+void agent_log_say(struct agent_log *log, const char *format, ...)
+{
+	OWN_EMBEDDED(buf_fini) struct buf line = { 0 };
+	va_list args;
+
+	va_start(args, format);
+	buf_vprintf(&line, format, args);
+	va_end(args);
+	buf_put_char(&line, '\n');
+	line_show(log, "", buf_str(&line));
+	show(log);
+}
+
+/* A description of our own, that does not wait. Files never do, and must keep the position that
+ * they share with what else is printed. */
+static int shown_open(void)
+{
+	struct stat st;
+	int fd = -1;
+
+	if (fstat(STDOUT_FILENO, &st) == 0 && !S_ISREG(st.st_mode)) {
+		fd = open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	}
+	return fd >= 0 ? fd : fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
 }
 
 /* ---- the pipe ---- */
 
 static void lines_write(struct agent_log *log)
 {
-	OWN_EMBEDDED(buf_fini) struct buf shown = { 0 };
 	struct str rest = buf_str(&log->lines);
 	ssize_t end;
 
 	while ((end = str_find(rest, '\n')) >= 0) {
 		struct str line = str_cut(rest, (size_t)end + 1);
 
-		buf_put_lit(&shown, "    ");
-		buf_put_str(&shown, line);
+		line_show(log, "    ", line);
 		file_write(log, line);
 		rest = str_skip(rest, line.n);
 	}
-	write_all(STDOUT_FILENO, buf_str(&shown));
+	show(log);
 	if (rest.n != log->lines.n) {
 		memmove(log->lines.p, rest.p, rest.n);
 		log->lines.n = rest.n;
@@ -174,6 +249,8 @@ int agent_log_open(struct loop *loop, const struct conf *c, struct agent_log **o
 	}
 	log->in = fds[0];
 	log->out = fds[1];
+	log->shown_fd = shown_open();
+	loop_io_init(&log->shown_io, loop, log->shown_fd, on_shown, log);
 	fcntl(log->in, F_SETFL, O_NONBLOCK);
 	/* We are the reader: our own lines must never wait for room. A description of our own makes
 	 * only us non-blocking. */
@@ -196,16 +273,22 @@ int agent_log_fd(const struct agent_log *log)
 
 void agent_log_close(struct agent_log *log)
 {
+	struct pollfd room = { log->shown_fd, POLLOUT, 0 };
+
 	while (pipe_read(log)) {
 	}
+	while (log->shown.n && poll(&room, 1, CLOSE_PATIENCE_MS) > 0) {
+		show(log);
+	}
 	loop_io_set(&log->io, 0);
+	loop_io_set(&log->shown_io, 0);
 	dup2(STDOUT_FILENO, STDERR_FILENO);
 	close(log->in);
 	close(log->out);
-	if (log->fd >= 0) {
-		close(log->fd);
-	}
+	fd_close_own(&log->shown_fd);
+	fd_close_own(&log->fd);
 	buf_fini(&log->lines);
+	buf_fini(&log->shown);
 	buf_fini(&log->older);
 	free(log);
 }

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """muster agent: the six processes, what happens when one of them or the agent itself dies, and how a node ends."""
+import fcntl
 import os
 import pathlib
 import signal
@@ -359,8 +360,39 @@ def test_sighup_reloads_and_refuses(node):
     wait_until(lambda: "from-file" not in node.json("/v1/agent/services"), what="the service has gone")
 
 
+def test_who_does_not_read_the_log_does_not_stop_the_node(make_node):
+    """stdout is a pipe that nobody empties; what did not fit is counted."""
+    node = make_node()
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    node.write_config()
+    node.process = subprocess.Popen(node.command(), stdin=subprocess.DEVNULL, stdout=writing, stderr=writing,
+                                    env=clean_environment(), start_new_session=True, preexec_fn=node.before_program)
+    os.close(writing)
+    node.wait_ready()
+    for _ in range(1000):  # a line of 52 bytes each, at least: more than the pipe and the agent hold
+        assert node.control("agent", "reload")["ok"]
+        assert node.get("/v1/status/leader", timeout=20).text == '"%s:8300"' % node.address
+    shown = []
+
+    def read():
+        while part := os.read(reading, 65536):
+            shown.append(part)
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    wait_until(lambda: node.control("agent", "reload") and b" lines are missing" in b"".join(shown), what="the gap is told")
+    assert node.stop() == 1
+    reader.join(60)
+    os.close(reading)
+    assert b"==> Caught signal: terminated" in b"".join(shown)
+
+
 def test_pid_file_and_log_file(tmp_path, make_node):
     node = make_node(args=["-pid-file=%s" % (tmp_path / "pid"), "-log-file=%s" % (tmp_path / "m.log")]).start()
+    assert (tmp_path / "pid").read_text() == str(node.process.pid)
+    second = make_node(name="n2", address=node.address, args=["-pid-file=%s" % (tmp_path / "pid")])
+    second.start(wait=False)
+    assert second.process.wait(60) == 1 and "address already in use" in second.log()
     assert (tmp_path / "pid").read_text() == str(node.process.pid)
     node.stop()
     assert not (tmp_path / "pid").exists()

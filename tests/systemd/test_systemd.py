@@ -4,6 +4,7 @@ restarted and upgraded under load, rebooted, purged. The tests are steps and run
 import json
 import os
 import re
+import threading
 import time
 
 import pytest
@@ -31,8 +32,9 @@ class Load:
     def stop(self, name, acknowledged=None):
         out, _ = self.process.communicate("%s\n" % (acknowledged or ""), timeout=60)
         report = json.loads(out)
-        rows = ["%s %d (%d ms)" % (kind, row["count"], row["longest_ms"]) for kind, row in report.items()]
-        print("%s: asked, longest wait: %s" % (name, ", ".join(rows)))
+        rows = ["%s %d (%d + %d ms)" % (kind, row["count"], row["usual_ms"], row["longest_ms"] - row["usual_ms"])
+                for kind, row in report.items()]
+        print("%s: asked (usual wait + maximum added): %s" % (name, ", ".join(rows)))
         return report
 
 
@@ -50,6 +52,13 @@ def restarts_of(host):
 
 def wait_all_active(host, limit_s=30):
     wait_until(lambda: all(host.active(unit) for unit in UNITS), limit_s, "all daemons active")
+
+
+def status_of(host, *user):
+    """muster status: {daemon: {column: text}}, and what it complains about."""
+    done = host.run(*user, "muster", "status", check=False)
+    head, *lines = [re.split(r"  +", line.strip()) for line in done.stdout.strip().split("\n")]
+    return {line[0]: dict(zip(head, line)) for line in lines}, done.stderr
 
 
 # ---- install ----
@@ -98,6 +107,112 @@ def test_units_are_clean_and_closed(machine):
         assert done.returncode == 0, done.stdout
 
 
+def test_sockets_of_the_configuration_are_kept_for_the_next_life(machine):
+    """Those of 8300, 8310, 8301, 8302: no address stands in a unit, and a changed one is listened on instead."""
+    def listening():
+        return set(re.findall(r"^(\w+) .* (\S+:83\d\d) ", machine.run("ss", "-lntuH").stdout, re.M))
+    kept = {"raftd": 1, "httpd": 1, "gossipd": 4}
+    usual = {("tcp", "127.0.0.1:%d" % port) for port in (8300, 8301, 8302, 8310)} | {
+        ("udp", "127.0.0.1:%d" % port) for port in (8301, 8302)}
+    for daemon, count in kept.items():
+        assert machine.show("muster-%s.service" % daemon, "NFileDescriptorStore") == str(count), daemon
+    assert listening() == usual
+    for address in ("0.0.0.0", "127.0.0.2", "127.0.0.1"):
+        machine.write("/etc/muster.d/gossip.json", '{"serf_lan": "%s"}' % address)
+        machine.run("systemctl", "restart", "muster-gossipd.service")
+        assert listening() == {(kind, where.replace("127.0.0.1", address) if where.endswith(":8301") else where)
+                               for kind, where in usual}
+        assert machine.show("muster-gossipd.service", "NFileDescriptorStore") == "4"
+    machine.run("rm", "/etc/muster.d/gossip.json")
+    assert restarts_of(machine) == {d: 0 for d in DAEMONS}
+
+
+def test_status_says_what_systemd_knows(machine):
+    rows, complaint = status_of(machine)
+    assert complaint == "" and all(row["State"] == "running" and row["Restarts"] == "0" for row in rows.values()), rows
+    before = machine.main_pid("dnsd")
+    machine.run("kill", "-9", str(before))
+    wait_until(lambda: machine.active("muster-dnsd.service") and machine.main_pid("dnsd") != before, what="dnsd restarted")
+    machine.run("systemctl", "stop", "muster-checkd.service", "muster-script.socket")
+    rows, _ = status_of(machine)
+    assert (rows["dnsd"]["State"], rows["dnsd"]["Restarts"]) == ("running", "1")
+    assert (rows["checkd"]["State"], rows["checkd"]["PID"]) == ("dead", "-")
+    rows, complaint = status_of(machine, "setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups")
+    assert (rows["dnsd"]["State"], rows["dnsd"]["Restarts"], rows["checkd"]["State"]) == ("running", "1", "dead")
+    assert "muster-DAEMON-control" in complaint
+    machine.run("systemctl", "restart", "muster-checkd.service", "muster-dnsd.service")
+    wait_all_active(machine)
+    machine.wait_node()
+
+
+# ---- names and port 53 ----
+
+def test_port_53(machine):
+    machine.run("systemctl", "enable", "muster-dnsd-53.socket")
+    machine.run("systemctl", "restart", "muster.target")
+    wait_all_active(machine)
+    machine.wait_node()
+    for how in ("+notcp", "+tcp"):
+        for port in ("53", "8600"):
+            assert machine.run("dig", "@127.0.0.1", "-p", port, how, "node1.node.consul", "+short").stdout == "127.0.0.1\n"
+    machine.run("systemctl", "disable", "--now", "muster-dnsd-53.socket")
+    machine.run("systemctl", "restart", "muster.target")
+    wait_all_active(machine)
+    machine.wait_node()
+
+
+def has_resolved(machine):
+    """systemd-resolved, installed from the package that ./dev fetches, and a network, which it wants to see. Never on the machine that
+    we run on: it takes over the resolver's configuration."""
+    if not machine.run("sh", "-c", "command -v resolvectl", check=False).stdout:
+        found = sorted((TOP / "build" / "resolved").glob("systemd-resolved_*.deb"))
+        if not found or machine.run("dpkg", "-i", str(SOURCE / found[-1].relative_to(TOP)), check=False).returncode:
+            print("!!! no package of systemd-resolved for this systemd: names below .consul are NOT TESTED with it")
+            return False
+    wait_until(lambda: machine.active("systemd-resolved.service"), what="systemd-resolved")
+    machine.sh("ip link show up0 >/dev/null 2>&1 || { ip netns add outside; ip link add up0 type veth peer name up1 netns outside; "
+               "ip addr add 198.51.100.1/24 dev up0; ip link set up0 up; "
+               "ip -n outside addr add 198.51.100.2/24 dev up1; ip -n outside link set up1 up; }")
+    return True
+
+
+OUTSIDE = """
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("198.51.100.2", 53))
+print("listening", flush=True)
+while True:
+    asked, client = s.recvfrom(512)
+    end = asked.index(0, 12) + 5
+    print(asked[12:end - 5], flush=True)
+    answer = b"\\xc0\\x0c\\0\\1\\0\\1\\0\\0\\0\\1\\0\\4\\xc0\\0\\2\\7" if asked[end - 4:end - 2] == b"\\0\\1" else b""
+    head = asked[:2] + b"\\x81\\x80\\0\\1\\0" + (b"\\1" if answer else b"\\0") + b"\\0\\0\\0\\0"
+    s.sendto(head + asked[12:end] + answer, client)
+"""
+
+
+def test_resolved_asks_for_names_below_consul(machine):
+    """It asks muster alone for them; all other names are answered by the machine's other server, as before."""
+    if not has_resolved(machine):
+        pytest.skip("no package of systemd-resolved: ./dev test fetches it")
+    example = "/usr/share/doc/muster/examples/resolved.conf"
+    machine.sh("install -D -m 644 %s /etc/systemd/resolved.conf.d/muster.conf; systemctl restart systemd-resolved" % example)
+    outside = machine.start("nsenter", "--net=/run/netns/outside", "python3", "-c", OUTSIDE, namespaces=("--net", "--mount"))
+    assert outside.stdout.readline() == "listening\n"
+    machine.run("resolvectl", "dns", "up0", "198.51.100.2")
+
+    def dig(*args):
+        return machine.run("dig", "@127.0.0.53", *args, check=False).stdout
+    wait_until(lambda: dig("node1.node.consul", "+short") == "127.0.0.1\n", what="name below .consul")
+    assert machine.run("getent", "hosts", "node1.node.consul").stdout.split()[0] == "127.0.0.1"
+    assert "status: NXDOMAIN" in dig("nobody.node.consul")
+    assert dig("name.example.org", "+short") == "192.0.2.7\n"
+    outside.kill()
+    asked = outside.communicate()[0]
+    assert "example" in asked and "consul" not in asked, asked
+    machine.sh("rm /etc/systemd/resolved.conf.d/muster.conf; systemctl restart systemd-resolved")
+
+
 # ---- what a daemon cannot do ----
 
 def probe(host, daemon, *attempts):
@@ -112,7 +227,7 @@ def probe(host, daemon, *attempts):
     host.run("systemctl", "daemon-reload")
     host.run("systemctl", "start", unit)
     out = host.read("/run/probe.out")
-    host.run("rm", "-r", os.path.dirname(drop_in))
+    host.run("rm", drop_in)
     return dict(line.rsplit(" ", 1) for line in out.strip().split("\n"))
 
 
@@ -146,6 +261,9 @@ OWN = {"raftd": {"read=/var/lib/muster/raft/meta", "read=/run/muster/raftd/page"
 AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_VSOCK = 2, 10, 16, 17, 40
 
 
+CREDENTIALS = ["read=/run/credentials/muster-%s.service/key" % d for d in DAEMONS]
+
+
 @pytest.fixture(scope="module")
 def probed(machine):
     """All attempts of all daemons. The one that is probed is away meanwhile; its own endpoints are no question."""
@@ -154,6 +272,9 @@ def probed(machine):
                "install -o muster-catalogd -g muster-catalogd -m 600 /dev/null /var/lib/muster/catalogd/acl.1/data.mdb")
     for daemon in DAEMONS:
         machine.sh("echo '{}' | install -m 640 -g muster-%s /dev/stdin /etc/muster.d/%s/secret.json" % (daemon, daemon))
+        machine.write("/run/systemd/system/muster-%s.service.d/50-key.conf" % daemon, "[Service]\nLoadCredential=key:/root/key\n")
+    machine.sh("echo secret | install -m 600 /dev/stdin /root/key; systemctl daemon-reload; systemctl restart muster.target")
+    wait_all_active(machine)
     victim = machine.run("systemctl", "show", "-P", "MainPID", "dbus.service").stdout.strip()
     results = {}
     for daemon in DAEMONS:
@@ -161,13 +282,14 @@ def probed(machine):
         socket = ["muster-%s.socket" % daemon] if daemon in ("httpd", "dnsd") else []
         machine.run("systemctl", "stop", *socket, unit)
         own = "/%s/" % daemon
-        attempts = [a for a in ENDPOINTS if own not in a] + FILES + ["exec=/bin/sh", "exec=/usr/bin/curl", "ptrace=" + victim,
+        attempts = [a for a in ENDPOINTS if own not in a] + FILES + CREDENTIALS + ["exec=/bin/sh", "exec=/usr/bin/curl", "ptrace=" + victim,
                                                                      "signal=1", "map=wx", "userns", "mount"]
         attempts += ["socket=%d" % f for f in (AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_VSOCK)]
         results[daemon] = probe(machine, daemon, *attempts)
         machine.run("systemctl", "daemon-reload")
         machine.run("systemctl", "start", *socket, unit)
-    machine.sh("rm /usr/libexec/muster/probe /etc/muster.d/*/secret.json; rm -r /var/lib/muster/catalogd/acl.1")
+    machine.sh("rm /usr/libexec/muster/probe /etc/muster.d/*/secret.json /root/key; rm -r /var/lib/muster/catalogd/acl.1 "
+               "/run/systemd/system/muster-*.service.d; systemctl daemon-reload; systemctl restart muster.target")
     wait_all_active(machine)
     machine.wait_node()
     return results
@@ -175,7 +297,8 @@ def probed(machine):
 
 @pytest.mark.parametrize("daemon", DAEMONS)
 def test_files_open_along_the_arrows_only(probed, daemon):
-    allowed = ARROWS[daemon] | OWN.get(daemon, set()) | {"read=/etc/muster.d/%s/secret.json" % daemon}
+    allowed = ARROWS[daemon] | OWN.get(daemon, set()) | {
+        "read=/etc/muster.d/%s/secret.json" % daemon, "read=/run/credentials/muster-%s.service/key" % daemon}
     got = {attempt for attempt, outcome in probed[daemon].items()
            if outcome == "done" and attempt.startswith(("read=", "write=", "connect="))}
     assert got == allowed & set(probed[daemon])
@@ -194,22 +317,36 @@ def test_no_other_rights(probed, daemon):
 # ---- scripts ----
 
 def limits_work(machine):
-    """Whether the machine's cgroups have the controllers for TasksMax= and MemoryMax=."""
+    """Whether the machine's cgroups have the controllers for TasksMax=, MemoryMax= and CPUQuota=."""
     found = machine.sh("ls /sys/fs/cgroup; cat /sys/fs/cgroup/cgroup.controllers 2>/dev/null || :").split()
-    if not {"pids", "memory"} <= set(found):
-        print("!!! no controllers for tasks and memory: limits of scripts are NOT TESTED")
+    if not {"pids", "memory", "cpu"} <= set(found):
+        print("!!! no controllers for tasks, memory and processors: limits of scripts are NOT TESTED")
         return False
     return True
 
 
+SPIN = """
+import os, time
+pids, end = [], time.monotonic() + 1
+for _ in range(4):
+    pids.append(os.fork())
+    if pids[-1] == 0:
+        while time.monotonic() < end:
+            pass
+        os._exit(0)
+print(sum(r.ru_utime + r.ru_stime for r in (os.wait4(pid, 0)[2] for pid in pids)))
+"""
+
+
 def test_scripts_run_in_a_unit_of_their_own(machine):
-    script = "id -un; cat /proc/self/cgroup; setsid sleep 999 >/dev/null 2>&1 & exit 0"
+    script = "id -un; cat /proc/self/cgroup; (setsid sh -c 'sleep 999 & sleep 999' >/dev/null 2>&1 &) & exit 0"
     machine.write("/etc/muster.d/scripts.json", json.dumps({
         "enable_local_script_checks": True,
         "checks": [{"name": "script", "args": ["sh", "-c", script], "interval": "1s"},
                    {"name": "hangs", "args": ["sh", "-c", "trap '' TERM; setsid sleep 998 & sleep 998"], "interval": "1s",
-                    "timeout": "1s"},
+                    "timeout": "5s"},
                    {"name": "forks", "args": ["sh", "-c", "for i in $(seq 100); do sleep 997 >/dev/null 2>&1 & done; echo all"], "interval": "1s"},
+                   {"name": "spins", "args": ["python3", "-c", SPIN], "interval": "1s"},
                    {"name": "grows", "args": ["python3", "-c", "b = bytearray(600 << 20); print('all')"], "interval": "1s"}]}))
     machine.run("systemctl", "restart", "muster-checkd.service")
 
@@ -218,11 +355,19 @@ def test_scripts_run_in_a_unit_of_their_own(machine):
     wait_until(passing, what="script passing")
     output = machine.json("/v1/agent/checks")["script"]["Output"]
     assert output.startswith("muster-script\n") and "/muster-checks.slice/muster-script@" in output, output
-    wait_until(lambda: "Timed out" in machine.json("/v1/agent/checks")["hangs"]["Output"], what="script that hangs timed out")
+    wait_until(lambda: "Timed out" in machine.json("/v1/agent/checks")["hangs"]["Output"], 60, "script that hangs timed out")
     if limits_work(machine):
         wait_until(lambda: "fork" in machine.json("/v1/agent/checks")["forks"]["Output"], what="too many tasks refused")
         wait_until(lambda: machine.json("/v1/agent/checks")["grows"]["Status"] == "critical", what="too much memory refused")
         assert "all" not in machine.json("/v1/agent/checks")["grows"]["Output"]
+        wait_until(lambda: machine.json("/v1/agent/checks")["spins"]["Status"] == "passing", what="script that spins ended")
+        assert float(machine.json("/v1/agent/checks")["spins"]["Output"]) < 1.4  # seconds of work in one, of four processes
+
+    def held():
+        return set(machine.run("pgrep", "-f", "sleep 998", check=False).stdout.split())
+    before = wait_until(held, 60, "a script that runs")
+    machine.run("kill", "-9", str(machine.main_pid("checkd")))
+    wait_until(lambda: not before & held(), what="nothing of a script outlives the checkd that wanted it")
     machine.run("rm", "/etc/muster.d/scripts.json")
     machine.run("systemctl", "restart", "muster-checkd.service")
     wait_until(lambda: not machine.run("pgrep", "-x", "sleep", check=False).stdout, what="nothing of the scripts left")
@@ -349,14 +494,17 @@ def test_upgrade_of_the_package_drops_nothing_and_keeps_configuration(machine):
     assert "node_name" in machine.read("/etc/muster.d/muster.json") and "rack" in machine.read("/etc/muster.d/mine.json")
 
 
-def test_reboot_under_load_loses_nothing(machine):
+@pytest.mark.parametrize("way", ["reboot", "power_cut"])
+def test_reboot_under_load_loses_nothing(machine, way):
+    """In order, and with everything killed at once. (What a disk may lose by itself is for the simulators.)"""
     load = Load(machine)
     time.sleep(3)
     keys = "/tmp/muster-acknowledged.%d" % os.getpid()
-    before = machine.pid1
-    machine.run("systemctl", "reboot", check=False)
-    report = load.stop("reboot", keys)
-    machine.wait_up(other_than=before)
+    ends = threading.Thread(target=getattr(machine, way))
+    ends.start()
+    time.sleep(1)
+    report = load.stop(way, keys)
+    ends.join()
     machine.wait_node()
     with open(keys, encoding="utf-8") as f:
         acknowledged = json.load(f)
@@ -366,22 +514,40 @@ def test_reboot_under_load_loses_nothing(machine):
     assert [key for key in acknowledged if key not in there] == []
 
 
-def test_flood_of_dns_does_not_starve_the_log(machine):
-    """Many more questions than dnsd can answer; writes go on."""
+CHECKS = 500
+FLOOD_S = 20
+
+
+def test_flood_of_dns_and_checks_does_not_starve_the_log(machine):
+    """Many more questions than dnsd can answer, and a crowd of checks that fork: writes go on, nobody wants another leader, and the
+    checks get what is left."""
+    checks = [{"id": "flood-%d" % n, "name": "flood", "args": ["sh", "-c", "for i in 1 2 3 4; do (:; :) & done; wait"], "interval": "5s",
+               "timeout": "300s", "status": "critical"} for n in range(CHECKS)]
+    machine.write("/etc/muster.d/flood.json", json.dumps({"enable_local_script_checks": True, "checks": checks}))
+    machine.run("systemctl", "restart", "muster-checkd.service")
+    term = machine.control("raftd", "status")["detail"]["term"]
+
+    def passed():
+        return sum(c["Status"] == "passing" for i, c in machine.json("/v1/agent/checks").items() if i.startswith("flood-"))
     flood = machine.start("python3", "-c", FLOOD)
     assert flood.stdout.readline() == "flooding\n"
+    waits, begin = [], time.monotonic()
     try:
-        longest = 0.0
-        for number in range(20):
+        while len(waits) < 20 or time.monotonic() < begin + FLOOD_S:
             start = time.monotonic()
-            assert machine.http("/v1/kv/flood/%d" % number, "-X", "PUT", "-d", "x").strip() == "true"
-            longest = max(longest, time.monotonic() - start)
-        print("longest write in a flood of DNS: %d ms" % (longest * 1000))
-        assert longest < 5
-        assert restarts_of(machine) == {d: 0 for d in DAEMONS}
+            assert machine.http("/v1/kv/flood/%d" % len(waits), "-X", "PUT", "-d", "x").strip() == "true"
+            waits.append(time.monotonic() - start)
     finally:
         flood.kill()
         flood.wait()
+    print("flood of DNS and %d checks, of which %d passed: longest write of %d: %d ms" % (CHECKS, passed(), len(waits), max(waits) * 1000))
+    assert max(waits) < 5
+    assert machine.control("raftd", "status")["detail"]["term"] == term
+    wait_until(lambda: passed() == CHECKS, 300, "all checks passing", pause_s=1)
+    assert restarts_of(machine) == {d: 0 for d in DAEMONS}
+    machine.run("rm", "/etc/muster.d/flood.json")
+    machine.run("systemctl", "restart", "muster-checkd.service")
+    machine.wait_node()
 
 
 FLOOD = """
@@ -439,8 +605,11 @@ def test_purge_leaves_nothing_and_the_manual_is_right(machine):
     section = text.split("\n## As services\n", 1)[1].split("\n## ", 1)[0]
     commands = [line[4:] for line in section.split("\n") if line.startswith("    ")]
     assert len(commands) > 10 and commands[-1].startswith("apt purge")
+    resolved = has_resolved(machine)
     for command in commands:
-        if command.startswith("muster "):
+        if not resolved and "resolve" in command:
+            continue
+        if command.split()[0] in ("muster", "dig", "resolvectl"):
             machine.wait_node()
         machine.run("bash", "-ec", "cd /mnt/package && " + command)
     nothing_left(machine)

@@ -263,6 +263,40 @@ TEST(test_script_server_gone)
 }
 END_TEST
 
+/* Those that do not find a place wait for one, may be stopped meanwhile, and run when one ended. */
+TEST(test_scripts_at_once)
+{
+	struct str args[3], quick_args[3];
+	struct check_def hangs = script(args, "sleep 60"), quick = script(quick_args, "echo ran");
+	struct bench b;
+	struct run *run;
+
+	bench_init(&b);
+	for (uint64_t i = 1; i <= SCRIPTS_MAX; i++) {
+		start(&b, &hangs, i);
+	}
+	start(&b, &quick, 1001);
+	start(&b, &quick, 1002);
+	start(&b, &quick, 1003);
+	for (int turn = 0; turn < 20; turn++) {
+		ck_assert_ptr_null(runs_take_done(b.runs));
+		loop_timer_in(&b.limit, 10);
+		loop_run_once(b.loop);
+	}
+	b.late = false;
+	loop_timer_in(&b.limit, 20000);
+	ck_assert(runs_stop(b.runs, 1001)); /* never began */
+	ck_assert(runs_stop(b.runs, 1));
+	for (uint64_t number = 1002; number <= 1003; number++) {
+		run = wait_done(&b);
+		ck_assert_uint_eq(run->number, number);
+		ck_buf_is(&run->output, "ran\n");
+		run_free(run);
+	}
+	bench_fini(&b);
+}
+END_TEST
+
 static int listen_at(int type, char text[64])
 {
 	OWN_EMBEDDED(buf_fini) struct buf b = { 0 };
@@ -392,4 +426,5 @@ TEST(test_http)
 END_TEST
 
 UNIT_MAIN("runs", test_script, test_shell, test_script_cannot_start, test_script_stop,
-	test_script_leaves_nothing, test_script_server_gone, test_tcp_and_udp, test_http)
+	test_script_leaves_nothing, test_script_server_gone, test_scripts_at_once, test_tcp_and_udp,
+	test_http)
