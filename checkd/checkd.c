@@ -9,8 +9,6 @@
 #include "checkd/program.h"
 #include "common/sys/clock.h"
 
-enum { API_TIMEOUT_MS = 10000, API_WAIT_TIMEOUT_MS = 90000 };
-
 const struct metric_row checkd_metrics[] = {
 	[METRIC_RUNS] = { "checkd.runs", METRIC_COUNTER, "" },
 	[METRIC_REGISTRATIONS] = { "checkd.registrations", METRIC_COUNTER, "" },

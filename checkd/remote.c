@@ -138,8 +138,9 @@ static void order_start(struct order *o)
 static void order_ask(struct order *o, const struct remote_update *u)
 {
 	const struct conf_acl *acl = &o->remotes->conf->acl;
-	struct registry_request q = { .number = ++o->remotes->numbers,
+	struct api_request q = { .number = ++o->remotes->numbers,
 		.put = u->put,
+		.timeout_ms = API_TIMEOUT_MS,
 		.path = u->path,
 		.body = u->body,
 		.token = acl->token_agent.n ? acl->token_agent : acl->token_default };

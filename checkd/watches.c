@@ -179,10 +179,12 @@ static void job_handle(struct job *j)
 static void job_ask(struct job *j)
 {
 	OWN_EMBEDDED(buf_fini) struct buf path = { 0 };
-	struct registry_request q = { .waits = j->watcher.index != 0, .token = j->def.token };
+	bool waits = j->watcher.index != 0;
+	struct api_request q = { .timeout_ms = waits ? API_WAIT_TIMEOUT_MS : API_TIMEOUT_MS,
+		.token = j->def.token };
 
 	watch_path(&j->def, j->watcher.index, &path);
-	if (q.waits) {
+	if (waits) {
 		buf_printf(&path, "&wait=%ds", WATCHES_WAIT_S);
 	}
 	q.number = j->request = ++j->watches->numbers;

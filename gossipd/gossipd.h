@@ -96,7 +96,7 @@ struct gossipd {
 	bool gossip_open;
 	struct wire wires[GOSSIP_POOLS];
 	struct ipc_server *read_server, *write_server;
-	struct ipc_client *checkd;
+	struct ipc_client *checkd, *catalogd;
 	struct list matches; /* struct match: events that wait for checkd's answer */
 	struct list holds;   /* struct hold */
 	size_t holds_count;

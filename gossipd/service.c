@@ -180,6 +180,7 @@ int gossipd_start(struct daemon *d)
 	struct gossipd *g = d->self;
 	int r = ipc_client_new(d->loop, "checkd/read", &g->checkd);
 
+	r = r ? r : ipc_client_new(d->loop, "catalogd/write", &g->catalogd);
 	r = r ? r
 	      : ipc_server_new(d->loop, "gossipd/read", ROLE_READ, rows, ARRAY_SIZE(rows), g,
 			&g->read_server);
@@ -231,6 +232,7 @@ void gossipd_reload(struct daemon *d)
 void gossipd_stop(struct daemon *d)
 {
 	struct gossipd *g = d->self;
+	struct ipc_client *const clients[] = { g ? g->checkd : NULL, g ? g->catalogd : NULL };
 
 	if (!g) {
 		return;
@@ -250,8 +252,10 @@ void gossipd_stop(struct daemon *d)
 	if (g->write_server) {
 		ipc_server_free(g->write_server);
 	}
-	if (g->checkd) {
-		ipc_client_free(g->checkd);
+	for (size_t i = 0; i < ARRAY_SIZE(clients); i++) {
+		if (clients[i]) {
+			ipc_client_free(clients[i]);
+		}
 	}
 	if (g->gossip_open) {
 		gossip_fini(&g->gossip);

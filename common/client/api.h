@@ -13,6 +13,8 @@
 enum {
 	API_CONNECTIONS_MAX = 64, /* for the registry, and for dnsd's queries */
 	API_BODY_MAX = 64 << 20,
+	API_TIMEOUT_MS = 10000,	     /* for what is answered at once */
+	API_WAIT_TIMEOUT_MS = 90000, /* for what waits up to a minute */
 };
 
 struct api;
