@@ -382,8 +382,8 @@ struct transfers {
 	struct list readers, writers; /* calls that wait for the worker */
 };
 
-void transfers_init(struct catalogd *c);
-void transfers_fini(struct catalogd *c);
+void snapshot_transfers_init(struct catalogd *c);
+void snapshot_transfers_fini(struct catalogd *c);
 void transfers_snapshot_done(struct catalogd *c); /* one was taken, or could not be */
 void transfers_tidy(struct catalogd *c);	  /* lets go of what nobody reads any more */
 void handle_snapshot_read(struct catalogd *c, struct ipc_call *call, const struct snapshot_read *m);

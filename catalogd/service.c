@@ -124,7 +124,7 @@ int catalogd_open(struct daemon *d)
 	watches_init(c);
 	barriers_init(c);
 	leader_init(c);
-	transfers_init(c);
+	snapshot_transfers_init(c);
 	autopilot_init(c);
 	membership_init(c);
 	archives_init(c);
@@ -228,7 +228,7 @@ void catalogd_stop(struct daemon *d)
 		page_reader_free(take(c->raft_page));
 	}
 	archives_fini(c);
-	transfers_fini(c);
+	snapshot_transfers_fini(c);
 	quorum_fini(c);
 	autopilot_fini(c);
 	leader_fini(c);

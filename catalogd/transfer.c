@@ -416,14 +416,14 @@ void handle_snapshot_write(
 
 /* ---- life ---- */
 
-void transfers_init(struct catalogd *c)
+void snapshot_transfers_init(struct catalogd *c)
 {
 	list_init(&c->transfers.readers);
 	list_init(&c->transfers.writers);
 }
 
 /* Calls stay unanswered: they are asked again of the process after us. */
-void transfers_fini(struct catalogd *c)
+void snapshot_transfers_fini(struct catalogd *c)
 {
 	struct reader *r, *next_reader;
 	struct writer *w, *next_writer;

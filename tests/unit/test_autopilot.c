@@ -277,6 +277,49 @@ TEST(test_others_that_go)
 }
 END_TEST
 
+/* It waits for it, connected; and one that left is taken in again when it is back in the pool. */
+TEST(test_one_that_leaves_and_comes_back)
+{
+	struct cluster c;
+
+	cluster_init(&c, 3);
+	step(&c, 0);
+	c.servers[2].pool = POOL_LEFT;
+	ck_decides(&c, 1000, AUTOPILOT_REMOVE, 2);
+	ck_decides(&c, 1000, AUTOPILOT_REMOVE, 2); /* not done yet */
+	c.servers[2].member = c.servers[2].voter = false;
+	ck_assert_int_eq(step(&c, 1000), AUTOPILOT_NOTHING);
+	/* The same connection, whose pool is a moment late. */
+	c.servers[2].pool = POOL_ALIVE;
+	ck_decides(&c, 1000, AUTOPILOT_ADD, 2);
+	/* Had an operator removed it then, it would stay out. */
+	c.servers[2].member = true;
+	step(&c, 1000);
+	c.servers[2].member = false;
+	ck_assert_int_eq(step(&c, 1000), AUTOPILOT_NOTHING);
+	ck_assert_int_eq(step(&c, 60000), AUTOPILOT_NOTHING);
+}
+END_TEST
+
+TEST(test_who_is_not_alive_in_the_pool_is_not_added)
+{
+	static const struct {
+		enum pool_status pool;
+		bool added;
+	} rows[] = { { POOL_NONE, false }, { POOL_ALIVE, true }, { POOL_FAILED, false },
+		{ POOL_LEFT, false } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct cluster c;
+
+		cluster_init(&c, 3);
+		step(&c, 0);
+		server_add(&c)->pool = rows[i].pool;
+		ck_assert_int_eq(step(&c, 1000), rows[i].added ? AUTOPILOT_ADD : AUTOPILOT_NOTHING);
+	}
+}
+END_TEST
+
 TEST(test_removed_by_an_operator)
 {
 	struct cluster c;
@@ -310,4 +353,5 @@ UNIT_MAIN("autopilot", test_health, test_stability_is_counted_from_the_last_chan
 	test_who_was_there_before_the_leadership_need_not_wait,
 	test_a_dead_voter_goes_when_another_has_come, test_a_voter_that_dies_while_another_comes,
 	test_the_dead_stay_where_it_would_be_dangerous, test_others_that_go,
+	test_one_that_leaves_and_comes_back, test_who_is_not_alive_in_the_pool_is_not_added,
 	test_removed_by_an_operator, test_another_address)

@@ -188,6 +188,41 @@ TEST(test_configuration_there_and_back)
 }
 END_TEST
 
+/* What has no identities is written as older versions read it; all of the rest comes back too. */
+TEST(test_configuration_with_identities)
+{
+	for (int with = 0; with < 4; with++) {
+		struct configuration c = many(3), out;
+		OWN_EMBEDDED(buf_fini) struct buf bytes = { 0 }, plain = { 0 };
+		struct raft_members members;
+		OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
+
+		configuration_encode(&plain, &c);
+		c.cluster.b[3] = with & 1;
+		c.servers[1].life.b[5] = with & 2;
+		configuration_encode(&bytes, &c);
+		ck_assert(str_eq(buf_str(&bytes), buf_str(&plain)) == (with == 0));
+		ck_assert_int_eq(
+			raft_members_decode(buf_str(&bytes), &arena, &members) == 0, with == 0);
+		ck_assert_int_eq(configuration_decode(buf_str(&bytes), &out), 0);
+		ck_assert_mem_eq(&c, &out, sizeof(c));
+		for (size_t n = 0; n < bytes.n; n++) {
+			ck_assert_int_ne(configuration_decode(str_n(bytes.p, n), &out), 0);
+			ck_assert_uint_eq(out.count, 0);
+		}
+	}
+}
+END_TEST
+
+TEST(test_lives)
+{
+	struct uuid none = { { 0 } }, a = { { 1 } }, b = { { 2 } };
+
+	ck_assert(life_eq(&a, &a) && !life_eq(&a, &b));
+	ck_assert(life_eq(&none, &a) && life_eq(&a, &none) && life_eq(&none, &none));
+}
+END_TEST
+
 TEST(test_configuration_has_limits)
 {
 	struct raft_member members[RAFT_SERVERS_MAX + 1];
@@ -219,4 +254,4 @@ END_TEST
 
 UNIT_MAIN("raft_core", test_trail_is_an_array, test_trail_is_small, test_message_there_and_back,
 	test_every_message_has_a_name, test_configuration_there_and_back,
-	test_configuration_has_limits)
+	test_configuration_with_identities, test_lives, test_configuration_has_limits)

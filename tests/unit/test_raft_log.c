@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "common/base/hash.h"
 #include "raftd/node.h"
 #include "tests/fake/fake_disk.h"
 #include "tests/unit/unit.h"
@@ -230,6 +231,77 @@ TEST(lost_meta_is_refused)
 }
 END_TEST
 
+static struct uuid life_of(struct fake_disk *disk, uint8_t offered)
+{
+	OWN_EMBEDDED(buf_fini) struct buf why = { 0 };
+	struct node_options options = options_of(&disk->disk);
+	struct uuid life;
+	struct node n;
+
+	options.life.b[0] = offered;
+	ck_assert_int_eq(node_init(&n, &options, &why), 0);
+	life = n.raft.persistent.life;
+	node_fini(&n);
+	return life;
+}
+
+/* A disk has one life, from before anybody can have heard of it; a new one another. */
+TEST(each_disk_has_a_life)
+{
+	struct fake_disk disk;
+
+	fake_disk_init(&disk, 1);
+	ck_assert_uint_eq(life_of(&disk, 3).b[0], 3);
+	fake_disk_power_cut(&disk);
+	ck_assert_uint_eq(life_of(&disk, 4).b[0], 3);
+	fake_disk_fini(&disk);
+	fake_disk_init(&disk, 2);
+	ck_assert_uint_eq(life_of(&disk, 5).b[0], 5);
+	fake_disk_fini(&disk);
+}
+END_TEST
+
+static void le32_put(char *at, uint32_t v)
+{
+	memcpy(at, &v, sizeof(v));
+}
+
+/* The record of the release before: another magic, and no life. */
+TEST(meta_of_before_is_read)
+{
+	OWN_EMBEDDED(buf_fini) struct buf why = { 0 };
+	struct raft_persistent p = { .life = { { 9 } }, .term = 12, .vote = { { 5 } } };
+	struct raft_persistent back;
+	struct fake_disk disk;
+	struct disk_file *f;
+	struct meta *m;
+	char slot[META_SLOT_SIZE];
+	uint32_t length;
+	uint64_t size;
+
+	fake_disk_init(&disk, 1);
+	ck_assert_int_eq(meta_open(&disk.disk, &m, &back, &why), 0);
+	ck_assert_int_eq(meta_write(m, &p), 0);
+	meta_free(m);
+	ck_assert_int_eq(disk_open(&disk.disk, "meta", &f, &size), 0);
+	ck_assert_int_eq(disk_read(f, META_SLOT_SIZE, slot, sizeof(slot)), 0);
+	memcpy(&length, slot + 8, sizeof(length));
+	slot[7] = '2';
+	memmove(slot + 16, slot + 16 + sizeof(p.life.b), length - sizeof(p.life.b));
+	length -= sizeof(p.life.b);
+	le32_put(slot + 8, length);
+	le32_put(slot + 12, crc32c(0, slot + 16, length));
+	ck_assert_int_eq(disk_write(f, META_SLOT_SIZE, slot, sizeof(slot)), 0);
+	disk_close(f);
+	ck_assert_int_eq(meta_open(&disk.disk, &m, &back, &why), 0);
+	meta_free(m);
+	ck_assert_uint_eq(back.term, 12);
+	ck_assert_uint_eq(back.vote.b[0], 5);
+	ck_assert(uuid_is_zero(&back.life));
+	fake_disk_fini(&disk);
+}
+END_TEST
+
 TEST(full_disk_refuses_and_recovers)
 {
 	OWN_EMBEDDED(buf_fini) struct buf why = { 0 };
@@ -341,4 +413,5 @@ TEST(the_real_disk)
 END_TEST
 
 UNIT_MAIN("raft_log", rotates_and_reads_back, trailing_bytes, large_entries, damage_is_refused,
-	lost_meta_is_refused, full_disk_refuses_and_recovers, fault_walk, the_real_disk)
+	lost_meta_is_refused, each_disk_has_a_life, meta_of_before_is_read,
+	full_disk_refuses_and_recovers, fault_walk, the_real_disk)
