@@ -76,8 +76,9 @@ static void wait_for_things(struct exchange *x, struct hold *h)
 	h->give_up = (struct mono) { 0 };
 	h->has_hash = read->compare;
 	h->hash = read->hash;
-	state_catalog_page(x->httpd->reader, &page);
-	if (!h->has_restore_count) {
+	/* Unreadable: its writer was killed while writing. Generation 0 then has catalogd say that
+	 * everything must be looked at. */
+	if (state_catalog_page(x->httpd->reader, &page) && !h->has_restore_count) {
 		h->restore_count = page.restore_count;
 		h->has_restore_count = true;
 	}
@@ -123,6 +124,7 @@ static void rerun(struct hold *h)
 	int rc;
 
 	leave_waits(h);
+	conn_timer_at(c, MONO_NEVER); /* it may wait for another daemon, beyond its time */
 	c->state = CONN_BUSY;
 	x = exchange_new(c, str_n(h->head, h->head_size), &rc, &why);
 	must(x); /* it was parsed before */

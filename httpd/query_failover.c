@@ -5,6 +5,7 @@
  * know it, and executes it without going further. One that does not answer in time is passed over.
  */
 #include "common/base/err.h"
+#include "httpd/core/uri.h"
 #include "httpd/datacenters.h"
 #include "httpd/forward.h"
 #include "httpd/query.h"
@@ -31,19 +32,6 @@ static void answer_nothing(struct exchange *x, const struct failover *f)
 
 /* ---- asking ---- */
 
-static void put_encoded(struct buf *out, struct str text)
-{
-	for (size_t i = 0; i < text.n; i++) {
-		unsigned char c = (unsigned char)text.p[i];
-
-		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')) {
-			buf_put_char(out, (char)c);
-		} else {
-			buf_printf(out, "%%%02X", c);
-		}
-	}
-}
-
 static void target_render(struct exchange *x, const struct failover *f, struct buf *out)
 {
 	OWN_EMBEDDED(buf_fini) struct buf json = { 0 };
@@ -55,7 +43,7 @@ static void target_render(struct exchange *x, const struct failover *f, struct b
 	}
 	buf_put_lit(out, "&query=");
 	query_json(&json, &f->query, 0, 0);
-	put_encoded(out, buf_str(&json));
+	uri_encode_query(buf_str(&json), out);
 }
 
 static void ask_next(struct exchange *x);
@@ -96,16 +84,6 @@ static void ask_next(struct exchange *x)
 
 /* ---- whom ---- */
 
-static bool is_in(const struct strs *list, struct str s)
-{
-	for (uint32_t i = 0; i < list->count; i++) {
-		if (str_eq(list->items[i], s)) {
-			return true;
-		}
-	}
-	return false;
-}
-
 /* known: nearest first. Unknown ones are passed over, and none is tried twice. */
 static struct strs choose(struct exchange *x, const struct query_def *q, const struct strs *known)
 {
@@ -120,7 +98,7 @@ static struct strs choose(struct exchange *x, const struct query_def *q, const s
 	for (uint32_t i = 0; i < q->datacenters.count; i++) {
 		struct str dc = q->datacenters.items[i];
 
-		if (!str_eq(dc, own) && is_in(known, dc) && !is_in(&chosen, dc)) {
+		if (!str_eq(dc, own) && strs_has(known, dc) && !strs_has(&chosen, dc)) {
 			chosen.items[chosen.count++] = dc;
 		}
 	}

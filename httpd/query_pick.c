@@ -5,16 +5,6 @@
 #include "common/base/err.h"
 #include "httpd/query.h"
 
-static bool is_in(const struct strs *list, struct str s)
-{
-	for (uint32_t i = 0; i < list->count; i++) {
-		if (str_eq(list->items[i], s)) {
-			return true;
-		}
-	}
-	return false;
-}
-
 static bool is_tagged(const struct strs *tags, struct str tag)
 {
 	for (uint32_t i = 0; i < tags->count; i++) {
@@ -72,7 +62,7 @@ static bool checks_pass(
 			check_record_decode(value, &x->arena, &record)) {
 			continue;
 		}
-		if (!is_in(&q->ignore_check_ids, record.def.check_id) &&
+		if (!strs_has(&q->ignore_check_ids, record.def.check_id) &&
 			!status_passes(q, health_of(record.def.status))) {
 			return false;
 		}

@@ -80,16 +80,6 @@ static bool lock_delay(struct exchange *x, const struct json *v, int64_t *ns_out
 	return true;
 }
 
-static bool is_in(const struct strs *list, struct str s)
-{
-	for (uint32_t i = 0; i < list->count; i++) {
-		if (str_eq(list->items[i], s)) {
-			return true;
-		}
-	}
-	return false;
-}
-
 /* Checks is the older name of NodeChecks: what it lists is added; an empty list under either name
  * stands for both. */
 static struct strs merge_checks(struct exchange *x, const struct session_body *body)
@@ -106,7 +96,7 @@ static struct strs merge_checks(struct exchange *x, const struct session_body *b
 	memcpy(merged.items, body->node_checks.items,
 		body->node_checks.count * sizeof(*merged.items));
 	for (uint32_t i = 0; i < body->checks.count; i++) {
-		if (!is_in(&body->node_checks, body->checks.items[i])) {
+		if (!strs_has(&body->node_checks, body->checks.items[i])) {
 			merged.items[merged.count++] = body->checks.items[i];
 		}
 	}

@@ -24,7 +24,7 @@ static enum stream_state produce(struct exchange *x, struct buf *out)
 	ssize_t n = read(d->fd, buf_reserve(out, PIECE_SIZE), PIECE_SIZE);
 
 	if (n <= 0) {
-		return STREAM_END;
+		return n < 0 ? STREAM_FAIL : STREAM_END;
 	}
 	out->n += (size_t)n;
 	return STREAM_MORE;

@@ -7,33 +7,6 @@
 
 #define PROXY_DEFAULT STR("{\"MeshGateway\":{},\"Expose\":{}}")
 
-static void put_pairs(struct jsonw *w, struct pairs v, bool nulls)
-{
-	if (!v.present && nulls) {
-		jsonw_null(w);
-		return;
-	}
-	jsonw_open(w, '{');
-	for (uint32_t i = 0; i < v.count; i++) {
-		jsonw_key(w, v.items[i].key);
-		jsonw_str(w, v.items[i].value);
-	}
-	jsonw_close(w, '}');
-}
-
-static void put_strs(struct jsonw *w, struct strs v, bool nulls)
-{
-	if (!v.present && nulls) {
-		jsonw_null(w);
-		return;
-	}
-	jsonw_open(w, '[');
-	for (uint32_t i = 0; i < v.count; i++) {
-		jsonw_str(w, v.items[i]);
-	}
-	jsonw_close(w, ']');
-}
-
 #define PUT_STR(w, name, v)          \
 	do {                         \
 		jsonw_keyc(w, name); \
@@ -105,9 +78,9 @@ void render_node(
 	PUT_STR(&w, "Address", n->address);
 	PUT_STR(&w, "Datacenter", n->datacenter);
 	jsonw_keyc(&w, "TaggedAddresses");
-	put_pairs(&w, n->tagged_addresses, true);
+	pairs_render(&w, n->tagged_addresses, true);
 	jsonw_keyc(&w, "Meta");
-	put_pairs(&w, n->meta, true);
+	pairs_render(&w, n->meta, true);
 	put_indexes(&w, create_index, modify_index);
 }
 
@@ -123,14 +96,14 @@ void render_service(struct buf *out, const struct service_def *s, uint64_t creat
 	PUT_STR(&w, "ID", s->id);
 	PUT_STR(&w, "Service", s->name);
 	jsonw_keyc(&w, "Tags");
-	put_strs(&w, s->tags, nulls);
+	strs_render(&w, s->tags, nulls);
 	PUT_STR(&w, "Address", s->address);
 	if (s->tagged_addresses.count) {
 		jsonw_keyc(&w, "TaggedAddresses");
 		put_tagged(&w, s);
 	}
 	jsonw_keyc(&w, "Meta");
-	put_pairs(&w, s->meta, true);
+	pairs_render(&w, s->meta, true);
 	PUT_I64(&w, "Port", s->port);
 	jsonw_keyc(&w, "Weights");
 	put_weights(&w, s);
@@ -153,14 +126,14 @@ void render_instance(struct buf *out, const struct node_def *n, const struct ser
 	PUT_STR(&w, "Address", n->address);
 	PUT_STR(&w, "Datacenter", n->datacenter);
 	jsonw_keyc(&w, "TaggedAddresses");
-	put_pairs(&w, n->tagged_addresses, true);
+	pairs_render(&w, n->tagged_addresses, true);
 	jsonw_keyc(&w, "NodeMeta");
-	put_pairs(&w, n->meta, true);
+	pairs_render(&w, n->meta, true);
 	PUT_STR(&w, "ServiceKind", s->kind);
 	PUT_STR(&w, "ServiceID", s->id);
 	PUT_STR(&w, "ServiceName", s->name);
 	jsonw_keyc(&w, "ServiceTags");
-	put_strs(&w, s->tags, false);
+	strs_render(&w, s->tags, false);
 	PUT_STR(&w, "ServiceAddress", s->address);
 	if (s->tagged_addresses.count) {
 		jsonw_keyc(&w, "ServiceTaggedAddresses");
@@ -169,7 +142,7 @@ void render_instance(struct buf *out, const struct node_def *n, const struct ser
 	jsonw_keyc(&w, "ServiceWeights");
 	put_weights(&w, s);
 	jsonw_keyc(&w, "ServiceMeta");
-	put_pairs(&w, s->meta, false);
+	pairs_render(&w, s->meta, false);
 	PUT_I64(&w, "ServicePort", s->port);
 	PUT_BOOL(&w, "ServiceEnableTagOverride", s->enable_tag_override);
 	jsonw_keyc(&w, "ServiceProxy");
@@ -194,7 +167,7 @@ void render_check(struct buf *out, const struct health_check *h, uint64_t create
 	PUT_STR(&w, "ServiceID", h->service_id);
 	PUT_STR(&w, "ServiceName", h->service_name);
 	jsonw_keyc(&w, "ServiceTags");
-	put_strs(&w, h->service_tags, nulls);
+	strs_render(&w, h->service_tags, nulls);
 	PUT_STR(&w, "Type", h->type);
 	jsonw_keyc(&w, "Definition");
 	jsonw_raw(&w, h->definition_json.n ? h->definition_json : STR("{}"));
@@ -232,7 +205,7 @@ void render_session(
 	PUT_STR(&w, "Behavior", s->behavior);
 	PUT_STR(&w, "TTL", s->ttl);
 	jsonw_keyc(&w, "NodeChecks");
-	put_strs(&w, s->node_checks, true);
+	strs_render(&w, s->node_checks, true);
 	jsonw_keyc(&w, "ServiceChecks");
 	put_service_checks(&w, s);
 	put_indexes(&w, create_index, modify_index);

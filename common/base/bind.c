@@ -126,6 +126,43 @@ static int bind_strs(const struct binding *b, const struct json *v, struct strs 
 	return 0;
 }
 
+bool strs_has(const struct strs *list, struct str s)
+{
+	for (uint32_t i = 0; i < list->count; i++) {
+		if (str_eq(list->items[i], s)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+void strs_render(struct jsonw *w, struct strs v, bool nulls)
+{
+	if (!v.present && nulls) {
+		jsonw_null(w);
+		return;
+	}
+	jsonw_open(w, '[');
+	for (uint32_t i = 0; i < v.count; i++) {
+		jsonw_str(w, v.items[i]);
+	}
+	jsonw_close(w, ']');
+}
+
+void pairs_render(struct jsonw *w, struct pairs v, bool nulls)
+{
+	if (!v.present && nulls) {
+		jsonw_null(w);
+		return;
+	}
+	jsonw_open(w, '{');
+	for (uint32_t i = 0; i < v.count; i++) {
+		jsonw_key(w, v.items[i].key);
+		jsonw_str(w, v.items[i].value);
+	}
+	jsonw_close(w, '}');
+}
+
 static int pair_cmp(const void *a, const void *b)
 {
 	const struct pair *x = a, *y = b;

@@ -78,6 +78,10 @@ struct bind_object {
 int bind_object(const struct bind_object *object, const struct json *v, struct arena *arena,
 	void *out, struct buf *why);
 
+bool strs_has(const struct strs *list, struct str s);
+/* As a JSON array or object; nulls: null where it is absent. */
+void strs_render(struct jsonw *w, struct strs v, bool nulls);
+void pairs_render(struct jsonw *w, struct pairs v, bool nulls);
 struct str pairs_find(const struct pairs *pairs, struct str key); /* value or STR_NONE (p NULL) */
 void pairs_sort(struct pairs *pairs);
 

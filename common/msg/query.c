@@ -350,30 +350,13 @@ static void put_bool(struct jsonw *w, const char *key, bool v)
 static void put_strs(struct jsonw *w, const char *key, struct strs v)
 {
 	jsonw_key(w, str_of(key));
-	if (!v.present) {
-		jsonw_null(w);
-		return;
-	}
-	jsonw_open(w, '[');
-	for (uint32_t i = 0; i < v.count; i++) {
-		jsonw_str(w, v.items[i]);
-	}
-	jsonw_close(w, ']');
+	strs_render(w, v, true);
 }
 
 static void put_pairs(struct jsonw *w, const char *key, struct pairs v)
 {
 	jsonw_key(w, str_of(key));
-	if (!v.present) {
-		jsonw_null(w);
-		return;
-	}
-	jsonw_open(w, '{');
-	for (uint32_t i = 0; i < v.count; i++) {
-		jsonw_key(w, v.items[i].key);
-		jsonw_str(w, v.items[i].value);
-	}
-	jsonw_close(w, '}');
+	pairs_render(w, v, true);
 }
 
 static void put_service(struct jsonw *w, const struct query_def *q)

@@ -33,8 +33,7 @@ enum route_flag {
 	/* No wrapper around the answer: no Vary, no configured headers, no block_endpoints ("/").
 	 */
 	ROUTE_BARE = 1 << 7,
-	/* The methods are the handler's own business (every method reaches the GET row): query, ui.
-	 */
+	/* The methods are the handler's own business: every one without a row before this one. */
 	ROUTE_ANY_METHOD = 1 << 8,
 	/* A read that fails carries no meta headers at all, not even empty ones: kv. */
 	ROUTE_FAILS_BARE = 1 << 9,
