@@ -245,6 +245,7 @@ def main():
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with tempfile.TemporaryDirectory(prefix="muster-bench-") as work:
         bench = Bench(options, work)
+        ended = False
         try:
             for name in options.only.split(","):
                 print("== " + name, flush=True)
@@ -254,6 +255,9 @@ def main():
                             server.start()
                             server.wait_ready()
                 SUITES[name](bench)
+        except SystemExit as error:  # what was measured before it is shown all the same
+            print("ENDED EARLY: %s" % error)
+            ended = True
         finally:
             bench.stop()
     table, missed = bench.results.table()
@@ -261,7 +265,7 @@ def main():
     if options.out:
         with open(options.out, "w") as f:
             f.write(table + "\n")
-    return 1 if missed else 0
+    return 1 if missed or ended else 0
 
 
 sys.exit(main())

@@ -61,7 +61,7 @@ class Server:
 
     def __init__(self, slot, work, number=1):
         self.ip = "127.0.%d.%d" % (slot, number)
-        self.dir = os.path.join(work, "%s-%d" % (self.name, number))
+        self.dir = os.path.join(work, "%s-%d-%d" % (self.name, slot, number))
         self.process = None
 
     def command(self):

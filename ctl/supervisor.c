@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -37,14 +38,15 @@ static const struct daemon_row {
 	const char *name;
 	bool server_only;
 	const char *sockets; /* names start with this; NULL: none */
+	int nice;	     /* where that is ours to give: what others wait for runs first */
 } rows[] = {
 	/* in the order of stopping */
-	{ "httpd", false, "http" },
-	{ "dnsd", false, "dns" },
-	{ "checkd", false, NULL },
-	{ "gossipd", false, NULL },
-	{ "catalogd", true, NULL },
-	{ "raftd", true, "raft" },
+	{ "httpd", false, "http", 0 },
+	{ "dnsd", false, "dns", 0 },
+	{ "checkd", false, NULL, 0 },
+	{ "gossipd", false, NULL, -10 },
+	{ "catalogd", true, NULL, -5 },
+	{ "raftd", true, "raft", -10 },
 };
 
 struct child {
@@ -125,6 +127,7 @@ static _Noreturn void child_exec(const struct child *c)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
+	(void)setpriority(PRIO_PROCESS, 0, c->row->nice);
 	for (int i = 0; s->setup.sources[i] && argc < ARGUMENTS_MAX - 1; i++) {
 		argv[argc++] = s->setup.sources[i];
 	}

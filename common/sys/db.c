@@ -6,9 +6,11 @@
 #include "common/sys/db.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <lmdb.h>
 #include <limits.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "common/sys/log.h"
 #include "common/sys/share.h"
@@ -464,11 +466,20 @@ int db_sync(struct db *d)
 	return r ? lmdb_error(r, "mdb_env_sync") : 0;
 }
 
+/* mdb_env_copy2 itself leaves the file's size and the disk's cache to their own time. */
 int db_copy(struct db *d, const char *directory)
 {
+	char path[PATH_MAX];
 	int r = mdb_env_copy2(d->env, directory, MDB_CP_COMPACT);
 
-	return r ? lmdb_error(r, directory) : 0;
+	if (r) {
+		return lmdb_error(r, directory);
+	}
+	if (snprintf(path, sizeof(path), "%s/data.mdb", directory) >= PATH_MAX) {
+		return err_new(-ENAMETOOLONG, "copy to %s", directory);
+	}
+	OWN_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 || fsync(fd) ? err_errno("sync %s", path) : 0;
 }
 
 int db_reap_readers(struct db *d)

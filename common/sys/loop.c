@@ -14,6 +14,10 @@ _Static_assert(
 _Static_assert(
 	sizeof(struct ev_signal) <= sizeof(((struct loop_signal *)0)->ev), "room for ev_signal");
 
+/* What has arrived is looked at before it is said that time is up: after a turn that came late both
+ * are there. */
+enum { TIMER_PRIORITY = -1 };
+
 struct loop {
 	struct ev_loop *ev;
 	struct ev_prepare prepare;
@@ -128,6 +132,7 @@ void loop_timer_init(struct loop_timer *w, struct loop *l, void (*on_timer)(void
 
 	*w = (struct loop_timer) { .loop = l, .on_timer = on_timer, .arg = arg };
 	ev_timer_init(timer, on_ev_timer, 0., 0.);
+	ev_set_priority(timer, TIMER_PRIORITY);
 	timer->data = w;
 }
 

@@ -5,8 +5,9 @@
  *
  * Watchers are embedded in their owner, initialised once, started and stopped at will; they must be
  * stopped before their memory goes. A callback may stop or free anything, itself included.
- * loop_flush callbacks run at the end of each turn, before the loop sleeps: that is where batched
- * work is sent.
+ * In a turn all that has arrived is handled before any timer, so that a turn that comes late finds
+ * first what it waited for. loop_flush callbacks run at the end of each turn, before the loop
+ * sleeps: that is where batched work is sent.
  */
 #ifndef MUSTER_COMMON_SYS_LOOP_H
 #define MUSTER_COMMON_SYS_LOOP_H

@@ -10,6 +10,7 @@ void raft_election_rearm(struct raft *r)
 {
 	int64_t timeout = r->options.election_ms;
 
+	r->spared = false;
 	r->deadline = mono_add_ms(r->now, timeout + (int64_t)rng_below(&r->rng, (uint64_t)timeout));
 }
 

@@ -64,7 +64,7 @@ void raft_snapshot_installed(struct raft *r, const struct raft_snapshot *s, stru
 
 void raft_lead(struct raft *r, struct raft_update *u);
 void raft_lead_end(struct raft *r, struct raft_update *u); /* what only a leader has is let go */
-void raft_leader_tick(struct raft *r, struct raft_update *u);
+void raft_leader_tick(struct raft *r, bool late, struct raft_update *u);
 void raft_leader_flush(struct raft *r, struct raft_update *u);
 void raft_leader_sent(struct raft *r, const struct uuid *peer, uint64_t index);
 void raft_leader_unreachable(struct raft *r, const struct uuid *peer);

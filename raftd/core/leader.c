@@ -34,6 +34,7 @@ void raft_lead(struct raft *r, struct raft_update *u)
 	raft_leader_set(r, u, &r->id);
 	r->transfer_sent = r->transfer_told = false;
 	r->transfer_to = raft_no_one();
+	r->patient_until = r->now;
 	r->deadline = r->peers_count ? r->now : MONO_NEVER;
 	for (size_t i = 0; i < r->peers_count; i++) {
 		peer_reset(r, &r->peers[i]);
@@ -358,12 +359,16 @@ void raft_transfer(struct raft *r, const struct uuid *to, struct raft_update *u)
 static bool has_lost_majority(const struct raft *r)
 {
 	uint64_t heard = majority(r, (uint64_t)r->now.ns, value_heard);
+	int64_t patience = mono_before(r->now, r->patient_until) ? 2 : 1;
 
-	return r->now.ns - (int64_t)heard >= r->options.election_ms * NS_PER_MS;
+	return r->now.ns - (int64_t)heard >= patience * r->options.election_ms * NS_PER_MS;
 }
 
-void raft_leader_tick(struct raft *r, struct raft_update *u)
+void raft_leader_tick(struct raft *r, bool late, struct raft_update *u)
 {
+	if (late) {
+		r->patient_until = mono_add_ms(r->now, r->options.election_ms);
+	}
 	if (has_lost_majority(r)) {
 		raft_follow(r, u, r->persistent.term, "no majority heard");
 		return;

@@ -243,11 +243,16 @@ static void on_start(struct raft *r, const struct raft_event *e, struct raft_upd
 
 static void on_tick(struct raft *r, const struct raft_event *e, struct raft_update *u)
 {
+	bool late = r->now.ns - r->deadline.ns >= r->options.heartbeat_ms * NS_PER_MS;
+
 	if (mono_before(r->now, r->deadline)) {
 		return;
 	}
 	if (r->role == RAFT_LEADER) {
-		raft_leader_tick(r, u);
+		raft_leader_tick(r, late, u);
+	} else if (late && !r->spared && !raft_is_alone(r)) {
+		r->spared = true;
+		r->deadline = mono_add_ms(r->now, r->options.heartbeat_ms);
 	} else {
 		raft_election_begin(r, u);
 	}

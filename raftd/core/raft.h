@@ -19,6 +19,10 @@
  * Elections: pre-vote (thesis 9.6); a server that has heard of a leader within the minimum election
  * timeout votes for nobody else (thesis 4.2.3), also right after a start, when it cannot know whom
  * it had heard; that is what makes the leader's lease good. Of a quorum of one nobody is asked.
+ * Who is woken a heartbeat too late was kept from running, and perhaps the whole machine with it:
+ * what others have sent may still be on its way, and what it should have sent is late. So a
+ * follower waits one heartbeat more before it asks for votes, and a leader bears silence for one
+ * more election timeout.
  * The first election of a new cluster needs every server of the first configuration, so that
  * servers that were told of different ones cannot form two clusters.
  *
@@ -245,6 +249,7 @@ struct raft {
 	enum raft_role role;
 	bool persisting; /* what persistent says is not durable yet */
 	struct mono deadline;
+	bool spared;	  /* this deadline was put off once */
 	int64_t retry_ms; /* back-off after a disk failure */
 	struct mono
 		unfit_until; /* the disk failed: no candidate, unless something becomes durable */
@@ -276,6 +281,7 @@ struct raft {
 	bool forced; /* this election was asked for by the leader */
 
 	/* a leader's */
+	struct mono patient_until;  /* it slept: silence may be twice as long until then */
 	uint64_t term_start_index;  /* of its no-op */
 	uint64_t stamp, stamp_sent; /* the newest, and the newest that a question had */
 	struct raft_read reads[RAFT_READS_MAX];

@@ -13,8 +13,9 @@
  *     s1 restart [recover=s1,s2]      as after a power cut: with what was stored and synced; told
  *                                     that only these are left
  *     s1 told servers=s1,s2           of the first servers of a new cluster
- *     s1 tick | flush | propose | sync | turn | failed | show
- *                                     turn: flush, sync, flush
+ *     s1 tick [late=1] | flush | propose | sync | turn | failed | show
+ *                                     turn: flush, sync, flush; late: the server slept since it
+ *                                     was due
  *     s1 read round=TAG | read lease=TAG
  *     s1 add|promote|demote|remove server=s4
  *     s1 transfer [to=s2]
@@ -134,8 +135,14 @@ static void simple(struct server *s, enum raft_event_type type)
 	shell_step(s, &e);
 }
 
+/* What is due happens when it is due, unless the server slept. */
 static void do_tick(struct server *s, struct str command)
 {
+	struct mono now = s->table->now;
+
+	if (!scenario_number(command, "late") && mono_before(s->raft.deadline, now)) {
+		s->raft.deadline = now;
+	}
 	simple(s, RAFT_EVENT_TICK);
 }
 

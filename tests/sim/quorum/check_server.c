@@ -160,6 +160,23 @@ void check_send(struct server *s, const struct raft_message *m)
 	}
 }
 
+/* What is durable is in the log; or, where a leader's snapshot took the place of a log that was
+ * never emptied, in that. */
+static bool durable_is_there(const struct server *s)
+{
+	const struct raft_persistent *p = &s->node.raft.persistent;
+	const struct log *log = s->node.log;
+
+	if (max_of(log->last_index, p->snapshot_index) < s->log_durable) {
+		return false;
+	}
+	if ((p->log_reset && s->log_durable <= p->snapshot_index) || !s->log_durable_term ||
+		!trail_knows(&log->trail, s->log_durable)) {
+		return true;
+	}
+	return trail_term(&log->trail, s->log_durable) == s->log_durable_term;
+}
+
 /* After recovery, before anything happens. */
 void check_started(struct server *s)
 {
@@ -176,9 +193,7 @@ void check_started(struct server *s)
 	if (p->snapshot_index > s->saved[0].applied || log->first_index > s->saved[0].applied + 1) {
 		failed(s->world, s, "the snapshot that the log begins behind is not there");
 	}
-	if (max_of(log->last_index, p->snapshot_index) < s->log_durable ||
-		(trail_knows(&log->trail, s->log_durable) && s->log_durable_term &&
-			trail_term(&log->trail, s->log_durable) != s->log_durable_term)) {
+	if (!durable_is_there(s)) {
 		failed(s->world, s, "entry %llu of term %llu was durable and is not there",
 			(unsigned long long)s->log_durable,
 			(unsigned long long)s->log_durable_term);
