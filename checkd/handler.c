@@ -6,7 +6,9 @@
 
 #include <errno.h>
 
+#include "checkd/core/request.h"
 #include "checkd/program.h"
+#include "common/base/err.h"
 #include "common/base/process.h"
 #include "common/base/tail.h"
 #include "common/sys/log.h"
@@ -121,6 +123,7 @@ static void arguments_put(const struct watch *w, struct buf *out)
 	}
 }
 
+/* Errors are logged; not 0: it did not begin. */
 static int program_begin(
 	struct handler *h, const struct handler_setup *setup, uint64_t index, struct str input)
 {
@@ -129,16 +132,20 @@ static int program_begin(
 	struct program_request q = {
 		.input_is = PROGRAM_STDIN, .input = input, .timeout_ms = h->watch->timeout_ms
 	};
+	int r;
 
 	arguments_put(h->watch, &arguments);
 	buf_printf(&environment, "CONSUL_INDEX=%llu", (unsigned long long)index);
 	buf_put_char(&environment, '\0');
-	if (h->watch->args.count > SCRIPT_ARGUMENTS_MAX) {
-		return E2BIG;
-	}
 	q.arguments = buf_str(&arguments);
 	q.environment = buf_str(&environment);
-	return program_start(setup->loop, setup->scripts, &q, &hooks, &h->program);
+	r = h->watch->args.count > SCRIPT_ARGUMENTS_MAX
+		    ? E2BIG
+		    : program_start(setup->loop, setup->scripts, &q, &hooks, &h->program);
+	if (r) {
+		start_error_log(h->watch, r);
+	}
+	return r;
 }
 
 /* ---- HTTP ---- */
@@ -157,11 +164,6 @@ static void on_fetched(void *arg, const struct fetch_result *r)
 	handler_end(h);
 }
 
-static bool header_is_safe(struct str s)
-{
-	return str_find(s, '\r') < 0 && str_find(s, '\n') < 0;
-}
-
 static void headers_put(
 	const struct watch *w, uint64_t index, struct arena *arena, struct strs *out)
 {
@@ -178,17 +180,17 @@ static void headers_put(
 		arena_printf(arena, "X-Consul-Index: %llu", (unsigned long long)index);
 	json_for_each (list, headers) {
 		json_for_each (item, list) {
-			if (header_is_safe(list->key) && header_is_safe(item->text)) {
-				out->items[out->count++] = arena_printf(arena, STR_FMT ": " STR_FMT,
-					STR_ARG(list->key), STR_ARG(item->text));
-			}
+			out->items[out->count++] = arena_printf(arena, STR_FMT ": " STR_FMT,
+				STR_ARG(list->key), STR_ARG(item->text));
 		}
 	}
 }
 
-static void fetch_begin(
+/* Errors are logged; not 0: it did not begin. */
+static int fetch_begin(
 	struct handler *h, const struct handler_setup *setup, uint64_t index, struct str body)
 {
+	OWN_EMBEDDED(buf_fini) struct buf why = { 0 };
 	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
 	struct fetch_request q = { .method = h->watch->method,
 		.url = h->watch->url,
@@ -198,8 +200,13 @@ static void fetch_begin(
 		.follow = true,
 		.tls_skip_verify = h->watch->tls_skip_verify };
 
+	if (request_check(h->watch->method, h->watch->url, h->watch->headers, &why)) {
+		log_end(h->watch, buf_str(&why), STR(""));
+		return ST_INVALID;
+	}
 	headers_put(h->watch, index, &arena, &q.headers);
 	h->fetch = fetch_start(setup->fetcher, &q, on_fetched, h);
+	return 0;
 }
 
 /* ---- both ---- */
@@ -221,13 +228,9 @@ struct handler *handler_start(const struct handler_setup *setup, const struct wa
 	loop_timer_init(&h->failed, setup->loop, on_failed, h);
 	buf_put_str(&input, result);
 	buf_put_char(&input, '\n');
-	if (watch->handler == WATCH_HTTP) {
-		fetch_begin(h, setup, index, buf_str(&input));
-		return h;
-	}
-	r = program_begin(h, setup, index, buf_str(&input));
+	r = watch->handler == WATCH_HTTP ? fetch_begin(h, setup, index, buf_str(&input))
+					 : program_begin(h, setup, index, buf_str(&input));
 	if (r) {
-		start_error_log(watch, r);
 		loop_timer_in(&h->failed, 0);
 	}
 	return h;

@@ -3,6 +3,7 @@
  * HTTP checks: 2xx passes, 429 warns, everything else is critical.
  * gRPC checks: the call grpc.health.v1.Health/Check over plain HTTP/2 or TLS; SERVING passes.
  */
+#include "checkd/core/request.h"
 #include "checkd/plain.h"
 #include "checkd/run.h"
 #include "common/base/json.h"
@@ -74,19 +75,6 @@ static struct str method_of(const struct check_def *def)
 	return def->method.n ? def->method : STR("GET");
 }
 
-/* Go's client names the method like a word: Get, Post. */
-static void error_render(struct buf *out, const struct check_def *def, struct str error)
-{
-	struct str method = method_of(def);
-
-	for (size_t i = 0; i < method.n; i++) {
-		bool upper = method.p[i] >= 'A' && method.p[i] <= 'Z';
-
-		buf_put_char(out, i && upper ? (char)(method.p[i] + 32) : method.p[i]);
-	}
-	buf_printf(out, " \"" STR_FMT "\": " STR_FMT, STR_ARG(def->http), STR_ARG(error));
-}
-
 static void on_http(void *arg, const struct fetch_result *r)
 {
 	OWN_EMBEDDED(buf_fini) struct buf text = { 0 };
@@ -95,7 +83,8 @@ static void on_http(void *arg, const struct fetch_result *r)
 	struct str method = method_of(def);
 
 	if (r->status == 0) {
-		error_render(&text, def, r->error);
+		request_render(&text, method, def->http);
+		buf_put_str(&text, r->error);
 		http_end(h, CHECK_CRITICAL, &text);
 		return;
 	}
@@ -109,27 +98,24 @@ static void on_http(void *arg, const struct fetch_result *r)
 		&text);
 }
 
-static bool header_line(struct str name, const struct json *v, struct arena *arena, struct str *out)
-{
-	if (v->type != JSON_STRING || str_find(v->text, '\n') >= 0 ||
-		str_find(v->text, '\r') >= 0) {
-		return false;
-	}
-	*out = arena_printf(arena, STR_FMT ": " STR_FMT, STR_ARG(name), STR_ARG(v->text));
-	return true;
-}
-
 /* header_json is an object of lists of strings, checked when it was decoded. */
-static void headers_fill(const struct check_def *def, struct arena *arena, struct strs *out)
+static const struct json *headers_of(const struct check_def *def, struct arena *arena)
 {
-	const struct json *list, *item;
-	bool agent = false, accept = false;
-	uint32_t count = 3;
 	struct json *headers;
 
 	if (!def->header_json.n || json_parse(arena, def->header_json, &headers, NULL)) {
 		headers = arena_new(arena, struct json);
 	}
+	return headers;
+}
+
+static void headers_fill(const struct check_def *def, struct arena *arena, struct strs *out)
+{
+	const struct json *list, *item;
+	bool agent = false, accept = false;
+	uint32_t count = 3;
+	const struct json *headers = headers_of(def, arena);
+
 	json_for_each (list, headers) {
 		count += list->count;
 	}
@@ -138,7 +124,8 @@ static void headers_fill(const struct check_def *def, struct arena *arena, struc
 		agent = agent || str_ieq(list->key, STR("User-Agent"));
 		accept = accept || str_ieq(list->key, STR("Accept"));
 		json_for_each (item, list) {
-			out->count += header_line(list->key, item, arena, &out->items[out->count]);
+			out->items[out->count++] = arena_printf(arena, STR_FMT ": " STR_FMT,
+				STR_ARG(list->key), STR_ARG(item->text));
 		}
 	}
 	out->items[out->count++] = STR("Connection: close");
@@ -182,9 +169,16 @@ static void on_plain(void *arg, const struct fetch_result *r, bool redirected)
 void http_start(struct run *run)
 {
 	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
-	struct http *h = http_new(run);
+	OWN_EMBEDDED(buf_fini) struct buf why = { 0 };
+	const struct check_def *def = run->def;
 	struct fetch_request q;
+	struct http *h;
 
+	if (request_check(method_of(def), def->http, headers_of(def, &arena), &why)) {
+		run_done(run, CHECK_CRITICAL, buf_str(&why));
+		return;
+	}
+	h = http_new(run);
 	http_fill(run, &arena, &q);
 	if (plain_can(&q)) {
 		h->plain = plain_start(run->loop, &q, on_plain, h);

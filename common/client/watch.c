@@ -264,7 +264,7 @@ static int program_take(struct arena *arena, const struct json *v, struct watch 
 	}
 	if (!http) {
 		w->timeout_ms = timeout ? max_of(ns / NS_PER_MS, 1) : WATCH_PROGRAM_TIMEOUT_MS;
-		w->handler = script ? WATCH_SHELL : WATCH_PROGRAM;
+		w->handler = w->args.count ? WATCH_PROGRAM : WATCH_SHELL;
 		w->script = script ? script->text : STR("");
 	}
 	return 0;

@@ -164,7 +164,8 @@ struct dial *dial_new(struct loop *loop, struct str host_port, dial_fn on_addres
 		buf_printf(&d->error, "address " STR_FMT ": missing port in address",
 			STR_ARG(host_port));
 	} else if (str_to_u64(str_skip(host_port, (size_t)colon + 1), &port) || port > 65535) {
-		buf_printf(&d->error, "address " STR_FMT ": invalid port", STR_ARG(host_port));
+		buf_printf(&d->error, "address " STR_FMT ": invalid port",
+			STR_ARG(str_skip(host_port, (size_t)colon + 1)));
 	} else {
 		d->port = str_dup(str_skip(host_port, (size_t)colon + 1));
 		lookup_start(d, colon ? str_cut(host_port, (size_t)colon) : STR("localhost"));

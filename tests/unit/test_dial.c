@@ -77,4 +77,33 @@ TEST(test_given_up)
 }
 END_TEST
 
-UNIT_MAIN("dial", test_given_up)
+static void on_refused(
+	void *arg, const struct net_address *addresses, size_t count, const char *error)
+{
+	ck_assert_uint_eq(count, 0);
+	*(char **)arg = xstrdup(error);
+}
+
+/* In Go's words. */
+TEST(test_no_addresses)
+{
+	static const struct {
+		const char *host_port, *error;
+	} rows[] = { { "127.0.0.1:99999", "address 99999: invalid port" },
+		{ "127.0.0.1", "address 127.0.0.1: missing port in address" } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct loop *loop = loop_new();
+		OWN(free) char *error = NULL;
+
+		dial_new(loop, str_of(rows[i].host_port), on_refused, &error);
+		while (!error) {
+			loop_run_once(loop);
+		}
+		ck_assert_str_eq(error, rows[i].error);
+		loop_free(loop);
+	}
+}
+END_TEST
+
+UNIT_MAIN("dial", test_given_up, test_no_addresses)

@@ -116,6 +116,14 @@ TEST(handlers)
 		0);
 	ck_assert_int_eq(w.handler, WATCH_SHELL);
 	ck_str_is(w.script, "x | y");
+	/* as in Consul: a shell that does nothing */
+	ck_assert_int_eq(
+		parse("{\"type\":\"nodes\",\"args\":[]}", WATCH_FROM_CONFIGURATION, &w, &why), 0);
+	ck_assert_int_eq(w.handler, WATCH_SHELL);
+	ck_str_is(w.script, "");
+	ck_assert_int_eq(
+		parse("{\"type\":\"nodes\",\"handler\":\"x\"}", WATCH_FROM_CONFIGURATION, &w, &why),
+		0);
 	ck_assert_int_eq(w.timeout_ms, WATCH_PROGRAM_TIMEOUT_MS);
 	ck_assert_int_eq(
 		parse("{\"type\":\"nodes\",\"handler_type\":\"http\",\"http_handler_config\":"
