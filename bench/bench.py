@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 
+import client
 import loads
 import quorum
 from servers import Consul, Knot, Muster, Nginx, cpu_seconds, memory_kib
@@ -46,7 +47,7 @@ FIGURES = [
     ("100,000 keys: load", "keys/s", []),
     ("100,000 keys: anonymous", "MiB", [20]),
     ("100,000 keys: kill -9 to first read", "ms", [500]),
-] + quorum.FIGURES
+] + quorum.FIGURES + client.FIGURES
 UNITS = {name: unit for name, unit, _ in FIGURES}
 
 
@@ -196,7 +197,7 @@ def suite_life(b):
             b.results.add("100,000 keys: kill -9 to first read", server.name, first_success(60, lambda: key_readable(server)))
 
 
-SUITES = {"kv": suite_kv, "catalog": suite_catalog, "dns": suite_dns, "held": suite_held, "life": suite_life, "quorum": quorum.suite}
+SUITES = {"kv": suite_kv, "catalog": suite_catalog, "dns": suite_dns, "held": suite_held, "life": suite_life, "quorum": quorum.suite, "client": client.suite}
 
 
 class Bench:

@@ -103,6 +103,7 @@ class Catalogue(Server):
     """What speaks Consul's API: the real one and ours, started with the same configuration."""
 
     timing = {"raft_multiplier": 1}
+    server_ip = None  # of a client node: the server that it joins
 
     def __init__(self, slot, work, binary, number=1, peers=()):
         super().__init__(slot, work, number)
@@ -116,7 +117,9 @@ class Catalogue(Server):
         conf = {"server": True, "node_name": "n%d" % self.number, "data_dir": data, "bind_addr": self.ip,
                 "client_addr": self.ip, "log_level": "warn", "performance": self.timing,
                 "disable_update_check": True, "limits": {"http_max_conns_per_client": 10000}, "ports": {"grpc": -1}}
-        if self.peers:
+        if self.server_ip:
+            conf.update({"server": False, "retry_join": [self.server_ip], "retry_interval": "1s"})
+        elif self.peers:
             conf.update({"bootstrap_expect": len(self.peers), "retry_join": [p for p in self.peers if p != self.ip],
                          "retry_interval": "1s"})
         else:

@@ -69,6 +69,10 @@ void handle_agent_members(struct exchange *x)
 		answer_text(x, 400, STR("Cannot provide a segment with wan=true"));
 		return;
 	}
+	if (segment.n && !str_is(segment, "_all") && !x->httpd->conf->server) {
+		answer_printf(x, 500, "segment \"" STR_FMT "\" not found", STR_ARG(segment));
+		return;
+	}
 	if (segment.n && !str_is(segment, "_all")) {
 		answer_text(x, 500,
 			STR("Network segments are not supported in this version of Consul"));

@@ -369,7 +369,7 @@ void handle_agent_self(struct exchange *x)
 	struct raft_configuration m = {};
 
 	x->state = arena_new(&x->arena, struct self);
-	if (ipc_client_connected(x->httpd->raft_read)) {
+	if (x->httpd->conf->server && ipc_client_connected(x->httpd->raft_read)) {
 		EXCHANGE_CALL(x, x->httpd->raft_read, raft_configuration, &m, PART_MS, on_raft);
 	} else {
 		counts_ask(x);

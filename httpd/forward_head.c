@@ -75,14 +75,17 @@ static void token_put(struct exchange *x, struct buf *out)
 	}
 }
 
-static void ours_put(const struct forward *f, struct buf *out)
+static void ours_put(const struct forward *f, bool reads, struct buf *out)
 {
 	char id[UUID_TEXT_SIZE + 1];
-	struct uuid request = exchange_request_id(f->x);
+	struct uuid request;
 
-	uuid_text(&request, id);
-	buf_printf(
-		out, "X-Muster-Hops: %u\r\nX-Muster-Request: %s\r\n", exchange_hops(f->x) + 1, id);
+	buf_printf(out, "X-Muster-Hops: %u\r\n", exchange_hops(f->x) + 1);
+	if (!reads) { /* which are repeated as they are */
+		request = exchange_request_id(f->x);
+		uuid_text(&request, id);
+		buf_printf(out, "X-Muster-Request: %s\r\n", id);
+	}
 	field_put(out, "X-Muster-Node", exchange_node(f->x));
 	if (f->now) {
 		buf_put_lit(out, "X-Muster-Now: 1\r\n");
@@ -106,7 +109,7 @@ void forward_render(struct forward *f, const struct peer_question *q)
 	}
 	buf_put_lit(out, " HTTP/1.1\r\nHost: muster\r\n");
 	token_put(x, out);
-	ours_put(f, out);
+	ours_put(f, str_is(method, "GET"), out);
 	client_put(x, out);
 	if (!q) {
 		headers_put(x, out);

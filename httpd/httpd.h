@@ -15,6 +15,7 @@ struct httpd {
 	const struct conf *conf;
 	struct uuid node_id;
 	struct state_reader *reader;
+	/* catalog_ and raft_: NULL on a client node, where no handler that needs them runs */
 	struct ipc_client *catalog_read, *catalog_write, *check_read, *check_write, *gossip_read,
 		*gossip_write, *raft_read;
 	struct local *local;	   /* local.h */

@@ -61,14 +61,14 @@ void lines_fini(struct lines *all)
 
 static struct line *idle_find(struct lines *all, const struct target *target)
 {
-	struct line *l, *found = NULL;
+	for (struct list *at = all->idle.prev; at != &all->idle; at = at->prev) {
+		struct line *l = list_entry(at, struct line, link);
 
-	list_for_each (l, &all->idle, link) {
 		if (is_same(&l->target.address, &target->address)) {
-			found = l; /* the one used last: the others may go */
+			return l; /* the one used last: the others may go */
 		}
 	}
-	return found;
+	return NULL;
 }
 
 static struct line *line_open(struct lines *all, const struct target *target)
@@ -108,6 +108,9 @@ static void crowd_thin(struct lines *all, const struct target *target)
 	struct line *l, *first = NULL;
 	size_t count = 0;
 
+	if (all->idle_count < LINES_PER_NODE) {
+		return;
+	}
 	list_for_each (l, &all->idle, link) {
 		if (is_same(&l->target.address, &target->address)) {
 			first = first ? first : l;

@@ -20,6 +20,12 @@ static const char *const names[LOCAL_DAEMONS_COUNT] = {
 	[LOCAL_DNSD] = "dnsd",
 };
 
+/* They do not run on client nodes. */
+static bool is_server_only(enum local_daemon daemon)
+{
+	return daemon == LOCAL_RAFTD || daemon == LOCAL_CATALOGD;
+}
+
 struct local {
 	struct control_client *clients[LOCAL_DAEMONS_COUNT];
 	struct control_client *agent; /* NULL: nobody supervises us but systemd */
@@ -98,6 +104,9 @@ int local_open(struct httpd *h)
 		char endpoint[64];
 		int r;
 
+		if (!h->conf->server && is_server_only(i)) {
+			continue;
+		}
 		snprintf(endpoint, sizeof(endpoint), "%s/control", names[i]);
 		r = control_client_new(h->loop, endpoint, &l->clients[i]);
 		if (r) {
@@ -137,8 +146,13 @@ void local_free(struct local *l)
 void local_call(struct local *l, enum local_daemon daemon, struct str request, control_fn on_answer,
 	void *arg)
 {
-	struct pending *p = xcalloc(1, sizeof(*p));
+	struct pending *p;
 
+	if (!l->clients[daemon]) {
+		on_answer(arg, ST_CLOSED, STR_NONE);
+		return;
+	}
+	p = xcalloc(1, sizeof(*p));
 	p->on_answer = on_answer;
 	p->arg = arg;
 	list_add_tail(&l->pending, &p->link);
@@ -196,9 +210,6 @@ void local_ask(struct exchange *x, unsigned mask, struct str request,
 	struct local *l = x->httpd->local;
 	struct gather *g = xcalloc(1, sizeof(*g));
 
-	if (!x->httpd->conf->server) {
-		mask &= ~(1u << LOCAL_RAFTD | 1u << LOCAL_CATALOGD); /* they do not run here */
-	}
 	g->done = done;
 	g->x = x;
 	g->waits = 1;

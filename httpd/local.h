@@ -28,8 +28,8 @@ int local_open(struct httpd *h); /* makes h->local. -errno */
 void local_free(struct local *l);
 DEFINE_OWN(struct local, local_free)
 
-/* One question to one daemon; on_answer runs exactly once: later, or at once with ST_FULL; with
- * ST_CLOSED when everything ends. */
+/* One question to one daemon; on_answer runs exactly once: later, or at once with ST_FULL, or with
+ * ST_CLOSED for one that this kind of node does not have. ST_CLOSED, too, when everything ends. */
 void local_call(struct local *l, enum local_daemon daemon, struct str request, control_fn on_answer,
 	void *arg);
 

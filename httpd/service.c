@@ -19,20 +19,23 @@ int httpd_open(struct httpd *h)
 	struct {
 		const char *endpoint;
 		struct ipc_client **client;
+		bool server_only;
 	} const rows[] = {
-		{ "catalogd/read", &h->catalog_read },
-		{ "catalogd/write", &h->catalog_write },
-		{ "checkd/read", &h->check_read },
-		{ "checkd/write", &h->check_write },
-		{ "gossipd/read", &h->gossip_read },
-		{ "gossipd/write", &h->gossip_write },
-		{ "raftd/read", &h->raft_read },
+		{ "catalogd/read", &h->catalog_read, true },
+		{ "catalogd/write", &h->catalog_write, true },
+		{ "checkd/read", &h->check_read, false },
+		{ "checkd/write", &h->check_write, false },
+		{ "gossipd/read", &h->gossip_read, false },
+		{ "gossipd/write", &h->gossip_write, false },
+		{ "raftd/read", &h->raft_read, true },
 	};
 	OWN(free) char *data_dir = NULL;
 	int rc = conf_node_id(h->conf, &h->node_id);
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows) && !rc; i++) {
-		rc = ipc_client_new(h->loop, rows[i].endpoint, rows[i].client);
+		if (h->conf->server || !rows[i].server_only) {
+			rc = ipc_client_new(h->loop, rows[i].endpoint, rows[i].client);
+		}
 	}
 	if (rc) {
 		return err_pass(rc);

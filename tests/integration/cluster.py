@@ -56,7 +56,8 @@ class ClientNode(Node):
         """It is in the catalogue, as it sees it itself, and alive."""
         def ready():
             assert self.process.poll() is None, "the agent ended: %s\n%s" % (self.process.returncode, self.log_tail())
-            checks = self.json("/v1/health/node/" + self.name)
+            answer = self.get("/v1/health/node/" + self.name)
+            checks = answer.json() if answer.status == 200 else []
             return [c["Status"] for c in checks if c["CheckID"] == "serfHealth"] == ["passing"]
         try:
             wait_until(ready, limit_s, "client ready")

@@ -403,6 +403,30 @@ while True:
 """ % (str(HERE), str(HERE / "load.py"))
 
 
+# ---- a client node ----
+
+def test_a_client_node_runs_from_the_same_units(machine):
+    """Without "server" what only servers have ends at once, cleanly; the rest serves, and says what it lacks. And back."""
+    machine.write("/etc/muster.d/zz-client.json", '{"server": false, "bootstrap_expect": 0}')
+    machine.run("systemctl", "restart", "muster.target")
+    rest = [unit for unit in UNITS if unit not in ("muster-raftd.service", "muster-catalogd.service")]
+    wait_until(lambda: all(machine.active(unit) for unit in rest), what="the daemons of a client")
+    for daemon in ("raftd", "catalogd"):
+        unit = "muster-%s.service" % daemon
+        wait_until(lambda u=unit: machine.show(u, "ActiveState") == "inactive", what=unit + " ended")
+        assert (machine.show(unit, "Result"), machine.show(unit, "NRestarts")) == ("success", "0")
+        assert "not-needed" in machine.journal("-u", unit, "-n", "20")
+    assert "failed" not in machine.run("systemctl", "list-units", "--all", "--no-legend", "muster*").stdout
+    status = machine.run("muster", "status")
+    assert len(re.findall(r" running ", status.stdout)) == 4 and "servers" in status.stdout
+    assert machine.http("/v1/kv/a") == "No known Consul servers"
+    assert machine.json("/v1/agent/self")["Config"]["Server"] is False
+    machine.run("rm", "/etc/muster.d/zz-client.json")
+    machine.run("systemctl", "restart", "muster.target")
+    wait_all_active(machine)
+    machine.wait_node()
+
+
 # ---- the end ----
 
 def test_purge_leaves_nothing_and_the_manual_is_right(machine):

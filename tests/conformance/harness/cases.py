@@ -41,12 +41,24 @@ class Case:
         self.steps = []
 
 
+CLIENT = "client"   # the configuration of a client node, and what its copies of groups begin with
+
+
 class Group:
     def __init__(self, name, config):
         self.name = name
         self.config = config
         self.setup = []
         self.cases = []
+
+    def through_client(self):
+        """The same group once more, asked of a client node."""
+        copy = Group(CLIENT + "-" + self.name, CLIENT)
+        copy.setup = self.setup
+        for case in self.cases:
+            copy.cases.append(Case(CLIENT + "-" + case.name))
+            copy.cases[-1].steps = case.steps
+        return copy
 
 
 def parse_step(words, where):
@@ -74,6 +86,7 @@ class FileParser:
     def __init__(self, path):
         self.stem = path.stem
         self.config = "base"
+        self.also_client = False
         self.groups = []
         self.group = None
         self.inside = False
@@ -100,7 +113,9 @@ class FileParser:
         word, _, rest = text.partition(" ")
         if text[0] == "|":
             word, rest = "|", text[2:] if text[1:2] == " " else text[1:]
-        if word == "config":
+        if text == "also client":
+            self.also_client = True
+        elif word == "config":
             self.config = rest.strip()
             self.inside, self.steps = False, None
         elif word == "group":
@@ -128,6 +143,8 @@ def read_file(path):
         if text[0] not in "|?" and not text.startswith("body "):
             text = text.rstrip()
         parser.line(text, "%s:%d" % (path.name, number))
+    if parser.also_client:
+        parser.groups += [group.through_client() for group in parser.groups if group.config == "base"]
     return parser.groups
 
 

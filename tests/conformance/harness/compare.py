@@ -4,6 +4,8 @@ import difflib
 import pathlib
 import re
 
+from .cases import CLIENT
+
 RANK = re.compile(r'(?:Index": "|modify index )#(\d+)')
 HEAD = """# What Consul 1.8.7 answered to the cases of %s.case, normalised. Written by `run --record`; not edited by hand.
 """
@@ -98,6 +100,11 @@ class Verdict:
             len(self.passed), len(self.failed), len(self.listed))
 
 
+def listed_name(case):
+    """What holds for a case holds for it through a client node."""
+    return case[len(CLIENT) + 1:] if case.startswith(CLIENT + "-") else case
+
+
 def judge(titles, expected, got, differences, names):
     """Compares case by case. A listed difference which does not differ is a failure of its own."""
     verdict = Verdict()
@@ -106,15 +113,16 @@ def judge(titles, expected, got, differences, names):
             verdict.failed.append((case, "    no answer of %s to compare with" % names[0]))
             continue
         text = explain(titles[case], expected[case], got.get(case, []), names)
-        if text and case + "/index" in differences:
+        listed = listed_name(case)
+        if text and listed + "/index" in differences:
             text = explain(titles[case], without_header_indexes(expected[case]),
                            without_header_indexes(got.get(case, [])), names)
             if not text:
-                verdict.listed.append((case, "    %s %s" % differences[case + "/index"]))
+                verdict.listed.append((case, "    %s %s" % differences[listed + "/index"]))
                 continue
-        if case in differences or case + "/index" in differences:
-            if text and case in differences:
-                verdict.listed.append((case, "    %s %s\n%s" % (*differences[case], text)))
+        if listed in differences or listed + "/index" in differences:
+            if text and listed in differences:
+                verdict.listed.append((case, "    %s %s\n%s" % (*differences[listed], text)))
             else:
                 verdict.failed.append((case, text or "    is listed as a difference, but does not differ any more"))
         elif text:

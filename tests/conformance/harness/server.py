@@ -12,6 +12,7 @@ from . import wire_http
 
 PORTS = {"http": 8500, "dns": 8600, "server": 8300, "serf_lan": 8301, "serf_wan": 8302}
 NODE_ID = "5a7c1a4e-93f3-4d0e-8fd5-2d1a7f3c9b10"
+SERVER_ID = "9c3b7e21-0f5d-4c1b-9a66-7f0e2b8d4a55"
 START_LIMIT_S = 90
 STOP_LIMIT_S = 10
 
@@ -36,13 +37,17 @@ class Server:
         self.variables = dict(variables, addr=address, dir=str(self.directory),
                               revaddr=".".join(reversed(address.split("."))),
                               hexaddr="%02x%02x%02x%02x" % tuple(map(int, address.split("."))))
+        self.name, self.node_id = "n1", NODE_ID
+        self.role = ["-server", "-bootstrap"]
+        self.own_nodes = {"n1"}
+        self.places = places(address)
         self.path = None
         self.process = None
         self.seconds = {}               # how long each case took, for --times
         self.http = wire_http.Connection((address, PORTS["http"]))
 
     def write_config(self, source):
-        base = {"datacenter": "dc1", "node_id": NODE_ID, "ports": PORTS, "bind_addr": self.address,
+        base = {"datacenter": "dc1", "node_id": self.node_id, "ports": PORTS, "bind_addr": self.address,
                 "client_addr": self.address, "performance": {"raft_multiplier": 1},
                 "session_ttl_min": "1s", "disable_update_check": True, "log_level": "DEBUG"}
         text = string.Template(pathlib.Path(source).read_text(encoding="utf-8")).safe_substitute(self.variables)
@@ -63,8 +68,7 @@ class Server:
     def start(self, source=None):
         if source:
             self.write_config(source)
-        command = [self.binary, "agent", "-server", "-bootstrap", "-node=n1", "-bind=" + self.address,
-                   "-client=" + self.address, "-data-dir=" + str(self.directory / "data"),
+        command = [self.binary, "agent"] + self.role + ["-node=" + self.name, "-bind=" + self.address, "-client=" + self.address, "-data-dir=" + str(self.directory / "data"),
                    "-config-file=" + str(self.path)]
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("CONSUL_", "MUSTER_"))}
         with open(self.directory / "log", "ab") as log:
@@ -82,13 +86,13 @@ class Server:
         try:
             if len(self.get("/v1/status/leader").body) < 5:
                 return False
-            node = self.json("/v1/catalog/node/n1")
-            checks = self.json("/v1/health/node/n1")
+            node = self.json("/v1/catalog/node/" + self.name)
+            checks = self.json("/v1/health/node/" + self.name)
             local = self.json("/v1/agent/checks")
         except (OSError, wire_http.HttpError, ValueError):
             self.http.close()
             return False
-        return bool(node and node["Node"]["Meta"] and "consul" in node["Services"] and checks
+        return bool(node and node["Node"]["Meta"] and ("consul" in node["Services"] or not self.role) and checks
                     and len(checks) == len(local) + 1)
 
     def restart(self):
@@ -137,7 +141,7 @@ class Server:
             self.put("/v1/session/destroy/" + session["ID"])
         self.http.request("DELETE", "/v1/kv/?recurse")
         for node in self.json("/v1/catalog/nodes"):
-            if node["Node"] != "n1":
+            if node["Node"] not in self.own_nodes:
                 self.put("/v1/catalog/deregister", {"Node": node["Node"]})
         deadline = time.monotonic() + 60
         while True:
@@ -166,3 +170,33 @@ class Server:
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
+
+
+class Client(Server):
+    """A client node, and the server of the same program that stands behind it."""
+
+    def __init__(self, binary, addresses, config, directory, variables):
+        super().__init__(binary, addresses[0], config, directory, variables)
+        self.role = []
+        self.own_nodes = {"n1", "s1"}
+        # For each step between nodes Consul puts words before an error: docs/COMPATIBILITY.md 48.
+        self.places += tuple((text, name.replace("addr", "server")) for text, name in places(addresses[1])) + (
+            ("rpc error making call: ", ""),)
+        self.behind = Server(binary, addresses[1], "base", self.directory / "behind", variables)
+        self.behind.name, self.behind.node_id = "s1", SERVER_ID
+        self.variables["server"] = addresses[1]
+
+    def start(self, source=None):
+        if source:
+            self.behind.start(source.parent / "base.json")
+            self.behind.wait_leader()
+            # Whether its own agent or the leader is first to register it is chance; now both find it.
+            self.behind.put("/v1/catalog/register", {"Node": self.name, "ID": self.node_id, "Address": self.address})
+        super().start(source)
+
+    def alive(self):
+        return super().alive() and self.behind.alive()
+
+    def stop(self):
+        super().stop()
+        self.behind.stop()

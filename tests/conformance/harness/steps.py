@@ -58,7 +58,7 @@ class Runner:
     def __init__(self, target):
         self.target = target
         self.variables = dict(target.variables)
-        self.normal = normal.Normaliser(server.places(target.address))
+        self.normal = normal.Normaliser(target.places)
         self.connection = wire_http.Connection((target.address, server.PORTS["http"]))
         self.background = {}
         self.blobs = {}
