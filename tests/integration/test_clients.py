@@ -43,7 +43,7 @@ def cluster(tmp_path_factory):
     """Three servers s1 s2 s3 and two clients; each test leaves all of them running."""
     made = Cluster(tmp_path_factory.mktemp("clients"), 3)
     for name in ("c1", "c2"):
-        made.add_client(name)
+        made.add_client(name, config={"sync_coordinate_interval_min": "1h"})  # tests say where they are
     made.start()
     for client in made.clients:
         client.start()
@@ -138,7 +138,7 @@ def test_every_kind_of_write(cluster):
     assert (wrong.status, wrong.text) == (500, "No path to datacenter")
     place = {"Node": "by-client", "Coord": {"Vec": [0.5] * 8, "Error": 1, "Adjustment": 0, "Height": 0.01}}
     assert client.put("/v1/coordinate/update", place).status == 200
-    wait_until(lambda: client.json("/v1/coordinate/node/by-client")[0]["Coord"]["Vec"][0] == 0.5)
+    wait_until(lambda: client.get("/v1/coordinate/node/by-client").json()[0]["Coord"]["Vec"][0] == 0.5)
     assert client.put("/v1/catalog/deregister", {"Node": "by-client"}).text == "true"
     config = client.json("/v1/operator/autopilot/configuration")
     assert client.put("/v1/operator/autopilot/configuration", config).status == 200
@@ -169,7 +169,8 @@ def test_this_agent_is_the_client(cluster):
         client.put("/v1/catalog/register", {"Node": name, "Address": "192.0.2.3", "SkipNodeUpdate": name == client.name})
         client.put("/v1/coordinate/update", {"Node": name, "Coord": {"Vec": [at] + [0] * 7, "Error": 1, "Adjustment": 0,
                                                                      "Height": 0.0001}})
-    wait_until(lambda: len(client.json("/v1/coordinate/node/near2")) == 1)
+    wait_until(lambda: {(c["Node"], c["Coord"]["Vec"][0]) for c in client.json("/v1/coordinate/nodes")} >= {
+        (client.name, 0.9), ("near1", 0.9), ("near2", 0.1)})
     order = [n["Node"] for n in client.json("/v1/catalog/nodes?near=_agent")]
     assert order.index("near1") < order.index("near2")
     assert order == [n["Node"] for n in cluster.nodes[0].json("/v1/catalog/nodes?near=" + client.name)]
