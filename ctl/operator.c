@@ -205,7 +205,8 @@ int raft_recover_run(struct ctl *c, int argc, char **argv)
 	if (!confirm) {
 		ctl_say("%s would be:\n%s\nNothing was written. With -confirm it is; it takes "
 			"effect "
-			"when raftd is started again.",
+			"when raftd is started again. From then on these servers are another "
+			"cluster: others that come back are refused.",
 			buf_cstr(&path), buf_cstr(&text));
 		return 0;
 	}

@@ -27,11 +27,14 @@ static bool is_done(struct raftd *r)
 	struct raft_server_change change = { .type = RAFT_REMOVE, .id = raft->id };
 	uint64_t index;
 
-	if (!is_member(r) || raft_is_alone(raft)) {
+	if (raft->role != RAFT_LEADER) {
+		return !r->leaving.told || !is_member(r);
+	}
+	if (raft_is_alone(raft)) {
 		return true;
 	}
-	if (raft->role != RAFT_LEADER) {
-		return !r->leaving.told;
+	if (!is_member(r)) {
+		return false; /* it leads until that is committed */
 	}
 	/* Another change may be under way: then with the next turn. */
 	if (node_change(&r->node, clock_mono(), &change, &index) == 0) {

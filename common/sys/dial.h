@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * From "host:port" to addresses, without blocking: literals at once, names through glibc's
- * asynchronous resolver, which is asked how far it is by a timer (checks by name are few, and a
- * signal or thread of its own is more trouble than that).
+ * asynchronous resolver, which is asked how far it is by a timer (lookups are few, and a signal or
+ * thread of its own is more trouble than that). The resolver's files are part of every jail.
  */
 #ifndef MUSTER_COMMON_SYS_DIAL_H
 #define MUSTER_COMMON_SYS_DIAL_H
@@ -10,7 +10,7 @@
 #include "common/sys/loop.h"
 #include "common/sys/net.h"
 
-enum { DIAL_ADDRESSES_MAX = 8 };
+enum { DIAL_ADDRESSES_MAX = 16 };
 
 struct dial;
 

@@ -29,9 +29,13 @@ static void peer_reset(struct raft *r, struct raft_peer *p)
 static void first_append(struct raft *r, struct raft_update *u)
 {
 	struct configuration first = r->configuration;
+	struct configuration_server *self = configuration_find(&first, &r->id);
 
 	if (uuid_is_zero(&first.cluster)) {
 		first.cluster = r->options.cluster;
+	}
+	if (self && uuid_is_zero(&self->life)) { /* an operator has named it without */
+		self->life = r->persistent.life;
 	}
 	raft_configuration_append(r, u, &first);
 }

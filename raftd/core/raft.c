@@ -201,22 +201,24 @@ static bool start_log(struct raft *r, const struct trail *t, struct raft_update 
 /*
  * It goes on as another cluster: those that were lost, should they come back with what they had,
  * must not be taken for members of it. The new id follows from the old one and from who takes part,
- * so that all who were told the same choose the same.
+ * in whatever order they are named, so that all who were told the same choose the same.
  */
 static struct uuid recovered_cluster(const struct uuid *old, const struct configuration *c)
 {
-	OWN_EMBEDDED(buf_fini) struct buf body = { 0 };
-	uint64_t halves[2];
-	struct uuid fresh;
+	uint64_t keys[2], halves[2] = { 1, 0 };
+	struct uuid fresh = *old;
 
-	if (uuid_is_zero(old)) {
-		return *old;
+	memcpy(keys, old->b, sizeof(keys));
+	for (size_t i = 0; i < c->count && !uuid_is_zero(old); i++) {
+		OWN_EMBEDDED(buf_fini) struct buf body = { 0 };
+		struct configuration one = { .count = 1 };
+
+		one.servers[0] = c->servers[i];
+		configuration_encode(&body, &one);
+		halves[0] += hash64(buf_str(&body), keys[0]);
+		halves[1] += hash64(buf_str(&body), keys[1]);
+		memcpy(fresh.b, halves, sizeof(halves));
 	}
-	configuration_encode(&body, c);
-	memcpy(halves, old->b, sizeof(halves));
-	halves[0] = hash64(buf_str(&body), halves[0]) | 1;
-	halves[1] = hash64(buf_str(&body), halves[1]);
-	memcpy(fresh.b, halves, sizeof(halves));
 	return fresh;
 }
 

@@ -6,7 +6,7 @@
 #include "tests/unit/unit.h"
 
 #include "common/base/rng.h"
-#include "raftd/core/configuration.h"
+#include "raftd/core/raft.h"
 #include "raftd/core/message.h"
 #include "raftd/core/trail.h"
 
@@ -214,6 +214,52 @@ TEST(test_configuration_with_identities)
 }
 END_TEST
 
+/* The id of the cluster behind a recovery with this list. */
+static struct uuid recovered(uint8_t old, const struct configuration *list)
+{
+	struct raft_options options = {
+		.id = { { 1 } }, .address = "10.0.0.1:8300", .heartbeat_ms = 10, .election_ms = 100
+	};
+	struct raft_persistent persistent = { .configuration = many(3) };
+	struct raft_event e = { .type = RAFT_EVENT_START,
+		.start = { .persistent = &persistent, .recover = list } };
+	struct raft_update u;
+	struct uuid cluster;
+	struct trail trail;
+	struct raft r;
+
+	trail_init(&trail);
+	persistent.configuration.cluster.b[2] = old;
+	e.start.trail = &trail;
+	raft_init(&r, &options);
+	raft_step(&r, &e, &u);
+	cluster = r.configuration.cluster;
+	ck_assert(uuid_eq(&cluster, &r.persistent.configuration.cluster));
+	raft_fini(&r);
+	trail_fini(&trail);
+	return cluster;
+}
+
+TEST(test_recovery_makes_another_cluster)
+{
+	struct configuration list = many(3), turned = many(3), other = many(2);
+	struct uuid first, second, old = { { 0, 0, 9 } };
+
+	turned.servers[0] = list.servers[2];
+	turned.servers[2] = list.servers[0];
+	first = recovered(9, &list);
+	ck_assert(!uuid_is_zero(&first) && !uuid_eq(&first, &old));
+	second = recovered(9, &turned); /* the same servers in another order */
+	ck_assert(uuid_eq(&first, &second));
+	second = recovered(9, &other);
+	ck_assert(!uuid_eq(&first, &second));
+	second = recovered(8, &list);
+	ck_assert(!uuid_eq(&first, &second));
+	second = recovered(0, &list); /* of an older version: it has none, and gets none */
+	ck_assert(uuid_is_zero(&second));
+}
+END_TEST
+
 TEST(test_lives)
 {
 	struct uuid none = { { 0 } }, a = { { 1 } }, b = { { 2 } };
@@ -254,4 +300,5 @@ END_TEST
 
 UNIT_MAIN("raft_core", test_trail_is_an_array, test_trail_is_small, test_message_there_and_back,
 	test_every_message_has_a_name, test_configuration_there_and_back,
-	test_configuration_with_identities, test_lives, test_configuration_has_limits)
+	test_configuration_with_identities, test_recovery_makes_another_cluster, test_lives,
+	test_configuration_has_limits)
