@@ -42,7 +42,7 @@ static void on_sent(void *arg, uint64_t number UNUSED, int status, uint64_t inde
 	}
 }
 
-static void send(struct coordinate_sync *s)
+static void tell(struct coordinate_sync *s)
 {
 	struct api_request q = {
 		.put = true,
@@ -71,7 +71,7 @@ static void on_coordinate(void *arg, int status, struct str payload)
 	if (m.known) {
 		buf_clear(&s->body);
 		coordinate_render(&s->body, &m.coordinate);
-		send(s);
+		tell(s);
 	}
 }
 

@@ -47,7 +47,7 @@ void agent_flags_render(
 enum { AGENT_SOCKETS_MAX = 32 };
 
 struct agent_socket {
-	char name[16]; /* http https http-peer dns raft */
+	char name[16]; /* http https http-peer dns raft gossip-... */
 	int fd;
 };
 

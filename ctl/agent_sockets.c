@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The listening sockets of a node: HTTP, HTTPS and DNS, on each address of the configuration, and
- * on servers those for other nodes.
+ * The listening sockets of a node: HTTP, HTTPS and DNS, on each address of the configuration, those
+ * of gossip, and on servers those for other nodes.
  */
 #include <errno.h>
 #include <grp.h>
@@ -124,15 +124,20 @@ static int one_open(const struct conf *c, struct agent_sockets *s, const struct 
 
 int agent_sockets_open(const struct conf *c, struct agent_sockets *out, struct buf *why)
 {
+	int64_t wan_port = c->server ? c->ports.serf_wan : 0;
 	const struct wanted wanted[] = {
 		{ "dns", SOCK_STREAM, c->addresses.dns, c->ports.dns },
 		{ "dns", SOCK_DGRAM, c->addresses.dns, c->ports.dns },
 		{ "http", SOCK_STREAM, c->addresses.http, c->ports.http },
 		{ "https", SOCK_STREAM, c->addresses.https, c->ports.https },
 		{ "raft", SOCK_STREAM, c->bind_addr, c->server ? c->ports.server : 0 },
-		{ "dns-peer", SOCK_STREAM, c->bind_addr, c->server ? c->ports.peer_dns : 0 },
-		{ "dns-peer", SOCK_DGRAM, c->bind_addr, c->server ? c->ports.peer_dns : 0 },
+		{ "dns-peer-tcp", SOCK_STREAM, c->bind_addr, c->server ? c->ports.peer_dns : 0 },
+		{ "dns-peer-udp", SOCK_DGRAM, c->bind_addr, c->server ? c->ports.peer_dns : 0 },
 		{ "http-peer", SOCK_STREAM, c->bind_addr, c->server ? c->ports.peer_http : 0 },
+		{ "gossip-lan-tcp", SOCK_STREAM, c->serf_lan_bind, c->ports.serf_lan },
+		{ "gossip-lan-udp", SOCK_DGRAM, c->serf_lan_bind, c->ports.serf_lan },
+		{ "gossip-wan-tcp", SOCK_STREAM, c->serf_wan_bind, wan_port },
+		{ "gossip-wan-udp", SOCK_DGRAM, c->serf_wan_bind, wan_port },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {

@@ -29,8 +29,8 @@ enum {
 	LIFE_GOOD_MS = 10000, /* who lived so long is restarted at once */
 	STOP_MAX_MS = 7000,   /* the daemons cut their own drain at 5 s */
 	SOCKET_FIRST = 3,
-	SOCKET_ASIDE = 256, /* descriptors are moved up here before they are put in place */
-	ENVIRONMENT_MAX = 512,
+	/* descriptors are moved up here before they are put in place */
+	SOCKET_ASIDE = SOCKET_FIRST + AGENT_SOCKETS_MAX,
 	ARGUMENTS_MAX = 2 * AGENT_SOURCES_MAX + 8,
 };
 
@@ -44,7 +44,7 @@ static const struct daemon_row {
 	{ "httpd", false, "http", 0 },
 	{ "dnsd", false, "dns", 0 },
 	{ "checkd", false, NULL, 0 },
-	{ "gossipd", false, NULL, -10 },
+	{ "gossipd", false, "gossip", -10 },
 	{ "catalogd", true, NULL, -5 },
 	{ "raftd", true, "raft", -10 },
 };

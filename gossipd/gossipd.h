@@ -62,7 +62,8 @@ struct wire {
 	bool store_keyring;
 	uint16_t port; /* <= 0 in the configuration: no sockets */
 	struct net_address bind;
-	int udp, tcp; /* -1: not open (yet) */
+	int udp, tcp; /* negative: not open (yet); udp is the last to be */
+	bool waits_told;
 	struct loop_io udp_io, tcp_io;
 	struct loop_timer step_timer, open_timer, store_timer;
 	struct list streams; /* struct stream */

@@ -8,7 +8,7 @@
 #include "common/sys/clock.h"
 #include "gossipd/gossipd.h"
 
-enum { BACKLOG = 128, UDP_BUFFER = 2 << 20 };
+enum { BACKLOG = 1024, UDP_BUFFER = 2 << 20 };
 
 static void rearm(struct wire *w)
 {
@@ -77,21 +77,28 @@ static void on_store(void *arg)
 
 /* -------- sockets -------- */
 
+/* What arrives while we are restarted waits in them, so that nobody suspects this node. One that is
+ * open stays so while the other is waited for. */
 static int listen_both(struct wire *w)
 {
+	static const struct {
+		const char *udp, *tcp;
+	} names[] = {
+		[GOSSIP_LAN] = { "gossip-lan-udp", "gossip-lan-tcp" },
+		[GOSSIP_WAN] = { "gossip-wan-udp", "gossip-wan-tcp" },
+	};
+	struct daemon *d = w->gossipd->daemon;
 	int size = UDP_BUFFER;
 
-	w->udp = net_listen(&w->bind, SOCK_DGRAM, 0);
+	if (w->tcp < 0) {
+		w->tcp = daemon_listen(d, names[w->name].tcp, &w->bind, SOCK_STREAM, BACKLOG);
+	}
+	if (w->tcp < 0) {
+		return w->tcp;
+	}
+	w->udp = daemon_listen(d, names[w->name].udp, &w->bind, SOCK_DGRAM, 0);
 	if (w->udp < 0) {
 		return w->udp;
-	}
-	w->tcp = net_listen(&w->bind, SOCK_STREAM, BACKLOG);
-	if (w->tcp < 0) {
-		int r = w->tcp;
-
-		fd_close_own(&w->udp);
-		w->udp = -1;
-		return r;
 	}
 	setsockopt(w->udp, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
 	return 0;
@@ -101,17 +108,16 @@ static void on_open(void *arg)
 {
 	struct wire *w = arg;
 	OWN_EMBEDDED(buf_fini) struct buf address = { 0 };
-	bool first = !loop_timer_active(&w->open_timer) && w->udp == -1;
 
 	net_address_render(&w->bind, &address);
 	if (listen_both(w)) {
-		if (first || w->udp != -2) {
+		if (!w->waits_told) {
 			log_error("listen",
 				"address=%s error=\"%s\" action=\"again every second until it is "
 				"free\"",
 				buf_cstr(&address), err_text());
 		}
-		w->udp = w->tcp = -2; /* said already */
+		w->waits_told = true;
 		loop_timer_in(&w->open_timer, WIRE_RETRY_MS);
 		return;
 	}
@@ -182,12 +188,10 @@ void wire_fini(struct wire *w)
 	loop_timer_stop(&w->step_timer);
 	loop_timer_stop(&w->open_timer);
 	loop_timer_stop(&w->store_timer);
-	if (w->udp >= 0) {
-		loop_io_set(&w->udp_io, 0);
-		loop_io_set(&w->tcp_io, 0);
-		fd_close_own(&w->udp);
-		fd_close_own(&w->tcp);
-	}
+	loop_io_set(&w->udp_io, 0);
+	loop_io_set(&w->tcp_io, 0);
+	fd_close_own(&w->udp);
+	fd_close_own(&w->tcp);
 	seal_fini(&w->seal);
 	pool_fini(&w->pool);
 	w->active = false;

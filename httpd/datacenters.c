@@ -4,26 +4,13 @@
  */
 #include "httpd/datacenters.h"
 
-#include <math.h>
-
 #include "common/base/err.h"
+#include "httpd/core/nearest.h"
 #include "httpd/forward.h"
 #include "httpd/list.h"
 #include "httpd/routes.h"
 
 enum { COORDINATES_MS = 1000 };
-
-struct place {
-	struct str name;
-	double distance;
-};
-
-static int number_cmp(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
 
 /* Is it of a server of this data centre? They are named "server.datacenter". */
 static bool is_of(const struct coordinate *c, struct str datacenter)
@@ -33,49 +20,36 @@ static bool is_of(const struct coordinate *c, struct str datacenter)
 	return dot >= 0 && str_eq(str_skip(c->node, (size_t)dot + 1), datacenter);
 }
 
-/* The middle one of its servers, of which some may have no coordinate: they are farthest. */
-static double median(
-	struct exchange *x, const struct gossip_coordinates_reply *all, struct str name)
+/* How far its servers are from here. */
+static void distances_find(
+	struct exchange *x, const struct gossip_coordinates_reply *all, struct nearest *n)
 {
-	double *distances = arena_array(&x->arena, double, all->coordinates.count + 1);
-	size_t servers = servers_count(x->httpd->forwards->servers, name), count = 0;
-
+	n->servers_count = servers_count(x->httpd->forwards->servers, n->name);
+	n->distances = arena_array(&x->arena, double, all->coordinates.count + 1);
 	for (uint32_t i = 1; i < all->coordinates.count; i++) {
-		if (is_of(&all->coordinates.items[i], name)) {
-			distances[count++] = coordinate_distance(
+		if (is_of(&all->coordinates.items[i], n->name)) {
+			n->distances[n->distances_count++] = coordinate_distance(
 				&all->coordinates.items[0], &all->coordinates.items[i]);
 		}
 	}
-	qsort(distances, count, sizeof(distances[0]), number_cmp);
-	return servers / 2 < count ? distances[servers / 2] : INFINITY;
-}
-
-static int place_cmp(const void *a, const void *b)
-{
-	const struct place *x = a, *y = b;
-
-	return x->distance != y->distance
-		       ? (x->distance > y->distance) - (x->distance < y->distance)
-		       : str_cmp(x->name, y->name);
 }
 
 void datacenters_by_distance(struct exchange *x, int status, struct str payload, struct strs *out)
 {
 	struct gossip_coordinates_reply all = { 0 };
-	struct place *places;
+	struct nearest *places;
 
 	if (EXCHANGE_DECODE(x, gossip_coordinates, status, payload, &all)) {
 		all = (struct gossip_coordinates_reply) { 0 };
 	}
 	servers_datacenters(x->httpd->forwards->servers, &x->arena, out);
-	places = arena_array(&x->arena, struct place, out->count);
+	places = arena_array(&x->arena, struct nearest, out->count);
 	for (uint32_t i = 0; i < out->count; i++) {
-		bool own = str_eq(out->items[i], x->httpd->conf->datacenter);
-
 		places[i].name = out->items[i];
-		places[i].distance = own ? -1 : median(x, &all, out->items[i]);
+		places[i].own = str_eq(out->items[i], x->httpd->conf->datacenter);
+		distances_find(x, &all, &places[i]);
 	}
-	qsort(places, out->count, sizeof(places[0]), place_cmp);
+	nearest_sort(places, out->count);
 	for (uint32_t i = 0; i < out->count; i++) {
 		out->items[i] = places[i].name;
 	}

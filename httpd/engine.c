@@ -22,10 +22,15 @@ static const struct route routes[] = {
 #undef ROUTE
 };
 
+void engine_count(struct engine *e, enum engine_metric metric)
+{
+	metrics_add(e->httpd->daemon->metrics, ARRAY_SIZE(routes) + metric, 1);
+}
+
 /* "http.GET.v1.kv._": Consul's names, where the variable part of a path is "_". */
 const struct metric_row *engine_metrics(size_t *count_out)
 {
-	static struct metric_row rows[ARRAY_SIZE(routes)];
+	static struct metric_row rows[ARRAY_SIZE(routes) + ENGINE_METRICS];
 	static char names[ARRAY_SIZE(routes)][METRIC_NAME_SIZE];
 
 	for (size_t i = 0; i < ARRAY_SIZE(routes); i++) {
@@ -39,6 +44,10 @@ const struct metric_row *engine_metrics(size_t *count_out)
 		}
 		rows[i] = (struct metric_row) { names[i], METRIC_SAMPLE, "" };
 	}
+	rows[ARRAY_SIZE(routes) + METRIC_FORWARDED] =
+		(struct metric_row) { "client.rpc", METRIC_COUNTER, "" };
+	rows[ARRAY_SIZE(routes) + METRIC_FORWARD_FAILED] =
+		(struct metric_row) { "client.rpc.failed", METRIC_COUNTER, "" };
 	*count_out = ARRAY_SIZE(rows);
 	return rows;
 }

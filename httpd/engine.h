@@ -228,7 +228,10 @@ void engine_reload(struct httpd *h);
 void engine_drain(struct httpd *h);
 void engine_check_drained(struct engine *e);
 void engine_free(struct engine *e);
-/* One sample per route, in the order of its rows: milliseconds from the head to the answer. */
+/* One sample per route, in the order of its rows: milliseconds from the head to the answer; then
+ * what engine_count counts. */
 const struct metric_row *engine_metrics(size_t *count_out);
+enum engine_metric { METRIC_FORWARDED, METRIC_FORWARD_FAILED, ENGINE_METRICS };
+void engine_count(struct engine *e, enum engine_metric metric);
 
 #endif

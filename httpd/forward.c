@@ -83,6 +83,7 @@ void forward_fail(struct forward *f, const char *text)
 
 	snprintf(why, sizeof(why), "%s", text);
 	f->forwards->counts.failed++;
+	engine_count(f->forwards->httpd->engine, METRIC_FORWARD_FAILED);
 	loop_timer_stop(&f->timer);
 	loop_timer_stop(&f->limit);
 	line_drop(f);
@@ -315,7 +316,9 @@ static void on_answered(void *arg)
 {
 	struct line *l = arg;
 	struct forward *f = l->forward;
-	bool again = !f->streaming && says_no_leader(f) && f->repeatable && !is_late(f);
+	bool again =
+		!f->streaming && says_no_leader(f) && !is_late(f) &&
+		(f->repeatable || !f->datacenter.n); /* the leader itself says that it is not */
 
 	if (again && f->datacenter.n) {
 		servers_failed(f->forwards->servers, &l->target.server);
@@ -372,6 +375,7 @@ static struct forward *forward_new(struct exchange *x, struct str datacenter)
 	list_add_tail(&all->all, &f->link);
 	all->count++;
 	all->counts.requests++;
+	engine_count(e, METRIC_FORWARDED);
 	loop_timer_init(&f->timer, x->httpd->loop, on_timer, f);
 	loop_timer_init(&f->limit, x->httpd->loop, on_limit, f);
 	if (!loop_timer_active(&all->sweep)) {
@@ -532,6 +536,18 @@ void forwards_drain(struct forwards *all)
 	}
 }
 
+/* Of answers that have come and have not been taken yet. */
+static uint64_t bytes_held(const struct forwards *all)
+{
+	const struct forward *f;
+	uint64_t bytes = 0;
+
+	list_for_each (f, &all->all, link) {
+		bytes += f->body.size;
+	}
+	return bytes;
+}
+
 void forwards_status(const struct forwards *all, struct jsonw *w)
 {
 	const struct {
@@ -539,6 +555,7 @@ void forwards_status(const struct forwards *all, struct jsonw *w)
 		uint64_t value;
 	} rows[] = {
 		{ "forwards", all->count },
+		{ "forwards_held_bytes", bytes_held(all) },
 		{ "forwards_idle_connections", all->lines.idle_count },
 		{ "forwarded", all->counts.requests },
 		{ "forward_retries", all->counts.retries },

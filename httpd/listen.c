@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Listening sockets and who is behind a connection. Sockets come from the supervisor, or are opened
- * here when none were passed for a configured port; one more, httpd/api.sock in the run directory,
- * serves the daemons of this node.
+ * here when none were passed for a configured port; one, for other servers, is given to the
+ * supervisor to hold; one more, httpd/api.sock in the run directory, serves the daemons of this
+ * node.
  *
  * Ceilings: connections in all (by RLIMIT_NOFILE) and per client address
  * (limits.http_max_conns_per_client). At the first the connection that has been idle longest makes
@@ -296,6 +297,23 @@ static int open_service(struct engine *e, const char *name, struct str addresses
 	return rc;
 }
 
+/* For the httpd of other servers. */
+static int open_peer(struct engine *e, const struct conf *conf)
+{
+	struct net_address address;
+	int fd;
+
+	if (net_address_parse(conf->bind_addr, (int)conf->ports.peer_http, &address)) {
+		return err_new(-EINVAL, "bind_addr \"" STR_FMT "\"", STR_ARG(conf->bind_addr));
+	}
+	fd = daemon_listen(e->httpd->daemon, "http-peer", &address, SOCK_STREAM, BACKLOG);
+	if (fd < 0) {
+		return err_pass(fd);
+	}
+	listener_add(e, fd, LISTEN_PEER);
+	return 0;
+}
+
 static void raise_limit(struct engine *e)
 {
 	struct rlimit limit;
@@ -322,9 +340,8 @@ int listen_open(struct engine *e)
 	if (!rc) {
 		rc = open_service(e, "https", conf->addresses.https, conf->ports.https, LISTEN_TLS);
 	}
-	if (!rc && conf->server) {
-		rc = open_service(
-			e, "http-peer", conf->bind_addr, conf->ports.peer_http, LISTEN_PEER);
+	if (!rc && conf->server && conf->ports.peer_http > 0) {
+		rc = open_peer(e, conf);
 	}
 	rc = rc ? rc : open_address(e, STR("unix://httpd/api.sock"), 0, LISTEN_PLAIN);
 	return rc ? rc : share_file("httpd/api.sock", "httpd/api", 0660);

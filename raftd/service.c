@@ -11,7 +11,7 @@
 #include "raftd/raftd.h"
 
 enum {
-	LISTEN_BACKLOG = 64,
+	LISTEN_BACKLOG = 256,	/* all of them call again when we were away */
 	ELECTION_UNIT_MS = 100, /* times performance.raft_multiplier */
 	ELECTION_MIN_MS = 200,
 	HEARTBEATS_PER_ELECTION = 5,
@@ -335,21 +335,16 @@ static const struct ipc_handler rows[] = {
 
 /* -------- life -------- */
 
-/* Held by who supervises us, or opened here. */
 static int listen_open(struct raftd *r)
 {
 	const struct conf *c = r->daemon->conf;
 	OWN_EMBEDDED(buf_fini) struct buf shown = { 0 };
 	struct net_address a;
 
-	r->listen_fd = daemon_socket(r->daemon, "raft", 0);
-	if (r->listen_fd >= 0) {
-		return net_nonblock(r->listen_fd);
-	}
 	if (net_address_parse(c->bind_addr, (int)c->ports.server, &a)) {
 		return err_new(-EINVAL, "bind_addr \"" STR_FMT "\"", STR_ARG(c->bind_addr));
 	}
-	r->listen_fd = net_listen(&a, SOCK_STREAM, LISTEN_BACKLOG);
+	r->listen_fd = daemon_listen(r->daemon, "raft", &a, SOCK_STREAM, LISTEN_BACKLOG);
 	if (r->listen_fd < 0) {
 		net_address_render(&a, &shown);
 		log_error("listen", "address=%s error=\"%s\"", buf_cstr(&shown), err_text());

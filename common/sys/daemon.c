@@ -17,7 +17,7 @@
 #include "common/sys/daemon_private.h"
 #include "common/sys/share.h"
 
-enum { DRAIN_MAX_MS = 5000, SOCKET_FIRST = 3 };
+enum { DRAIN_MAX_MS = 5000 };
 
 static int arguments_read(struct daemon *d, int argc, char **argv)
 {
@@ -45,6 +45,11 @@ static int arguments_read(struct daemon *d, int argc, char **argv)
 		}
 	}
 	return p->run_dir ? 0 : ST_INVALID;
+}
+
+bool daemon_has_agent(void)
+{
+	return getenv("MUSTER_PARENT") != NULL;
 }
 
 /* In agent mode nobody may outlive the agent, however it ends. */
@@ -151,7 +156,7 @@ static void on_interrupt(void *arg)
 {
 	/* Ctrl-C on a terminal reaches the whole group; in agent mode the agent decides when we
 	 * stop. */
-	if (!getenv("MUSTER_PARENT")) {
+	if (!daemon_has_agent()) {
 		daemon_drain(arg);
 	}
 }
@@ -183,18 +188,6 @@ static void signals_watch(struct daemon *d)
 	loop_signal_start(&p->on_hangup, d->loop, SIGHUP, on_hangup, d);
 }
 
-int daemon_socket(struct daemon *d, const char *name, int number)
-{
-	struct daemon_private *p = d->private;
-
-	for (int i = 0; i < p->sockets_count; i++) {
-		if (strcmp(p->socket_names[i], name) == 0 && number-- == 0) {
-			return SOCKET_FIRST + i;
-		}
-	}
-	return -1;
-}
-
 static int surroundings_enter(struct daemon *d)
 {
 	struct daemon_private *p = d->private;
@@ -212,8 +205,7 @@ static int surroundings_enter(struct daemon *d)
 	if (mkdir(d->spec->name, 0750) && errno != EEXIST) {
 		return err_errno("mkdir %s/%s", p->run_dir, d->spec->name);
 	}
-	p->sockets_count = sd_listen_fds_with_names(1, &p->socket_names);
-	p->sockets_count = max_of(p->sockets_count, 0);
+	daemon_sockets_take(d);
 	if (sd_watchdog_enabled(0, &p->watchdog_usec) <= 0) {
 		p->watchdog_usec = 0;
 	}
@@ -302,10 +294,7 @@ static void remains_free(struct daemon *d)
 	if (p->control) {
 		control_server_free(p->control);
 	}
-	for (int i = 0; i < p->sockets_count; i++) {
-		free(p->socket_names[i]);
-	}
-	free(p->socket_names);
+	daemon_sockets_free(d);
 	if (d->metrics) {
 		metrics_free(d->metrics);
 	}

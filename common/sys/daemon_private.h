@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What daemon.c and daemon_control.c share.
+ * What daemon.c and the files beside it share.
  */
 #ifndef MUSTER_COMMON_SYS_DAEMON_PRIVATE_H
 #define MUSTER_COMMON_SYS_DAEMON_PRIVATE_H
@@ -31,6 +31,10 @@ struct daemon_private {
 const char *daemon_reload(struct daemon *d);
 void daemon_drain(struct daemon *d);
 int daemon_control_open(struct daemon *d);
+bool daemon_has_agent(void); /* muster agent supervises us */
+/* daemon_socket.c */
+void daemon_sockets_take(struct daemon *d);
+void daemon_sockets_free(struct daemon *d);
 /* daemon_jail.c, in this order around the open hook. */
 void daemon_confine_files(struct daemon *d);
 void daemon_confine_calls(struct daemon *d);

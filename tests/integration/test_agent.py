@@ -236,6 +236,35 @@ def test_graceful_restart_drops_no_request(node, daemon):
     assert wrong == []
 
 
+BETWEEN_NODES = {"raftd": ["server"], "httpd": ["peer_http"], "gossipd": ["serf_lan", "serf_wan"]}
+
+
+@pytest.mark.parametrize("daemon", sorted(BETWEEN_NODES))
+def test_ports_between_nodes_refuse_nobody_while_their_daemon_is_away(node, daemon):
+    refused = []
+
+    def knock(port):
+        try:
+            socket.create_connection((node.address, port), timeout=20).close()
+            if daemon == "gossipd":
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+                    datagrams.connect((node.address, port))
+                    for _ in range(2):  # the second one hears of it when there was nobody
+                        datagrams.send(b"?")
+        except ConnectionRefusedError as error:
+            refused.append("%d %r" % (port, error))
+
+    def back(old):
+        for name in BETWEEN_NODES[daemon]:
+            knock(PORTS[name])
+        pid = node.pid_of(daemon)
+        return pid and pid != old and node.control("agent", "status")
+    for _ in range(3):
+        old = node.kill(daemon)
+        wait_until(lambda: back(old), what=daemon + " restarted")
+    assert refused == []
+
+
 @pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
 def test_signals_end_all_daemons_first(node, sig):
     pids = processes_of(node)

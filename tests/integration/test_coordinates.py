@@ -34,6 +34,8 @@ def test_every_node_says_where_it_is(two):
         for coord in (own, known[node.name]):
             assert set(coord) == {"Vec", "Error", "Adjustment", "Height"} and len(coord["Vec"]) == 8
             assert coord["Error"] <= 1.5 and coord["Height"] >= 0.00001
+    areas = client.json("/v1/coordinate/datacenters")
+    assert [(a["Datacenter"], a["AreaID"], [c["Node"] for c in a["Coordinates"]]) for a in areas] == [("dc1", "wan", ["s1"])]
     # what is measured moves, and the catalogue follows
     before = client.json("/v1/coordinate/node/c1")
     wait_until(lambda: client.json("/v1/coordinate/node/c1") != before)

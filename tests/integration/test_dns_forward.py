@@ -180,6 +180,14 @@ def test_a_server_killed_under_load(make_cluster):
         victim.start(wait=False)
         victim.wait_member(3)
         cluster.wait_settled()
+    # one that says nothing any more, and refuses nothing either
+    mute = cluster.followers()[0]
+    mute.kill("dnsd", signal.SIGSTOP)
+    before = floods[0].asked
+    wait_until(lambda: floods[0].asked > before + 100)
+    mute.kill("dnsd", signal.SIGCONT)
+    # and without gossipd what was known of the servers stays
+    client.wait_restarted("gossipd", client.kill("gossipd"))
     for flood in floods:
         flood.stop()
 

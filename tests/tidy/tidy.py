@@ -31,7 +31,7 @@ WRAPPERS = {
     r"nanomsg/.*": ["common/sys/ipc_socket.c"],
     r"lmdb\.h": ["common/sys/db.c"],
     r"yajl/.*": ["common/base/json.c"],
-    r"systemd/.*": ["common/sys/daemon.c", "common/sys/net.c", "common/sys/log_journal.c"],
+    r"systemd/.*": ["common/sys/daemon.c", "common/sys/daemon_socket.c", "common/sys/net.c", "common/sys/log_journal.c"],
     r"seccomp\.h": ["common/sys/sandbox.c"],
     r"linux/landlock\.h": ["common/sys/sandbox.c"],
     r"http_parser\.h": ["httpd/core/parser.c", "httpd/parser.c"],
