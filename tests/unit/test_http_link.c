@@ -186,7 +186,7 @@ TEST(test_file)
 TEST(test_early_answer)
 {
 	OWN_EMBEDDED(world_fini) struct world w;
-	OWN_EMBEDDED(buf_fini) struct buf got = { 0 }, bytes = { 0 };
+	OWN_EMBEDDED(buf_fini) struct buf bytes = { 0 };
 
 	world_init(&w);
 	buf_reserve(&bytes, LARGE);
