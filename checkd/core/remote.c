@@ -161,7 +161,9 @@ static void chunk_put(struct remote *r, struct mono now, struct remote_update *u
 	buf_clear(&r->chunk);
 	buf_put_str(&r->chunk, str_cut(all, REMOTE_CHUNK_MAX));
 	all = str_skip(all, r->chunk.n);
-	memmove(r->output.p, all.p, all.n);
+	if (all.n) {
+		memmove(r->output.p, all.p, all.n);
+	}
 	r->output.n = all.n;
 	snprintf(name, sizeof(name), "out/%05x", r->chunks++);
 	r->beat_due = mono_add_ms(now, beat_ms(r));
