@@ -17,21 +17,15 @@
 
 enum {
 	HOLDS_MAX = 4096,  /* held calls of members and events; more are refused with ST_FULL */
-	WAKE_MS = 100,	   /* between two answers: a crowd's members are told in few lists */
 	JOINS_MAX = 256,   /* under way */
 	CALLS_MAX = 64,	   /* that wait for a leave or for keys */
 	STREAMS_MAX = 128, /* from others at once; more are closed */
-	STREAMS_SIZE_MAX =
-		64 << 20,     /* read from all of them together; who would pass it is closed */
-	NOTES_PER_S_MAX = 50, /* lines of the log that members can cause */
 	SERVICES_TIMEOUT_MS = 2000,
 	WIRE_PATH_SIZE = 4096,
-	WIRE_RETRY_MS = 1000,	     /* when the port is in use */
-	WIRE_STORE_MS = 500,	     /* changes of others are stored so much later */
-	WIRE_APPEND_MAX = 128 << 10, /* to a snapshot; then it is written as a whole */
+	WIRE_RETRY_MS = 1000, /* when the port is in use */
+	WIRE_STORE_MS = 500,  /* changes of others are stored so much later */
 	COORDINATE_SEND_MS = 15000,
 	FLOOD_MS = 60000,
-	TRIM_MS = 60000,
 };
 
 enum gossip_pool_name { GOSSIP_LAN, GOSSIP_WAN, GOSSIP_POOLS };
@@ -68,8 +62,7 @@ struct wire {
 	struct seal seal;
 	bool verify_incoming, verify_outgoing;
 	bool store_keyring;
-	bool key_unproven; /* nobody has been met yet who has the key of the configuration */
-	uint16_t port;	   /* <= 0 in the configuration: no sockets */
+	uint16_t port; /* <= 0 in the configuration: no sockets */
 	struct net_address bind;
 	int udp, tcp; /* -1: not open (yet) */
 	struct loop_io udp_io, tcp_io;
@@ -82,6 +75,7 @@ struct wire {
 	struct buf former;   /* lines of those of the last life, until one of them is met */
 	size_t snapshot_appended;
 	bool left;
+	bool key_unproven; /* nobody has been met yet who has the key of the configuration */
 	uint64_t stored_clocks[3], refused_seen;
 	struct mono notes_second;
 	int notes_lines;
@@ -91,6 +85,10 @@ struct gossipd {
 	struct daemon *daemon;
 	struct gossip gossip;
 	bool gossip_open;
+	struct {
+		struct mono woken_at;
+		struct loop_timer wake_timer, trim_timer;
+	} pace;
 	struct wire wires[GOSSIP_POOLS];
 	struct ipc_server *read_server, *write_server;
 	struct ipc_client *checkd, *catalogd;
@@ -101,8 +99,7 @@ struct gossipd {
 	size_t joins_count;
 	struct list calls; /* struct call */
 	size_t calls_count;
-	struct mono woken_at; /* holds */
-	struct loop_timer hold_timer, wake_timer, flood_timer, coordinate_timer, trim_timer;
+	struct loop_timer hold_timer, flood_timer, coordinate_timer;
 	struct list retries; /* struct retry: retry_join */
 	struct ipc_pending *coordinate_pending;
 	struct vivaldi_coordinate coordinate_sent;
@@ -159,7 +156,7 @@ void notes_handle(struct wire *w, const struct pool_update *u);
 void holds_init(struct gossipd *g);
 void handle_members(struct gossipd *g, struct ipc_call *call, const struct members *m);
 void handle_events(struct gossipd *g, struct ipc_call *call, const struct events *m);
-void holds_wake(struct gossipd *g); /* answers those that have news, now or WAKE_MS later */
+void holds_wake(struct gossipd *g); /* answers those that have news */
 void holds_fini(struct gossipd *g);
 
 /* join.c */
@@ -192,6 +189,11 @@ void handle_coordinates(
 void coordinates_init(struct gossipd *g);
 void coordinates_start(struct gossipd *g);
 void coordinates_fini(struct gossipd *g);
+
+/* pace.c */
+void pace_init(struct gossipd *g);
+void pace_fini(struct gossipd *g);
+void holds_wake_soon(struct gossipd *g); /* now, or a moment later where it was just done */
 
 /* status.c */
 void gossipd_status(struct daemon *d, struct jsonw *w);
