@@ -18,20 +18,14 @@
 enum {
 	HOLDS_MAX = 4096, /* held calls of hold.c; more are refused with ST_FULL */
 	SERVERS_TOLD_MAX = 256,
-	WAKE_MS = 100,	   /* between two answers: a crowd's members are told in few lists */
 	JOINS_MAX = 256,   /* under way */
 	CALLS_MAX = 64,	   /* that wait for a leave or for keys */
 	STREAMS_MAX = 128, /* from others at once; more are closed */
-	STREAMS_SIZE_MAX =
-		64 << 20,     /* read from all of them together; who would pass it is closed */
-	NOTES_PER_S_MAX = 50, /* lines of the log that members can cause */
 	SERVICES_TIMEOUT_MS = 2000,
 	WIRE_PATH_SIZE = 4096,
-	WIRE_RETRY_MS = 1000,	     /* when the port is in use */
-	WIRE_STORE_MS = 500,	     /* changes of others are stored so much later */
-	WIRE_APPEND_MAX = 128 << 10, /* to a snapshot; then it is written as a whole */
+	WIRE_RETRY_MS = 1000, /* when the port is in use */
+	WIRE_STORE_MS = 500,  /* changes of others are stored so much later */
 	FLOOD_MS = 60000,
-	TRIM_MS = 60000,
 };
 
 enum gossip_pool_name { GOSSIP_LAN, GOSSIP_WAN, GOSSIP_POOLS };
@@ -68,8 +62,7 @@ struct wire {
 	struct seal seal;
 	bool verify_incoming, verify_outgoing;
 	bool store_keyring;
-	bool key_unproven; /* nobody has been met yet who has the key of the configuration */
-	uint16_t port;	   /* <= 0 in the configuration: no sockets */
+	uint16_t port; /* <= 0 in the configuration: no sockets */
 	struct net_address bind;
 	int udp, tcp; /* negative: not open (yet); udp is the last to be */
 	bool waits_told;
@@ -83,6 +76,7 @@ struct wire {
 	struct buf former;   /* lines of those of the last life, until one of them is met */
 	size_t snapshot_appended;
 	bool left;
+	bool key_unproven; /* nobody has been met yet who has the key of the configuration */
 	uint64_t stored_clocks[3], refused_seen;
 	struct mono notes_second;
 	int notes_lines;
@@ -94,6 +88,10 @@ struct gossipd {
 	struct daemon *daemon;
 	struct gossip gossip;
 	bool gossip_open;
+	struct {
+		struct mono woken_at;
+		struct loop_timer wake_timer, trim_timer;
+	} pace;
 	struct wire wires[GOSSIP_POOLS];
 	struct ipc_server *read_server, *write_server;
 	struct ipc_client *checkd, *catalogd;
@@ -105,8 +103,7 @@ struct gossipd {
 	size_t joins_count;
 	struct list calls; /* struct call */
 	size_t calls_count;
-	struct mono woken_at; /* holds */
-	struct loop_timer hold_timer, wake_timer, flood_timer, trim_timer;
+	struct loop_timer hold_timer, flood_timer;
 	struct list retries; /* struct retry: retry_join */
 	struct {
 		enum leaving_stage stage;
@@ -171,7 +168,7 @@ void handle_servers(struct gossipd *g, struct ipc_call *call, const struct gossi
 void handle_events(struct gossipd *g, struct ipc_call *call, const struct events *m);
 void holds_server_news(struct gossipd *g);
 void handle_remote_events(struct gossipd *g, struct ipc_call *call, const struct remote_events *m);
-void holds_wake(struct gossipd *g); /* answers those that have news, now or WAKE_MS later */
+void holds_wake(struct gossipd *g); /* answers those that have news */
 void holds_fini(struct gossipd *g);
 
 /* join.c */
@@ -206,8 +203,12 @@ void matches_fini(struct gossipd *g);
 /* coordinate.c */
 void handle_coordinates(
 	struct gossipd *g, struct ipc_call *call, const struct gossip_coordinates *m);
-void handle_coordinate(
-	struct gossipd *g, struct ipc_call *call, const struct gossip_coordinate *m);
+void handle_coordinate(struct gossipd *g, struct ipc_call *call, const struct gossip_coordinate *m);
+
+/* pace.c */
+void pace_init(struct gossipd *g);
+void pace_fini(struct gossipd *g);
+void holds_wake_soon(struct gossipd *g); /* now, or a moment later where it was just done */
 
 /* status.c */
 void gossipd_status(struct daemon *d, struct jsonw *w);

@@ -206,36 +206,22 @@ void handle_remote_events(struct gossipd *g, struct ipc_call *call, const struct
 	answer_or_hold(g, &h, m->wait_ms);
 }
 
-static void on_wake(void *arg)
-{
-	struct gossipd *g = arg;
-	struct hold *h, *next;
-
-	g->woken_at = loop_now(g->daemon->loop);
-	list_for_each_safe (h, next, &g->holds, link) {
-		if (h->seen != news(g, h)) {
-			answer(g, h);
-			hold_free(g, h);
-		}
-	}
-}
-
 void holds_init(struct gossipd *g)
 {
 	list_init(&g->holds);
 	g->servers_version = random_u64() | 1; /* no earlier life's */
 	loop_timer_init(&g->hold_timer, g->daemon->loop, on_deadline, g);
-	loop_timer_init(&g->wake_timer, g->daemon->loop, on_wake, g);
 }
 
 void holds_wake(struct gossipd *g)
 {
-	int64_t ago_ms = mono_diff_ms(loop_now(g->daemon->loop), g->woken_at);
+	struct hold *h, *next;
 
-	if (ago_ms >= WAKE_MS) {
-		on_wake(g);
-	} else if (!loop_timer_active(&g->wake_timer)) {
-		loop_timer_in(&g->wake_timer, WAKE_MS - ago_ms);
+	list_for_each_safe (h, next, &g->holds, link) {
+		if (h->seen != news(g, h)) {
+			answer(g, h);
+			hold_free(g, h);
+		}
 	}
 }
 
@@ -247,5 +233,4 @@ void holds_fini(struct gossipd *g)
 		hold_free(g, h);
 	}
 	loop_timer_stop(&g->hold_timer);
-	loop_timer_stop(&g->wake_timer);
 }

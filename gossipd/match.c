@@ -56,7 +56,7 @@ void gossipd_step(struct gossipd *g, const struct gossip_event *event, struct go
 	gossip_step(&g->gossip, event, update);
 	if (update->events_changed) {
 		metrics_add(g->daemon->metrics, METRIC_EVENTS, 1);
-		holds_wake(g);
+		holds_wake_soon(g);
 	}
 	if (update->to_match) {
 		match_services(g, update->to_match);

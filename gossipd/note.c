@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What happens in a pool, row by row: the log, a metric, and who is told. Other members can cause
- * these lines, so at most NOTES_PER_S_MAX of them are written in a second.
+ * these lines, so at most LINES_MAX of them are written in a second.
  */
 #include "gossipd/gossipd.h"
 
-enum { NO_METRIC = METRICS_COUNT };
+enum { LINES_MAX = 50, NO_METRIC = METRICS_COUNT };
 
 static const struct {
 	const char *event;
@@ -35,7 +35,7 @@ static void log_note(struct wire *w, const struct pool_note *note)
 		w->notes_second = now;
 		w->notes_lines = 0;
 	}
-	if (w->notes_lines++ >= NOTES_PER_S_MAX) {
+	if (w->notes_lines++ >= LINES_MAX) {
 		return;
 	}
 	if (rows[note->type].level == 2) {
@@ -141,7 +141,7 @@ void notes_handle(struct wire *w, const struct pool_update *u)
 		note_handle(w, &u->notes[i]);
 	}
 	if (u->members_changed) {
-		holds_wake(w->gossipd);
+		holds_wake_soon(w->gossipd);
 	}
 	metrics_set(m, METRIC_HEALTH_SCORE, w->pool.health);
 	refusals_count(w);

@@ -3,7 +3,6 @@
  * The endpoints gossipd/read and gossipd/write, and the life of the process.
  */
 #include <errno.h>
-#include <malloc.h>
 
 #include "gossipd/gossipd.h"
 
@@ -150,15 +149,6 @@ static void wire_start(struct wire *w)
 	joins_rejoin(w, &s);
 }
 
-/* States and gossip of large pools come and go; what they took is for others then. */
-static void on_trim(void *arg)
-{
-	struct gossipd *g = arg;
-
-	malloc_trim(0);
-	loop_timer_in(&g->trim_timer, TRIM_MS);
-}
-
 int gossipd_open(struct daemon *d)
 {
 	struct gossipd *g = xcalloc(1, sizeof(*g));
@@ -166,10 +156,10 @@ int gossipd_open(struct daemon *d)
 	d->self = g;
 	g->daemon = d;
 	list_init(&g->matches);
+	pace_init(g);
 	holds_init(g);
 	joins_init(g);
 	calls_init(g);
-	loop_timer_init(&g->trim_timer, d->loop, on_trim, g);
 	gossip_init(&g->gossip, d->conf->node_name);
 	g->gossip_open = true;
 	return wires_open(g);
@@ -196,7 +186,6 @@ int gossipd_start(struct daemon *d)
 		}
 	}
 	joins_start(g);
-	loop_timer_in(&g->trim_timer, TRIM_MS);
 	return 0;
 }
 
@@ -237,12 +226,12 @@ void gossipd_stop(struct daemon *d)
 	if (!g) {
 		return;
 	}
+	pace_fini(g);
 	matches_fini(g);
 	joins_fini(g);
 	leave_fini(g);
 	calls_fini(g);
 	holds_fini(g);
-	loop_timer_stop(&g->trim_timer);
 	for (int i = 0; i < GOSSIP_POOLS; i++) {
 		wire_fini(&g->wires[i]);
 	}

@@ -11,6 +11,8 @@
 
 #include "gossipd/gossipd.h"
 
+enum { APPEND_MAX = 128 << 10 }; /* to a snapshot; then it is written as a whole */
+
 int store_paths(struct wire *w)
 {
 	struct str dir = w->gossipd->daemon->conf->data_dir;
@@ -130,7 +132,7 @@ static int snapshot_write(struct wire *w)
 /* A crash of the machine may lose the last of it: then the pool tells the clocks again. */
 void store_snapshot(struct wire *w)
 {
-	bool append = !w->snapshot_stale && w->snapshot_appended < WIRE_APPEND_MAX;
+	bool append = !w->snapshot_stale && w->snapshot_appended < APPEND_MAX;
 
 	loop_timer_stop(&w->store_timer);
 	if ((!append || snapshot_append(w)) && snapshot_write(w)) {

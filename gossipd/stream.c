@@ -13,7 +13,12 @@
 #include "gossipd/core/packet.h"
 #include "gossipd/gossipd.h"
 
-enum { READ_SIZE = 65536, READS_MAX = 16, ACCEPTS_MAX = 32 };
+enum {
+	READ_SIZE = 65536,
+	READS_MAX = 16,
+	ACCEPTS_MAX = 32,
+	INBOUND_SIZE_MAX = 64 << 20, /* of all together; who would pass it is closed */
+};
 
 struct stream {
 	struct list link;
@@ -243,7 +248,7 @@ static void stream_read(struct stream *s)
 		s->in.n += (size_t)n;
 		s->wire->inbound_size += s->dialled ? 0 : (size_t)n;
 		if (s->in.n > STREAM_SIZE_MAX + SEAL_STREAM_HEADER ||
-			(!s->dialled && s->wire->inbound_size > STREAMS_SIZE_MAX)) {
+			(!s->dialled && s->wire->inbound_size > INBOUND_SIZE_MAX)) {
 			metrics_add(s->wire->gossipd->daemon->metrics, METRIC_REFUSED, 1);
 			stream_fail(s, "message too large", 0);
 			return;

@@ -12,7 +12,7 @@ enum {
 	COMPOUND_HEADER = 2,
 	SEAL_SIZE = 29,
 	BURST_MAX = 4,	 /* packets to one member in one tick ... */
-	BURST_TIERS = 4, /* ... with what was sent less often than this */
+	BURST_TIERS = 8, /* ... with what was sent less often than this */
 };
 
 #define GROW(p, array, count, size)                                                           \

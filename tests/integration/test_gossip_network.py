@@ -146,6 +146,19 @@ class World:
         self.network.close()
 
 
+def pass_time(world, seconds):
+    """Marks the logs and waits. A machine that itself stands still for a second fails members for good reasons: then once more."""
+    for _ in range(3):
+        world.mark()
+        longest, end = 0, time.monotonic() + seconds
+        while (now := time.monotonic()) < end:
+            time.sleep(0.1)
+            longest = max(longest, time.monotonic() - now)
+        if longest < 1:
+            return
+    pytest.skip("THIS MACHINE STANDS STILL FOR %.1f s AT A TIME: what happens in calm cannot be judged" % longest)
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     made = World(tmp_path_factory.mktemp("net"))
@@ -175,8 +188,7 @@ def test_everybody_knows_everybody(world):
 def test_nothing_happens(world):
     """No failure, no suspicion of the well, no contradiction of ours, no conflict of addresses. [43 44]"""
     time.sleep(3)
-    world.mark()
-    time.sleep(STABLE_S)
+    pass_time(world, STABLE_S)
     for pool in world.pools:
         assert pool.failed_since() == []
         for host in pool.members:
@@ -214,10 +226,11 @@ def test_reachability_and_queries(world):
 
 def test_losses_are_no_failures(world):
     """One packet in ten is lost, everywhere. [18]"""
-    world.mark()
     world.network.lose_everywhere()
-    time.sleep(25)
-    world.network.heal()
+    try:
+        pass_time(world, 25)
+    finally:
+        world.network.heal()
     for pool in world.pools:
         assert pool.failed_since() == []
 
@@ -286,8 +299,7 @@ def test_the_old_key_goes(world):
     assert pool.members[11].run("keys", "-remove=" + KEYS[0]).returncode == 0
     for member in pool.ours():
         assert json.loads((member.directory / "data/gossipd/local.keyring").read_text()) == [KEYS[1]]
-    pool.mark()
-    time.sleep(5)
+    pass_time(world, 5)
     pool.wait_agreed()
     assert pool.failed_since() == []
 

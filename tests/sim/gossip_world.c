@@ -117,18 +117,18 @@ void check_agreement(struct world *w)
 	}
 }
 
-bool world_agrees(struct world *w)
+unsigned world_known(const struct world *w)
 {
-	size_t up = count_up(w);
+	uint64_t known = 0, up = count_up(w);
 
 	for (size_t i = 0; i < w->net.count; i++) {
 		const struct sim_node *node = &w->net.nodes[i];
 
-		if (node->up && !node->left && pool_count(&node->pool, MEMBER_ALIVE) != up) {
-			return false;
+		if (node->up && !node->left) {
+			known += min_of((uint64_t)pool_count(&node->pool, MEMBER_ALIVE), up);
 		}
 	}
-	return true;
+	return (unsigned)(known * 10000 / (up * up));
 }
 
 /* -------- events -------- */

@@ -45,7 +45,8 @@ void world_fire(struct world *w, size_t i); /* the next user event, at node i */
 void check_events(struct world *w);
 /* All that are up see exactly those alive that are up, and no table is broken. */
 void check_agreement(struct world *w);
-bool world_agrees(struct world *w);
+/* Of all pairs of members, how many know each other; 10000: all. */
+unsigned world_known(const struct world *w);
 
 void meter_start(struct world *w);
 void meter_print(struct world *w, const char *what); /* what each member sent, per second */

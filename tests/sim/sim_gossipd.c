@@ -51,12 +51,12 @@ static void plan_events(struct world *w)
 	check_events(w);
 }
 
-/* As many again come at the same time: those that are there go on hearing events in time, and all
- * know all within a minute. */
+/* As many again come at the same time: those that are there go on hearing events in time; in ten
+ * seconds of 10,000 pairs all but a few know each other, and push/pull brings the last together. */
 static void plan_joins(struct world *w)
 {
 	size_t old = w->net.count / 2, fresh = w->net.count - old, joined = 0;
-	int64_t took_ms = 0;
+	int64_t took_ms = 0, most_ms = 0;
 
 	for (int tick = 0; tick < 100; tick++) {
 		for (; joined < fresh * (size_t)(tick + 1) / 100; joined++) {
@@ -68,14 +68,19 @@ static void plan_joins(struct world *w)
 		}
 		net_run(&w->net, 10);
 	}
-	while (!world_agrees(w) && took_ms < 60000) {
+	while (world_known(w) < 10000 && took_ms < 300000) {
 		if (took_ms % 1000 == 0 && w->events < EVENTS_MAX) {
 			world_fire(w, rng_below(&w->net.rng, old));
 		}
 		net_run(&w->net, 100);
 		took_ms += 100;
+		most_ms = !most_ms && world_known(w) >= 9990 ? took_ms : most_ms;
 	}
-	printf("  joins: %zu more known to all after %lld ms\n", fresh, (long long)took_ms);
+	printf("  joins: %zu more known to 99.9 %% after %lld ms, to all after %lld ms\n", fresh,
+		(long long)most_ms, (long long)took_ms);
+	if (most_ms == 0 || most_ms > 10000) {
+		world_failed(w, "a crowd is not known in time", (uint64_t)most_ms);
+	}
 	net_run(&w->net, 10000);
 	check_agreement(w);
 	check_events(w);
