@@ -239,6 +239,7 @@ static int work_begin(struct daemon *d)
 	if (r) {
 		return r;
 	}
+	daemon_sockets_settle(d);
 	loop_timer_init(&p->drain_limit, d->loop, on_drain_limit, d);
 	loop_timer_init(&p->second, d->loop, on_second, d);
 	on_second(d);

@@ -89,10 +89,11 @@ void daemon_give_up(struct daemon *d);
 /* A listening or datagram socket passed by the supervisor under this name (LISTEN_FDNAMES), in
  * order of `number`; -1: none. Owned by the daemon's process. */
 int daemon_socket(struct daemon *d, const char *name, int number);
-/* The one socket of this name (at most 31 bytes), at an address of the configuration: what the
- * supervisor passed, if it is (still) bound to that address, else a new one, which systemd is given
- * to hold until our next life; the unit's FileDescriptorStoreMax= counts them. The descriptor,
- * non-blocking and the caller's, or -errno. */
+/* The one socket of this name, at an address of the configuration: what the supervisor passed, if
+ * it is (still) bound to that address, else a new one, which systemd is given to hold until our
+ * next life; the unit's FileDescriptorStoreMax= counts them. What was passed and nobody has asked
+ * for when the start hook returns is closed. The descriptor, non-blocking and the caller's, or
+ * -errno. */
 int daemon_listen(
 	struct daemon *d, const char *name, const struct net_address *a, int type, int backlog);
 

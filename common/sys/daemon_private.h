@@ -20,6 +20,7 @@ struct daemon_private {
 	struct mono started;
 	struct wall started_at;
 	char **socket_names; /* of descriptors 3, 4 ...; NULL-terminated */
+	bool *sockets_taken; /* asked for */
 	int sockets_count;
 	uint64_t watchdog_usec;
 	bool ready, given_up;
@@ -34,6 +35,7 @@ int daemon_control_open(struct daemon *d);
 bool daemon_has_agent(void); /* muster agent supervises us */
 /* daemon_socket.c */
 void daemon_sockets_take(struct daemon *d);
+void daemon_sockets_settle(struct daemon *d); /* lets go of what nobody wants (any more) */
 void daemon_sockets_free(struct daemon *d);
 /* daemon_jail.c, in this order around the open hook. */
 void daemon_confine_files(struct daemon *d);

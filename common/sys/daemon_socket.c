@@ -5,7 +5,6 @@
  * in the configuration we open, and hand to its store of descriptors (systemd.service(5),
  * FileDescriptorStoreMax=), which passes them to our next life.
  */
-#include <stdio.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -20,6 +19,7 @@ void daemon_sockets_take(struct daemon *d)
 
 	p->sockets_count = sd_listen_fds_with_names(1, &p->socket_names);
 	p->sockets_count = max_of(p->sockets_count, 0);
+	p->sockets_taken = xcalloc((size_t)p->sockets_count + 1, sizeof(bool));
 }
 
 void daemon_sockets_free(struct daemon *d)
@@ -30,6 +30,7 @@ void daemon_sockets_free(struct daemon *d)
 		free(p->socket_names[i]);
 	}
 	free(p->socket_names);
+	free(p->sockets_taken);
 }
 
 int daemon_socket(struct daemon *d, const char *name, int number)
@@ -38,6 +39,7 @@ int daemon_socket(struct daemon *d, const char *name, int number)
 
 	for (int i = 0; i < p->sockets_count; i++) {
 		if (strcmp(p->socket_names[i], name) == 0 && number-- == 0) {
+			p->sockets_taken[i] = true;
 			return SOCKET_FIRST + i;
 		}
 	}
@@ -60,12 +62,35 @@ static bool is_bound_to(int fd, const struct net_address *a)
 /* It is closed when this returns: another one may want a part of its address. */
 static void forget(const char *name, int fd)
 {
-	char text[64];
+	OWN_EMBEDDED(buf_fini) struct buf text = { 0 };
 
-	snprintf(text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=%s", name);
+	buf_printf(&text, "FDSTOREREMOVE=1\nFDNAME=%s", name);
 	close(fd);
-	if (sd_notify(0, text) > 0) {
+	if (sd_notify(0, buf_cstr(&text)) > 0) {
 		(void)sd_notify_barrier(0, BARRIER_USEC); /* else the bind tells */
+	}
+}
+
+/* A passed socket, for once: its number may soon be that of another. -1: none */
+static int take_passed(struct daemon *d, const char *name)
+{
+	int fd = daemon_socket(d, name, 0);
+
+	if (fd >= 0) {
+		d->private->socket_names[fd - SOCKET_FIRST][0] = 0;
+	}
+	return fd;
+}
+
+void daemon_sockets_settle(struct daemon *d)
+{
+	struct daemon_private *p = d->private;
+
+	for (int i = 0; i < p->sockets_count; i++) {
+		if (!p->sockets_taken[i]) {
+			log_notice("socket-unused", "name=%s", p->socket_names[i]);
+			forget(p->socket_names[i], SOCKET_FIRST + i);
+		}
 	}
 }
 
@@ -73,10 +98,10 @@ static void forget(const char *name, int fd)
  * let go of it. */
 static void keep(const char *name, int fd)
 {
-	char text[64];
+	OWN_EMBEDDED(buf_fini) struct buf text = { 0 };
 
-	snprintf(text, sizeof(text), "FDSTORE=1\nFDNAME=%s\nFDPOLL=0", name);
-	if (sd_pid_notify_with_fds(0, 0, text, &fd, 1) < 0) {
+	buf_printf(&text, "FDSTORE=1\nFDNAME=%s\nFDPOLL=0", name);
+	if (sd_pid_notify_with_fds(0, 0, buf_cstr(&text), &fd, 1) < 0) {
 		log_warning("socket-not-kept", "name=%s", name);
 	}
 }
@@ -84,7 +109,7 @@ static void keep(const char *name, int fd)
 int daemon_listen(
 	struct daemon *d, const char *name, const struct net_address *a, int type, int backlog)
 {
-	int fd = daemon_socket(d, name, 0);
+	int fd = take_passed(d, name);
 
 	/* What the agent has opened is what the configuration said when it was started, for all of
 	 * its daemons. */

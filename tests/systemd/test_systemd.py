@@ -122,7 +122,13 @@ def test_sockets_of_the_configuration_are_kept_for_the_next_life(machine):
         assert listening() == {(kind, where.replace("127.0.0.1", address) if where.endswith(":8301") else where)
                                for kind, where in usual}
         assert machine.show("muster-gossipd.service", "NFileDescriptorStore") == "4"
+    machine.write("/etc/muster.d/gossip.json", '{"ports": {"serf_wan": -1}}')
+    machine.run("systemctl", "restart", "muster-gossipd.service")
+    wait_until(lambda: machine.show("muster-gossipd.service", "NFileDescriptorStore") == "2", what="what is not wanted is let go")
+    assert listening() == {row for row in usual if not row[1].endswith(":8302")}
     machine.run("rm", "/etc/muster.d/gossip.json")
+    machine.run("systemctl", "restart", "muster-gossipd.service")
+    assert listening() == usual
     assert restarts_of(machine) == {d: 0 for d in DAEMONS}
 
 
@@ -615,7 +621,8 @@ def test_purge_leaves_nothing_and_the_manual_is_right(machine):
 
 
 def nothing_left(machine):
-    found = machine.sh("find /etc /usr /lib /var /run /home /root -xdev -name '*muster*' -not -path '%s*' -not -path '/var/cache/*'"
+    found = machine.sh("find /etc /usr /lib /var /run /home /root -xdev -name '*muster*' -not -path '%s*' -not -path '/var/cache/*' "
+                       "-not -path '/root/.debug/*'"
                        "; grep -h muster /etc/passwd /etc/group || :;"
                        " systemctl list-units --all --no-legend 'muster*'" % TOP)
     assert found == "", found
