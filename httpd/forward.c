@@ -415,6 +415,7 @@ static void forward_begin(struct forward *f, const struct peer_question *q)
 	enum target_state state;
 
 	render(f, q);
+	f->x->request.body = STR(""); /* it lay in a buffer of the engine */
 	exchange_suspend(f->x, on_gone, f);
 	if (!attempt_begin(f, &state)) {
 		loop_timer_in(&f->timer, 0);
@@ -437,7 +438,7 @@ void exchange_to_leader(struct exchange *x)
 	if (f) {
 		f->repeatable = x->route->flags & ROUTE_REPEATABLE;
 		f->trying_since = x->leader_since;
-		x->request.body = STR(""); /* it lay in a buffer of the engine */
+		x->request.body = STR(""); /* what there was is gone */
 		forward_begin(f, NULL);
 	}
 }

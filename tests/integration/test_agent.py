@@ -429,7 +429,7 @@ def test_a_daemon_that_is_just_being_started_dies_with_the_agent(node):
         if attempt:
             node.start()
         for daemon in ("gossipd", "checkd", "dnsd"):
-            os.kill(node.pid_of(daemon), signal.SIGKILL)
+            node.kill(daemon)
         time.sleep(attempt * 0.0005)
         node.process.kill()
         node.process.wait()
