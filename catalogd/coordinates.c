@@ -50,6 +50,9 @@ static void gather(struct coordinates *all, const struct coordinate *v)
 	OWN_EMBEDDED(buf_fini) struct buf key = { 0 };
 	struct gathered *g;
 
+	if (v->node.n > NODE_NAME_MAX || v->segment.n > STATUS_MAX) {
+		return; /* there is no such node */
+	}
 	buf_put_str(&key, v->node);
 	buf_put_u8(&key, 0);
 	buf_put_str(&key, v->segment);

@@ -13,7 +13,7 @@
 
 enum {
 	TRIES_MAX = 4,
-	WAIT_MS = 10,	     /* while it is not known whom to ask */
+	WAIT_MS = 50,	     /* while it is not known whom to ask */
 	SILENCE_MS = 400,    /* and nothing heard: the server counts as failed */
 	LAST_ANSWERS_S = 60, /* how long they are good where cache_max_age says nothing */
 	CACHED_S = 1,	     /* the same for use_cache */

@@ -54,6 +54,7 @@ def test_updates_are_gathered(two):
     wait_until(lambda: server.get("/v1/coordinate/node/out").json()[0]["Coord"]["Vec"][0] == 199)
     assert server.raft()["commit_index"] - before < 100
     assert server.get("/v1/coordinate/node/nobody").status == 404
+    assert place(server, "n" * 100000, 1).status == 200  # as of any node that there is not
     answer = place(server, "out", 1, Error="x")
     assert answer.status in (400, 500)
 
