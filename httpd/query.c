@@ -17,7 +17,7 @@ static void propose(struct exchange *x, struct cmd_query *command)
 	exchange_propose(x, COMMAND_cmd_query, buf_str(&payload));
 }
 
-static bool query_bind(struct exchange *x, struct query_def *out, struct str *id_out)
+static bool body_bind(struct exchange *x, struct query_def *out, struct str *id_out)
 {
 	OWN_EMBEDDED(buf_fini) struct buf why = { 0 };
 	struct json *body;
@@ -36,7 +36,7 @@ void handle_query_create(struct exchange *x)
 {
 	struct cmd_query command = { .op = QUERY_CREATE };
 
-	if (query_bind(x, &command.query, &command.id)) {
+	if (body_bind(x, &command.query, &command.id)) {
 		propose(x, &command);
 	}
 }
@@ -76,7 +76,7 @@ void handle_query_update(struct exchange *x)
 		refuse_method(x);
 		return;
 	}
-	if (x->request.body.n && !query_bind(x, &command.query, &ignored)) {
+	if (x->request.body.n && !body_bind(x, &command.query, &ignored)) {
 		return;
 	}
 	command.id = x->request.name;
