@@ -77,6 +77,7 @@ struct request {
 	struct service *service;
 	struct list checks; /* check.of_request */
 	bool with_node;
+	uint64_t config_number; /* what it says of the node is that of this configuration */
 };
 
 struct full_sync {
@@ -91,6 +92,7 @@ struct full_sync {
 
 struct registry {
 	const struct registry_config *config;
+	uint64_t config_number; /* counts them */
 	struct rng rng;
 	struct mono now;
 	struct wall wall;

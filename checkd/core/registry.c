@@ -118,6 +118,7 @@ static void loaded(struct registry *r)
 static void config_set(struct registry *r, const struct registry_config *config)
 {
 	r->config = config;
+	r->config_number++;
 	r->node_dirty = true;
 	if (!r->full.running) {
 		sync_full_now(r); /* who reloads may well have repaired something */

@@ -148,6 +148,7 @@ static void check_take(struct request *q, struct check *c)
 static void register_open(struct registry *r, struct request *q, struct jsonw *w)
 {
 	q->with_node = r->node_dirty;
+	q->config_number = r->config_number;
 	jsonw_open(w, '{');
 	render_node(r, w);
 	jsonw_keyc(w, "SkipNodeUpdate");
@@ -497,7 +498,7 @@ void sync_done(struct registry *r, const struct registry_event *e)
 		} else if (!mono_before(r->now, r->retry_at)) {
 			r->backoff_ms = 0;
 		}
-		if (q->with_node && a == ANSWER_OK) {
+		if (q->with_node && a == ANSWER_OK && q->config_number == r->config_number) {
 			r->node_dirty = false;
 		}
 		if (q->kind == REQUEST_READ_SERVICES || q->kind == REQUEST_READ_CHECKS) {

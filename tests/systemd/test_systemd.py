@@ -379,6 +379,24 @@ def test_scripts_run_in_a_unit_of_their_own(machine):
     assert "muster-script" not in machine.run("systemctl", "--failed", "--no-legend").stdout
 
 
+def test_handlers_and_orders_run_as_scripts_do(machine):
+    """A watch that a reload brings, and muster exec: programs of the same units."""
+    machine.write("/etc/muster.d/orders.json", json.dumps({"disable_remote_exec": False}))
+    machine.run("systemctl", "restart", "muster-checkd.service")
+    machine.write("/etc/muster.d/watch.json", json.dumps({"watches": [
+        {"type": "nodes", "args": ["sh", "-c", "cat /dev/stdin | cut -c1-3 >/dev/stdout; id -un; exit 3"]}]}))
+    machine.run("systemctl", "reload", "muster-checkd.service")
+    wait_until(lambda: 'output="[{" muster-script' in machine.run("journalctl", "-u", "muster-checkd.service", "-o", "cat").stdout,
+               what="what the handler said")
+
+    def ran():
+        out = machine.run("muster", "exec", "id -un; ls -l $0", check=False).stdout
+        return ": muster-script\n" in out and "finished with exit code 0" in out
+    wait_until(ran, what="the order")
+    machine.run("rm", "/etc/muster.d/orders.json", "/etc/muster.d/watch.json")
+    machine.run("systemctl", "restart", "muster-checkd.service")
+
+
 # ---- secrets ----
 
 def test_secrets_reach_one_daemon(machine):

@@ -434,6 +434,34 @@ TEST(test_sync_change)
 }
 END_TEST
 
+/* What was on its way when the node's own words changed does not count for them. */
+TEST(test_sync_of_the_node_during_a_reload)
+{
+	struct check_def check = { .ttl_ns = 100 * NS_PER_S, .status = STR("passing") };
+	struct registry_config changed;
+	bool told = false;
+	uint64_t number;
+	struct bench b;
+
+	bench_init(&b);
+	changed = b.config;
+	changed.address = STR("10.0.0.2");
+	service_put(&b, "web1", &check);
+	flush(&b);
+	number = b.u.requests->number;
+	step(&b, (struct registry_event) { .type = REGISTRY_CONFIG, .config = &changed });
+	answer(&b, number, 200, "true");
+	ttl(&b, "service:web1", CHECK_WARNING, "");
+	flush(&b);
+	for (const struct registry_request *q = b.u.requests; q; q = q->next) {
+		told = told || (str_find_str(q->body, STR("10.0.0.2")) >= 0 &&
+				       str_find_str(q->body, STR("\"SkipNodeUpdate\":false")) >= 0);
+	}
+	ck_assert(told);
+	bench_fini(&b);
+}
+END_TEST
+
 TEST(test_sync_failures)
 {
 	uint64_t number;
@@ -523,4 +551,5 @@ TEST(test_output)
 END_TEST
 
 UNIT_MAIN("registry", test_schedule, test_thresholds, test_ttl, test_load, test_service, test_alias,
-	test_maintenance, test_sync_change, test_sync_failures, test_alias_remote, test_output)
+	test_maintenance, test_sync_change, test_sync_of_the_node_during_a_reload,
+	test_sync_failures, test_alias_remote, test_output)
