@@ -287,6 +287,8 @@ struct pool {
 	struct pool_keys_result keys;
 	bool started;
 	uint32_t packets_filled; /* whose turn it is (send.c) */
+	struct mono corrections_at;
+	uint32_t corrections;					       /* in this second (swim.c) */
 	uint64_t suspects_seen, refuted_count, refused[POOL_REFUSALS]; /* counters */
 	/* the update that is being made */
 	struct arena arena;

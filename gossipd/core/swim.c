@@ -304,12 +304,48 @@ void swim_announce(struct pool *p)
 
 /* -------- suspect and dead (4.2) -------- */
 
+/* Who accuses a former life has missed the present one, and gossip about that is over: where a
+ * whole pool restarts, members that are well would fail (memberlist#311). Whoever hears it tells.
+ */
+static void correct(struct pool *p, const struct pool_node *n, struct str accuser)
+{
+	enum { CORRECTIONS_PER_S_MAX = 32 };
+	const struct pool_node *to = node_find(p, accuser);
+	OWN_EMBEDDED(buf_fini) struct buf bytes = { 0 };
+	struct str message;
+	struct swim_alive m = {
+		.incarnation = n->incarnation,
+		.node = n->name,
+		.addr = address_str(&n->address),
+		.port = n->address.port,
+		.meta = n->meta,
+		.vsn = str_n(n->versions, SWIM_VERSIONS),
+	};
+
+	if (!to || to == n || to == p->self || n->state != SWIM_STATE_ALIVE) {
+		return;
+	}
+	if (mono_diff_ms(p->now, p->corrections_at) >= 1000) {
+		p->corrections_at = p->now;
+		p->corrections = 0;
+	}
+	if (p->corrections++ < CORRECTIONS_PER_S_MAX) {
+		swim_put(&bytes, SWIM_ALIVE, &swim_alive_schema, &m);
+		message = buf_str(&bytes);
+		pool_send(p, to->address, (struct send_form) { .to = to }, &message, 1);
+	}
+}
+
 void swim_on_suspect(struct pool *p, const struct swim_accusation *m)
 {
 	struct pool_node *n = node_find(p, m->node);
 
-	if (!n || n->slot == POOL_NO_SLOT || m->incarnation < n->incarnation ||
-		is_too_long(p, m->from, POOL_NAME_MAX) || !is_believable(p, n, m->incarnation)) {
+	if (!n || n->slot == POOL_NO_SLOT || is_too_long(p, m->from, POOL_NAME_MAX) ||
+		!is_believable(p, n, m->incarnation)) {
+		return;
+	}
+	if (m->incarnation < n->incarnation) {
+		correct(p, n, m->from);
 		return;
 	}
 	if (n->suspicion) {
@@ -339,8 +375,12 @@ void swim_on_dead(struct pool *p, const struct swim_accusation *m)
 {
 	struct pool_node *n = node_find(p, m->node);
 
-	if (!n || n->slot == POOL_NO_SLOT || m->incarnation < n->incarnation ||
-		is_too_long(p, m->from, POOL_NAME_MAX) || !is_believable(p, n, m->incarnation)) {
+	if (!n || n->slot == POOL_NO_SLOT || is_too_long(p, m->from, POOL_NAME_MAX) ||
+		!is_believable(p, n, m->incarnation)) {
+		return;
+	}
+	if (m->incarnation < n->incarnation) {
+		correct(p, n, m->from);
 		return;
 	}
 	suspicion_end(p, n);

@@ -219,8 +219,9 @@ static size_t heap_size(void)
 }
 
 /* The limit on how often a message is sent depends on the number of members: with small views it is
- * set to that of the whole pool, if there is such a multiple. */
-static void scale_retransmits(struct world *w)
+ * set to that of the whole pool, if there is such a multiple. And no states are exchanged, which
+ * would fill the views. */
+static void keep_views_small(struct world *w)
 {
 	struct pool_profile *profile = &w->net.options.profile;
 	struct pool p = { .options = w->net.options };
@@ -232,6 +233,7 @@ static void scale_retransmits(struct world *w)
 		world_failed(w, "no such view: the number of retransmissions would differ", wanted);
 	}
 	profile->retransmit_mult = wanted / one;
+	profile->sync_interval_ms = INT64_C(1000000000);
 }
 
 void world_build(struct world *w, size_t up, size_t view)
@@ -240,7 +242,7 @@ void world_build(struct world *w, size_t up, size_t view)
 
 	w->view = view;
 	if (view) {
-		scale_retransmits(w);
+		keep_views_small(w);
 	}
 	for (size_t i = 0; i < up; i++) {
 		net_start_node(&w->net, i);

@@ -6,8 +6,8 @@
  *     sim_gossipd --run PLAN MEMBERS SEED [VIEW]
  *
  * Every member runs the core itself. With VIEW 0 each knows all the others, which takes memory for
- * MEMBERS x MEMBERS records; otherwise each knows so many random others, which is enough to see how
- * news spread among more members (plan events), but not for what needs all tables.
+ * MEMBERS x MEMBERS records; otherwise each knows so many random others and exchanges no states,
+ * which is enough to see how news spread among more members (plan events) and for nothing else.
  *
  * Checkers look on (gossip_world.c); a broken promise prints plan, members, seed and view and ends
  * the run.

@@ -366,6 +366,30 @@ TEST(strangers_get_a_bare_answer)
 }
 END_TEST
 
+/* Who accuses a former life is told of the present one, so often a second; a stranger is not. */
+TEST(an_accusation_of_old_is_corrected)
+{
+	size_t told = 0;
+
+	begin();
+	receive_alive(1, 5, STR("\xff\x80"));
+	receive_alive(2, 1, STR("\xff\x80"));
+	pool.gossip_at = pool.probe_at = MONO_NEVER;
+	receive_accusation(SWIM_SUSPECT, "n1", 4, STR("nobody"));
+	ck_assert_uint_eq(update.packets_count, 0);
+	receive_accusation(SWIM_SUSPECT, "n1", 4, STR("n2"));
+	ck_assert_uint_eq(update.packets_count, 1);
+	ck_assert_uint_eq(update.packets[0].to.bytes[3], 2);
+	for (int i = 0; i < 100; i++) {
+		receive_accusation(SWIM_DEAD, "n1", 4, STR("n2"));
+		told += update.packets_count;
+	}
+	ck_assert_uint_eq(told, 31);
+	ck_assert_uint_eq(pool_find(&pool, STR("n1"))->state, SWIM_STATE_ALIVE);
+	end();
+}
+END_TEST
+
 /* -------- crowds -------- */
 
 struct seen {
@@ -457,5 +481,5 @@ UNIT_MAIN("gossip_hostile", an_event_that_fits_in_no_packet_does_not_block_the_o
 	a_poisoned_lamport_time_is_not_believed, an_incarnation_that_ends_all_is_not_believed,
 	what_is_too_long_is_refused, the_table_of_members_has_a_ceiling,
 	a_state_of_too_many_is_refused, a_state_whose_versions_exclude_us_is_refused,
-	strangers_get_a_bare_answer, an_event_does_not_wait_for_a_crowd,
-	who_was_away_is_told_and_who_joins_is_not)
+	strangers_get_a_bare_answer, an_accusation_of_old_is_corrected,
+	an_event_does_not_wait_for_a_crowd, who_was_away_is_told_and_who_joins_is_not)
