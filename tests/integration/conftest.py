@@ -9,6 +9,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from node import Node  # noqa: E402
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "heavy: takes the whole machine for a minute or more; not run in instrumented builds")
+
+
 @pytest.fixture
 def make_node(tmp_path):
     made = []

@@ -5,7 +5,11 @@ import os
 import threading
 import time
 
+import pytest
+
 from node import PORTS, Node, wait_until
+
+pytestmark = pytest.mark.heavy
 
 VALUE = 500 << 10
 COUNT = 800  # 390 MiB: more than the log may grow without a snapshot

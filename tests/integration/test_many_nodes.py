@@ -13,6 +13,8 @@ from cluster import ClientNode, Cluster, Server
 from network import Network
 from node import PORTS, wait_until
 
+pytestmark = pytest.mark.heavy
+
 SERVERS, CLIENTS = 3, int(os.environ.get("MUSTER_MANY_CLIENTS", "20"))
 FOUND_S, GONE_S = 1.0, 6.0  # a service on every node; a dead node's absence (Consul: 5.9 s)
 SLACK = 4  # on machines that do something else as well

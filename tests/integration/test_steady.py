@@ -6,8 +6,12 @@ import os
 import re
 import subprocess
 
+import pytest
+
 from cluster import Cluster
 from node import PORTS, TOP, clean_environment, wait_until
+
+pytestmark = pytest.mark.heavy
 
 SECONDS = int(os.environ.get("MUSTER_STEADY_SECONDS", "60"))
 CHECKS = 150  # on each server, once a second: a third of each kind
