@@ -18,6 +18,7 @@ import time
 
 import client
 import loads
+import nodes
 import quorum
 from servers import Consul, Knot, Muster, Nginx, cpu_seconds, memory_kib
 
@@ -47,7 +48,7 @@ FIGURES = [
     ("100,000 keys: load", "keys/s", []),
     ("100,000 keys: anonymous", "MiB", [20]),
     ("100,000 keys: kill -9 to first read", "ms", [500]),
-] + quorum.FIGURES + client.FIGURES
+] + quorum.FIGURES + client.FIGURES + nodes.FIGURES
 UNITS = {name: unit for name, unit, _ in FIGURES}
 
 
@@ -197,7 +198,8 @@ def suite_life(b):
             b.results.add("100,000 keys: kill -9 to first read", server.name, first_success(60, lambda: key_readable(server)))
 
 
-SUITES = {"kv": suite_kv, "catalog": suite_catalog, "dns": suite_dns, "held": suite_held, "life": suite_life, "quorum": quorum.suite, "client": client.suite}
+SUITES = {"kv": suite_kv, "catalog": suite_catalog, "dns": suite_dns, "held": suite_held, "life": suite_life, "quorum": quorum.suite, "client": client.suite,
+          "nodes": nodes.suite}
 
 
 class Bench:

@@ -13,7 +13,7 @@ from node import PORTS, TOP, clean_environment, wait_until
 
 pytestmark = pytest.mark.heavy
 
-SECONDS = int(os.environ.get("MUSTER_STEADY_SECONDS", "60"))
+SECONDS = int(os.environ.get("MUSTER_STEADY_SECONDS", "120"))
 CHECKS = 150  # on each server, once a second: a third of each kind
 DEFAULT = {"performance": {"raft_multiplier": 5}, "log_level": "INFO", "enable_script_checks": True}
 
