@@ -162,7 +162,7 @@ def test_case_files_parse_and_are_many():
 def test_every_case_has_a_recorded_answer():
     titles, _ = compare.read_golden(HERE / "golden")
     now = {case.name: [step.title() for step in case.steps]
-           for group in cases.read_all(HERE / "cases") for case in group.cases}
+           for group in cases.read_all(HERE / "cases") for case in group.cases if group.config != cases.CLIENT}
     assert titles == now
 
 
