@@ -6,10 +6,10 @@
 
 #include <sys/wait.h>
 
-#include "common/client/api.h"
 #include "checkd/core/remote.h"
 #include "checkd/program.h"
 #include "common/base/err.h"
+#include "common/client/api.h"
 #include "common/sys/clock.h"
 #include "common/sys/ipc.h"
 #include "common/sys/log.h"

@@ -6,9 +6,9 @@
 
 #include <stdio.h>
 
-#include "common/client/api.h"
 #include "checkd/handler.h"
 #include "common/base/hash.h"
+#include "common/client/api.h"
 #include "common/client/watcher.h"
 #include "common/sys/log.h"
 
