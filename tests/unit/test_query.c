@@ -119,7 +119,6 @@ END_TEST
 
 TEST(test_create_update_delete)
 {
-	OWN_EMBEDDED(buf_fini) struct buf row = { 0 };
 	struct world w;
 	struct kv_txn *t;
 
