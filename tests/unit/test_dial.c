@@ -95,12 +95,13 @@ TEST(test_no_addresses)
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		struct loop *loop = loop_new();
 		OWN(free) char *error = NULL;
+		struct dial *d = dial_new(loop, str_of(rows[i].host_port), on_refused, &error);
 
-		dial_new(loop, str_of(rows[i].host_port), on_refused, &error);
 		while (!error) {
 			loop_run_once(loop);
 		}
 		ck_assert_str_eq(error, rows[i].error);
+		dial_free(d);
 		loop_free(loop);
 	}
 }
