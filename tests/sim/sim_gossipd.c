@@ -296,7 +296,7 @@ static size_t other_of_wave(struct world *w, size_t i, size_t waves)
  * After a minute there is no ghost of these. */
 static void plan_ghosts(struct world *w)
 {
-	enum { WAVES = 10, LEAVES_OF = 45 };
+	enum { WAVES = 10, LEAVES_OF = 45, LEAVE_MORE_MS = 5000 };
 
 	for (size_t i = 7; i < w->net.count; i += LEAVES_OF) {
 		leave_one(w, i);
@@ -314,6 +314,7 @@ static void plan_ghosts(struct world *w)
 			}
 		}
 	}
+	net_run(&w->net, LEAVE_MORE_MS); /* in the crowd the word may take all of its time */
 	for (size_t i = 7; i < w->net.count; i += LEAVES_OF) {
 		if (!w->net.nodes[i].left) {
 			world_failed(w, "it does not finish leaving", i);
