@@ -107,12 +107,12 @@ def test_units_are_clean_and_closed(machine):
 
 
 def test_sockets_of_the_configuration_are_kept_for_the_next_life(machine):
-    """Those of 8300, 8310, 8301, 8302: no address stands in a unit, and a changed one is listened on instead."""
+    """Those of 8300, 8310, 8311, 8301, 8302: no address stands in a unit, and a changed one is listened on instead."""
     def listening():
         return set(re.findall(r"^(\w+) .* (\S+:83\d\d) ", machine.run("ss", "-lntuH").stdout, re.M))
-    kept = {"raftd": 1, "httpd": 1, "gossipd": 4}
-    usual = {("tcp", "127.0.0.1:%d" % port) for port in (8300, 8301, 8302, 8310)} | {
-        ("udp", "127.0.0.1:%d" % port) for port in (8301, 8302)}
+    kept = {"raftd": 1, "httpd": 1, "dnsd": 2, "gossipd": 4}
+    usual = {("tcp", "127.0.0.1:%d" % port) for port in (8300, 8301, 8302, 8310, 8311)} | {
+        ("udp", "127.0.0.1:%d" % port) for port in (8301, 8302, 8311)}
     for daemon, count in kept.items():
         assert machine.show("muster-%s.service" % daemon, "NFileDescriptorStore") == str(count), daemon
     assert listening() == usual
