@@ -20,14 +20,12 @@ from network import Network
 from node import wait_until
 from peers import SERF, SERF_NEW, Gossipd, Serf
 
-pytestmark = pytest.mark.heavy
-
 KEYS = [base64.b64encode(bytes([i]) * 32).decode() for i in range(1, 4)]
 PORTS = {"plain": 8301, "compressed": 8401, "encrypted": 8501}
 SIDES = (list(range(1, 6)) + list(range(11, 16)), list(range(6, 11)) + list(range(16, 21)))
 STABLE_S = float(os.environ.get("MUSTER_GOSSIP_STABLE_S", "45"))
 LIMIT_S = 150
-pytestmark = pytest.mark.skipif(not SERF, reason="serf is not installed")
+pytestmark = [pytest.mark.heavy, pytest.mark.skipif(not SERF, reason="serf is not installed")]
 
 
 class Pool:
