@@ -116,6 +116,20 @@ static int sockets_place(
 	return count;
 }
 
+/* Linux shares the processor out among sessions first (sched_autogroup), then within them: in one of
+ * its own a daemon does not wait for what the others of the node are busy with. */
+static void precedence_take(int nice)
+{
+	OWN_FD int group = -1;
+
+	setsid();
+	(void)setpriority(PRIO_PROCESS, 0, nice);
+	group = open("/proc/self/autogroup", O_WRONLY | O_CLOEXEC);
+	if (group >= 0) {
+		(void)!dprintf(group, "%d", nice);
+	}
+}
+
 static _Noreturn void child_exec(const struct child *c)
 {
 	const struct supervisor *s = c->supervisor;
@@ -128,7 +142,7 @@ static _Noreturn void child_exec(const struct child *c)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
-	(void)setpriority(PRIO_PROCESS, 0, c->row->nice);
+	precedence_take(c->row->nice);
 	for (int i = 0; s->setup.sources[i] && argc < ARGUMENTS_MAX - 1; i++) {
 		argv[argc++] = s->setup.sources[i];
 	}
