@@ -116,8 +116,8 @@ static int sockets_place(
 	return count;
 }
 
-/* Linux shares the processor out among sessions first (sched_autogroup), then within them: in one of
- * its own a daemon does not wait for what the others of the node are busy with. */
+/* Linux shares the processor out among sessions first (sched_autogroup), then within them: in one
+ * of its own a daemon does not wait for what the others of the node are busy with. */
 static void precedence_take(int nice)
 {
 	OWN_FD int group = -1;
