@@ -193,8 +193,9 @@ def consul_path():
 
 
 @pytest.mark.skipif(consul_path() is None, reason="needs an unpacked Consul")
-@pytest.mark.parametrize("lie, failed", [("", "1 passed, 0 failed"), ("-domain=liar.", "0 passed, 1 failed")])
+@pytest.mark.parametrize("lie, failed", [("", "2 passed, 0 failed"), ("-domain=liar.", "0 passed, 2 failed")])
 def test_a_server_with_other_answers_fails(tmp_path, lie, failed):
+    """The case is asked of a server and of a client node."""
     liar = tmp_path / "liar"
     liar.write_text('#!/bin/sh\nexec %s "$@" %s\n' % (consul_path(), lie))
     liar.chmod(0o755)
