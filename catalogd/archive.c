@@ -210,12 +210,9 @@ static void server_render(struct save_job *j, const struct raft_server *s)
 
 	w.comma = j->servers.n > 0;
 	jsonw_open(&w, '{');
-	jsonw_keyc(&w, "Suffrage");
-	jsonw_u64(&w, s->voter ? 0 : 1);
-	jsonw_keyc(&w, "ID");
-	jsonw_str(&w, s->id);
-	jsonw_keyc(&w, "Address");
-	jsonw_str(&w, s->address);
+	jsonw_put_u64(&w, "Suffrage", s->voter ? 0 : 1);
+	jsonw_put_str(&w, "ID", s->id);
+	jsonw_put_str(&w, "Address", s->address);
 	jsonw_close(&w, '}');
 	buf_put_u8(
 		&j->peers, (uint8_t)(0xa0 | min_of(s->address.n, (size_t)31))); /* msgpack fixraw */

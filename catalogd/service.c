@@ -260,37 +260,29 @@ void catalogd_stop(struct daemon *d)
 	d->self = NULL;
 }
 
-static void put_u64(struct jsonw *w, const char *key, uint64_t v)
-{
-	jsonw_key(w, str_of(key));
-	jsonw_u64(w, v);
-}
-
 void catalogd_status(struct daemon *d, struct jsonw *w)
 {
 	struct catalogd *c = d->self;
 	struct kv_txn *t = db_read(c->stores.state);
 
-	put_u64(w, "applied_index", c->feed.applied);
-	put_u64(w, "commit_index", c->feed.commit_index);
-	put_u64(w, "generation", c->stores.generation);
-	jsonw_keyc(w, "ready");
-	jsonw_bool(w, c->shown.ready);
-	jsonw_keyc(w, "leader");
-	jsonw_bool(w, leader_here(c));
-	put_u64(w, "proposals", c->proposals.by_id.count);
-	put_u64(w, "proposals_refused", c->proposals.refused);
-	put_u64(w, "watchers", c->watches.watchers_count);
-	put_u64(w, "sessions_with_ttl", c->leader.sessions.count);
-	put_u64(w, "snapshot_index", c->snapshots.last_index);
-	put_u64(w, "state_bytes", db_used_bytes(c->stores.state));
+	jsonw_put_u64(w, "applied_index", c->feed.applied);
+	jsonw_put_u64(w, "commit_index", c->feed.commit_index);
+	jsonw_put_u64(w, "generation", c->stores.generation);
+	jsonw_put_bool(w, "ready", c->shown.ready);
+	jsonw_put_bool(w, "leader", leader_here(c));
+	jsonw_put_u64(w, "proposals", c->proposals.by_id.count);
+	jsonw_put_u64(w, "proposals_refused", c->proposals.refused);
+	jsonw_put_u64(w, "watchers", c->watches.watchers_count);
+	jsonw_put_u64(w, "sessions_with_ttl", c->leader.sessions.count);
+	jsonw_put_u64(w, "snapshot_index", c->snapshots.last_index);
+	jsonw_put_u64(w, "state_bytes", db_used_bytes(c->stores.state));
 	if (t) {
-		put_u64(w, "nodes", kv_count(t, STATE_NODES));
-		put_u64(w, "service_names", kv_count(t, STATE_SERVICE_NAMES));
-		put_u64(w, "service_instances", kv_count(t, STATE_SERVICES));
-		put_u64(w, "checks", kv_count(t, STATE_CHECKS));
-		put_u64(w, "keys", kv_count(t, STATE_KVS));
-		put_u64(w, "sessions", kv_count(t, STATE_SESSIONS));
+		jsonw_put_u64(w, "nodes", kv_count(t, STATE_NODES));
+		jsonw_put_u64(w, "service_names", kv_count(t, STATE_SERVICE_NAMES));
+		jsonw_put_u64(w, "service_instances", kv_count(t, STATE_SERVICES));
+		jsonw_put_u64(w, "checks", kv_count(t, STATE_CHECKS));
+		jsonw_put_u64(w, "keys", kv_count(t, STATE_KVS));
+		jsonw_put_u64(w, "sessions", kv_count(t, STATE_SESSIONS));
 		kv_abort(t);
 	}
 }
@@ -305,12 +297,11 @@ void catalogd_dump(struct daemon *d, struct jsonw *w)
 		return;
 	}
 	snprintf(digest, sizeof(digest), "%016" PRIx64, catalog_digest(t));
-	jsonw_keyc(w, "digest");
-	jsonw_cstr(w, digest);
+	jsonw_put_cstr(w, "digest", digest);
 	jsonw_keyc(w, "tables");
 	jsonw_open(w, '{');
 	for (unsigned table = 0; table < STATE_TABLES_COUNT; table++) {
-		put_u64(w, state_table_names[table], kv_count(t, table));
+		jsonw_put_u64(w, state_table_names[table], kv_count(t, table));
 	}
 	jsonw_close(w, '}');
 	kv_abort(t);

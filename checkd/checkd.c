@@ -418,8 +418,7 @@ void checkd_status(struct daemon *d, struct jsonw *w)
 	member_u64(w, "queued", n.queued);
 	member_u64(w, "unsynced", n.dirty);
 	member_u64(w, "refused", n.failed);
-	jsonw_keyc(w, "in_sync");
-	jsonw_bool(w, n.in_sync);
+	jsonw_put_bool(w, "in_sync", n.in_sync);
 	watches_count(c->watches, &watches);
 	member_u64(w, "watches", watches.watches);
 	member_u64(w, "watches_handling", watches.handling);

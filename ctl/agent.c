@@ -369,12 +369,9 @@ static const char *cmd_status(void *owner, const struct json *request, struct js
 {
 	struct agent *a = owner;
 
-	jsonw_keyc(w, "pid");
-	jsonw_i64(w, getpid());
-	jsonw_keyc(w, "version");
-	jsonw_cstr(w, MUSTER_VERSION);
-	jsonw_keyc(w, "uptime_ms");
-	jsonw_i64(w, mono_diff_ms(clock_mono(), a->started));
+	jsonw_put_i64(w, "pid", getpid());
+	jsonw_put_cstr(w, "version", MUSTER_VERSION);
+	jsonw_put_i64(w, "uptime_ms", mono_diff_ms(clock_mono(), a->started));
 	supervisor_render(a->supervisor, w);
 	return NULL;
 }

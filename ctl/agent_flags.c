@@ -179,8 +179,7 @@ void agent_flags_render(
 	jsonw_open(&before, '{');
 	jsonw_open(&behind, '{');
 	if (a->dev) {
-		jsonw_keyc(&before, "dev_mode");
-		jsonw_bool(&before, true);
+		jsonw_put_bool(&before, "dev_mode", true);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		if (flag_given(f, rows[i].flag)) {
@@ -188,8 +187,7 @@ void agent_flags_render(
 		}
 	}
 	if (a->data_dir) { /* made absolute; wins over what a file or flag says */
-		jsonw_keyc(&behind, "data_dir");
-		jsonw_cstr(&behind, a->data_dir);
+		jsonw_put_cstr(&behind, "data_dir", a->data_dir);
 	}
 	jsonw_close(&before, '}');
 	jsonw_close(&behind, '}');

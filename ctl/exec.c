@@ -176,8 +176,7 @@ static void spec_render(const struct execution *e, struct buf *out)
 		jsonw_keyc(&w, "Script");
 		jsonw_base64(&w, buf_str(&e->script));
 	} else if (e->shell) {
-		jsonw_keyc(&w, "Command");
-		jsonw_str(&w, buf_str(&e->command));
+		jsonw_put_str(&w, "Command", buf_str(&e->command));
 	} else {
 		jsonw_keyc(&w, "Args");
 		jsonw_open(&w, '[');
@@ -186,8 +185,7 @@ static void spec_render(const struct execution *e, struct buf *out)
 		}
 		jsonw_close(&w, ']');
 	}
-	jsonw_keyc(&w, "Wait");
-	jsonw_i64(&w, e->wait_ns);
+	jsonw_put_i64(&w, "Wait", e->wait_ns);
 	jsonw_close(&w, '}');
 }
 

@@ -45,8 +45,7 @@ static int key_send(struct api *api, const char *method, struct buf *path, const
 	struct jsonw w = jsonw_of(&body);
 
 	jsonw_open(&w, '{');
-	jsonw_keyc(&w, "Key");
-	jsonw_cstr(&w, key);
+	jsonw_put_cstr(&w, "Key", key);
 	jsonw_close(&w, '}');
 	return api_ask(api, method, path, buf_str(&body), &answer)
 		       ? ctl_fail("error: %s", api_error(api))

@@ -368,12 +368,9 @@ int kv_export_run(struct ctl *c, int argc, char **argv)
 	jsonw_open(&w, '[');
 	for (pair = all ? all->first : NULL; pair; pair = pair->next) {
 		jsonw_open(&w, '{');
-		jsonw_keyc(&w, "key");
-		jsonw_cstr(&w, field_text(pair, "Key"));
-		jsonw_keyc(&w, "flags");
-		jsonw_u64(&w, field_u64(pair, "Flags"));
-		jsonw_keyc(&w, "value");
-		jsonw_cstr(&w, field_text(pair, "Value"));
+		jsonw_put_cstr(&w, "key", field_text(pair, "Key"));
+		jsonw_put_u64(&w, "flags", field_u64(pair, "Flags"));
+		jsonw_put_cstr(&w, "value", field_text(pair, "Value"));
 		jsonw_close(&w, '}');
 	}
 	jsonw_close(&w, ']');

@@ -100,8 +100,7 @@ static int places_write(struct locker *l, const struct places *p, const char *ad
 	int r;
 
 	jsonw_open(&w, '{');
-	jsonw_keyc(&w, "Limit");
-	jsonw_i64(&w, p->limit);
+	jsonw_put_i64(&w, "Limit", p->limit);
 	jsonw_keyc(&w, "Holders");
 	jsonw_open(&w, '{');
 	json_for_each (holder, p->holders) {

@@ -37,14 +37,11 @@ int lock_session_open(struct locker *l)
 	struct json *session;
 
 	jsonw_open(&w, '{');
-	jsonw_keyc(&w, "Name");
-	jsonw_cstr(&w, l->name);
+	jsonw_put_cstr(&w, "Name", l->name);
 	if (l->kind->semaphore) { /* so that the contender's key goes with it */
-		jsonw_keyc(&w, "Behavior");
-		jsonw_cstr(&w, "delete");
+		jsonw_put_cstr(&w, "Behavior", "delete");
 	}
-	jsonw_keyc(&w, "TTL");
-	jsonw_cstr(&w, "15s");
+	jsonw_put_cstr(&w, "TTL", "15s");
 	jsonw_close(&w, '}');
 	buf_put_lit(&path, "/v1/session/create");
 	l->api.timeout_ms = LOCK_ANSWER_MS;

@@ -118,12 +118,9 @@ static int peer_render(const char *text, bool voter, struct jsonw *w)
 		return ST_INVALID;
 	}
 	jsonw_open(w, '{');
-	jsonw_keyc(w, "id");
-	jsonw_str(w, id);
-	jsonw_keyc(w, "address");
-	jsonw_str(w, address);
-	jsonw_keyc(w, "non_voter");
-	jsonw_bool(w, !voter);
+	jsonw_put_str(w, "id", id);
+	jsonw_put_str(w, "address", address);
+	jsonw_put_bool(w, "non_voter", !voter);
 	jsonw_close(w, '}');
 	return 0;
 }
@@ -331,10 +328,9 @@ static void config_merge(const struct flagset *f, const struct config_flags *v,
 	struct jsonw w = jsonw_of(out);
 
 	jsonw_open(&w, '{');
-	jsonw_keyc(&w, "CleanupDeadServers");
-	jsonw_bool(&w, flag_given(f, "cleanup-dead-servers")
-			       ? v->cleanup
-			       : field_bool(known, "CleanupDeadServers"));
+	jsonw_put_bool(&w, "CleanupDeadServers",
+		flag_given(f, "cleanup-dead-servers") ? v->cleanup
+						      : field_bool(known, "CleanupDeadServers"));
 	jsonw_keyc(&w, "LastContactThreshold");
 	duration_or_known(f, "last-contact-threshold", v->contact_ns,
 		json_find(known, "LastContactThreshold"), &w);
@@ -345,10 +341,10 @@ static void config_merge(const struct flagset *f, const struct config_flags *v,
 		json_find(known, "ServerStabilizationTime"), &w);
 	jsonw_keyc(&w, "RedundancyZoneTag");
 	text_or_known(f, "redundancy-zone-tag", v->zone, json_find(known, "RedundancyZoneTag"), &w);
-	jsonw_keyc(&w, "DisableUpgradeMigration");
-	jsonw_bool(&w, flag_given(f, "disable-upgrade-migration")
-			       ? v->migration
-			       : field_bool(known, "DisableUpgradeMigration"));
+	jsonw_put_bool(&w, "DisableUpgradeMigration",
+		flag_given(f, "disable-upgrade-migration")
+			? v->migration
+			: field_bool(known, "DisableUpgradeMigration"));
 	jsonw_keyc(&w, "UpgradeVersionTag");
 	text_or_known(
 		f, "upgrade-version-tag", v->version, json_find(known, "UpgradeVersionTag"), &w);

@@ -108,10 +108,8 @@ static void tagged_put(struct jsonw *w, const struct flag_list *list)
 		}
 		jsonw_key(w, name);
 		jsonw_open(w, '{');
-		jsonw_keyc(w, "Address");
-		jsonw_str(w, address);
-		jsonw_keyc(w, "Port");
-		jsonw_u64(w, port);
+		jsonw_put_str(w, "Address", address);
+		jsonw_put_u64(w, "Port", port);
 		jsonw_close(w, '}');
 	}
 	jsonw_close(w, '}');
@@ -126,8 +124,7 @@ static void flags_body(const struct register_flags *r, struct buf *body)
 	text_put(&w, "ID", r->id);
 	text_put(&w, "Name", r->name);
 	text_put(&w, "Address", r->address);
-	jsonw_keyc(&w, "Port");
-	jsonw_i64(&w, r->port);
+	jsonw_put_i64(&w, "Port", r->port);
 	jsonw_keyc(&w, "Tags");
 	jsonw_open(&w, '[');
 	for (size_t i = 0; i < r->tags.count; i++) {

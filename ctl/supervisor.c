@@ -417,14 +417,10 @@ void supervisor_render(const struct supervisor *s, struct jsonw *w)
 			continue;
 		}
 		jsonw_open(w, '{');
-		jsonw_keyc(w, "name");
-		jsonw_cstr(w, c->row->name);
-		jsonw_keyc(w, "pid");
-		jsonw_i64(w, c->pid);
-		jsonw_keyc(w, "ready");
-		jsonw_bool(w, c->ready);
-		jsonw_keyc(w, "restarts");
-		jsonw_u64(w, c->restarts);
+		jsonw_put_cstr(w, "name", c->row->name);
+		jsonw_put_i64(w, "pid", c->pid);
+		jsonw_put_bool(w, "ready", c->ready);
+		jsonw_put_u64(w, "restarts", c->restarts);
 		jsonw_close(w, '}');
 	}
 	jsonw_close(w, ']');

@@ -272,37 +272,24 @@ void dnsd_status(struct daemon *daemon, struct jsonw *w)
 	struct naming naming;
 
 	naming_begin(d, &naming);
-	jsonw_keyc(w, "ready");
-	jsonw_bool(w, d->state ? naming.names != NULL : servers > 0);
-	jsonw_keyc(w, "services");
-	jsonw_u64(w, naming.names ? kv_count(naming.names, NAMING_SERVICES) : 0);
+	jsonw_put_bool(w, "ready", d->state ? naming.names != NULL : servers > 0);
+	jsonw_put_u64(w, "services", naming.names ? kv_count(naming.names, NAMING_SERVICES) : 0);
 	jsonw_keyc(w, "servers"); /* others, in this data centre */
 	jsonw_u64(w, servers);
-	jsonw_keyc(w, "questions");
-	jsonw_u64(w, d->questions_count);
-	jsonw_keyc(w, "questions_max");
-	jsonw_u64(w, QUESTIONS_MAX);
-	jsonw_keyc(w, "cached");
-	jsonw_u64(w, d->cache.map.count);
-	jsonw_keyc(w, "cached_bytes");
-	jsonw_u64(w, d->cache.bytes);
-	jsonw_keyc(w, "connections");
-	jsonw_u64(w, d->connections_count);
-	jsonw_keyc(w, "connections_max");
-	jsonw_u64(w, CONNECTIONS_MAX);
-	jsonw_keyc(w, "forwards");
-	jsonw_u64(w, d->forwards_count);
-	jsonw_keyc(w, "forwards_max");
-	jsonw_u64(w, FORWARDS_MAX);
-	jsonw_keyc(w, "executions");
-	jsonw_u64(w, d->executions_count);
-	jsonw_keyc(w, "executions_max");
-	jsonw_u64(w, EXECUTIONS_MAX);
-	jsonw_keyc(w, "queries");
-	jsonw_u64(w, metrics_total(daemon->metrics, METRIC_DOMAIN_QUERY) +
-			     metrics_total(daemon->metrics, METRIC_PTR_QUERY));
-	jsonw_keyc(w, "dropped");
-	jsonw_u64(w, metrics_total(daemon->metrics, METRIC_DROPPED));
+	jsonw_put_u64(w, "questions", d->questions_count);
+	jsonw_put_u64(w, "questions_max", QUESTIONS_MAX);
+	jsonw_put_u64(w, "cached", d->cache.map.count);
+	jsonw_put_u64(w, "cached_bytes", d->cache.bytes);
+	jsonw_put_u64(w, "connections", d->connections_count);
+	jsonw_put_u64(w, "connections_max", CONNECTIONS_MAX);
+	jsonw_put_u64(w, "forwards", d->forwards_count);
+	jsonw_put_u64(w, "forwards_max", FORWARDS_MAX);
+	jsonw_put_u64(w, "executions", d->executions_count);
+	jsonw_put_u64(w, "executions_max", EXECUTIONS_MAX);
+	jsonw_put_u64(w, "queries",
+		metrics_total(daemon->metrics, METRIC_DOMAIN_QUERY) +
+			metrics_total(daemon->metrics, METRIC_PTR_QUERY));
+	jsonw_put_u64(w, "dropped", metrics_total(daemon->metrics, METRIC_DROPPED));
 	naming_end(&naming);
 }
 

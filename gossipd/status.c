@@ -25,12 +25,6 @@ const struct metric_row gossipd_metrics[METRICS_COUNT] = {
 	[METRIC_QUEUE_QUERY] = { "serf.queue.Query", METRIC_SAMPLE, "" },
 };
 
-static void put_number(struct jsonw *w, const char *key, uint64_t v)
-{
-	jsonw_key(w, str_of(key));
-	jsonw_u64(w, v);
-}
-
 static const char *const refusals[POOL_REFUSALS] = {
 	[POOL_REFUSED_MEMBER] = "refused_members",
 	[POOL_REFUSED_SIZE] = "refused_too_long",
@@ -42,15 +36,15 @@ void gossipd_status(struct daemon *d, struct jsonw *w)
 {
 	const struct gossipd *g = d->self;
 
-	put_number(w, "members", g->wires[GOSSIP_LAN].pool.members_count);
-	put_number(w, "members_wan", g->wires[GOSSIP_WAN].pool.members_count);
-	put_number(w, "event_time", g->wires[GOSSIP_LAN].pool.clocks.event);
-	put_number(w, "incarnation", g->wires[GOSSIP_LAN].pool.incarnation);
-	put_number(w, "events", g->gossip.rings[GOSSIP_USER].count);
-	put_number(w, "events_dropped", g->gossip.dropped_count);
-	put_number(w, "calls_held", g->holds_count);
+	jsonw_put_u64(w, "members", g->wires[GOSSIP_LAN].pool.members_count);
+	jsonw_put_u64(w, "members_wan", g->wires[GOSSIP_WAN].pool.members_count);
+	jsonw_put_u64(w, "event_time", g->wires[GOSSIP_LAN].pool.clocks.event);
+	jsonw_put_u64(w, "incarnation", g->wires[GOSSIP_LAN].pool.incarnation);
+	jsonw_put_u64(w, "events", g->gossip.rings[GOSSIP_USER].count);
+	jsonw_put_u64(w, "events_dropped", g->gossip.dropped_count);
+	jsonw_put_u64(w, "calls_held", g->holds_count);
 	for (size_t i = 0; i < POOL_REFUSALS; i++) {
-		put_number(w, refusals[i],
+		jsonw_put_u64(w, refusals[i],
 			g->wires[GOSSIP_LAN].pool.refused[i] +
 				g->wires[GOSSIP_WAN].pool.refused[i]);
 	}
@@ -102,7 +96,7 @@ void gossipd_dump(struct daemon *d, struct jsonw *w)
 		user_event_dump(w, &s->event);
 	}
 	jsonw_close(w, ']');
-	put_number(w, "digest", gossip_digest(&g->gossip));
+	jsonw_put_u64(w, "digest", gossip_digest(&g->gossip));
 }
 
 /* Sorted by name, as Consul shows them. */

@@ -20,10 +20,8 @@ static void number_put(struct jsonw *w, const char *key, uint64_t v)
 void member_render(struct jsonw *w, const struct member *m)
 {
 	jsonw_open(w, '{');
-	jsonw_keyc(w, "Name");
-	jsonw_str(w, m->name);
-	jsonw_keyc(w, "Addr");
-	jsonw_str(w, m->addr);
+	jsonw_put_str(w, "Name", m->name);
+	jsonw_put_str(w, "Addr", m->addr);
 	number_put(w, "Port", m->port);
 	jsonw_keyc(w, "Tags");
 	jsonw_open(w, '{');
@@ -174,14 +172,10 @@ void handle_agent_version(struct exchange *x)
 	struct jsonw w = jsonw_of(exchange_body(x));
 
 	jsonw_open(&w, '{');
-	jsonw_keyc(&w, "SHA");
-	jsonw_cstr(&w, "");
-	jsonw_keyc(&w, "BuildDate");
-	jsonw_cstr(&w, "0001-01-01T00:00:00Z");
-	jsonw_keyc(&w, "HumanVersion");
-	jsonw_cstr(&w, CONSUL_VERSION "+muster" MUSTER_VERSION);
-	jsonw_keyc(&w, "FIPS");
-	jsonw_cstr(&w, "");
+	jsonw_put_cstr(&w, "SHA", "");
+	jsonw_put_cstr(&w, "BuildDate", "0001-01-01T00:00:00Z");
+	jsonw_put_cstr(&w, "HumanVersion", CONSUL_VERSION "+muster" MUSTER_VERSION);
+	jsonw_put_cstr(&w, "FIPS", "");
 	jsonw_close(&w, '}');
 	answer_json(x, 200);
 }

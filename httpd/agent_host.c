@@ -85,8 +85,7 @@ static void cpu_put(struct jsonw *w)
 		if (str_is(str_trim(key), "model name")) {
 			jsonw_open(w, '{');
 			number_put(w, "cpu", number++);
-			jsonw_keyc(w, "modelName");
-			jsonw_str(w, str_trim(value));
+			jsonw_put_str(w, "modelName", str_trim(value));
 			number_put(w, "cores", 1);
 			jsonw_close(w, '}');
 		}
@@ -152,8 +151,7 @@ void handle_agent_host(struct exchange *x)
 	cpu_put(&w);
 	host_put(&w, now.ns / NS_PER_S);
 	disk_put(x, &w);
-	jsonw_keyc(&w, "CollectionTime");
-	jsonw_i64(&w, now.ns);
+	jsonw_put_i64(&w, "CollectionTime", now.ns);
 	jsonw_keyc(&w, "Errors");
 	jsonw_null(&w);
 	jsonw_close(&w, '}');

@@ -82,8 +82,7 @@ static void json_answer(struct exchange *x, const struct gathered *all)
 	struct jsonw w = jsonw_of(body);
 
 	jsonw_open(&w, '{');
-	jsonw_keyc(&w, "Timestamp");
-	jsonw_str(&w, all->timestamp);
+	jsonw_put_str(&w, "Timestamp", all->timestamp);
 	for (size_t g = 0; g < GROUPS_COUNT; g++) {
 		jsonw_key(&w, str_of(group_names[g]));
 		jsonw_open(&w, '[');

@@ -118,14 +118,10 @@ static void line_put_json(struct buf *out, struct str line)
 	str_lower_into(level, lower);
 	module = str_split(rest, ':', &rest);
 	jsonw_open(&w, '{');
-	jsonw_keyc(&w, "@level");
-	jsonw_str(&w, str_n(lower, level.n));
-	jsonw_keyc(&w, "@message");
-	jsonw_str(&w, str_trim(rest));
-	jsonw_keyc(&w, "@module");
-	jsonw_str(&w, str_trim(module));
-	jsonw_keyc(&w, "@timestamp");
-	jsonw_str(&w, at);
+	jsonw_put_str(&w, "@level", str_n(lower, level.n));
+	jsonw_put_str(&w, "@message", str_trim(rest));
+	jsonw_put_str(&w, "@module", str_trim(module));
+	jsonw_put_str(&w, "@timestamp", at);
 	jsonw_close(&w, '}');
 }
 

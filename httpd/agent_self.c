@@ -67,8 +67,7 @@ static void config_put(struct exchange *x, struct jsonw *w)
 	text_put(w, "NodeName", conf->node_name);
 	text_put(w, "NodeID", str_of(id));
 	text_put(w, "Revision", STR(""));
-	jsonw_keyc(w, "Server");
-	jsonw_bool(w, conf->server);
+	jsonw_put_bool(w, "Server", conf->server);
 	text_put(w, "Version", STR(CONSUL_VERSION));
 	jsonw_close(w, '}');
 }

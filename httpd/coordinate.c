@@ -195,10 +195,8 @@ static void put_datacenter(
 	struct str node, dc = datacenter_of(&all->coordinates.items[first], &node);
 
 	jsonw_open(w, '{');
-	jsonw_keyc(w, "Datacenter");
-	jsonw_str(w, dc);
-	jsonw_keyc(w, "AreaID");
-	jsonw_cstr(w, "wan");
+	jsonw_put_str(w, "Datacenter", dc);
+	jsonw_put_cstr(w, "AreaID", "wan");
 	jsonw_keyc(w, "Coordinates");
 	jsonw_open(w, '[');
 	for (uint32_t i = first; i < all->coordinates.count; i++) {
@@ -206,10 +204,8 @@ static void put_datacenter(
 			continue;
 		}
 		jsonw_open(w, '{');
-		jsonw_keyc(w, "Node");
-		jsonw_str(w, node);
-		jsonw_keyc(w, "Segment");
-		jsonw_cstr(w, "");
+		jsonw_put_str(w, "Node", node);
+		jsonw_put_cstr(w, "Segment", "");
 		jsonw_keyc(w, "Coord");
 		coordinate_put(w, &all->coordinates.items[i]);
 		jsonw_close(w, '}');

@@ -21,22 +21,15 @@ static void put_event(struct jsonw *w, const struct user_event *e)
 
 	uuid_text(&e->id, id);
 	jsonw_open(w, '{');
-	jsonw_keyc(w, "ID");
-	jsonw_cstr(w, id);
-	jsonw_keyc(w, "Name");
-	jsonw_str(w, e->name);
+	jsonw_put_cstr(w, "ID", id);
+	jsonw_put_str(w, "Name", e->name);
 	jsonw_keyc(w, "Payload");
 	jsonw_base64(w, e->payload);
-	jsonw_keyc(w, "NodeFilter");
-	jsonw_str(w, e->node_filter);
-	jsonw_keyc(w, "ServiceFilter");
-	jsonw_str(w, e->service_filter);
-	jsonw_keyc(w, "TagFilter");
-	jsonw_str(w, e->tag_filter);
-	jsonw_keyc(w, "Version");
-	jsonw_u64(w, e->version);
-	jsonw_keyc(w, "LTime");
-	jsonw_u64(w, e->ltime);
+	jsonw_put_str(w, "NodeFilter", e->node_filter);
+	jsonw_put_str(w, "ServiceFilter", e->service_filter);
+	jsonw_put_str(w, "TagFilter", e->tag_filter);
+	jsonw_put_u64(w, "Version", e->version);
+	jsonw_put_u64(w, "LTime", e->ltime);
 	jsonw_close(w, '}');
 }
 

@@ -44,19 +44,15 @@ static void put_pool(
 	struct exchange *x, struct jsonw *w, const struct gossip_keyring_reply *r, bool wan)
 {
 	jsonw_open(w, '{');
-	jsonw_keyc(w, "WAN");
-	jsonw_bool(w, wan);
-	jsonw_keyc(w, "Datacenter");
-	jsonw_str(w, x->httpd->conf->datacenter);
-	jsonw_keyc(w, "Segment");
-	jsonw_cstr(w, "");
+	jsonw_put_bool(w, "WAN", wan);
+	jsonw_put_str(w, "Datacenter", x->httpd->conf->datacenter);
+	jsonw_put_cstr(w, "Segment", "");
 	if (r->messages.count) {
 		put_counts(w, "Messages", &r->messages, true);
 	}
 	put_counts(w, "Keys", &r->keys, false);
 	put_counts(w, "PrimaryKeys", &r->primary_keys, false);
-	jsonw_keyc(w, "NumNodes");
-	jsonw_u64(w, r->nodes);
+	jsonw_put_u64(w, "NumNodes", r->nodes);
 	jsonw_close(w, '}');
 }
 

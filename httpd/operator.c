@@ -9,18 +9,12 @@
 static void put_server(struct jsonw *w, const struct raft_server *s)
 {
 	jsonw_open(w, '{');
-	jsonw_keyc(w, "ID");
-	jsonw_str(w, s->id);
-	jsonw_keyc(w, "Node");
-	jsonw_str(w, s->node.n ? s->node : STR("(unknown)"));
-	jsonw_keyc(w, "Address");
-	jsonw_str(w, s->address);
-	jsonw_keyc(w, "Leader");
-	jsonw_bool(w, s->leader);
-	jsonw_keyc(w, "ProtocolVersion");
-	jsonw_cstr(w, "3");
-	jsonw_keyc(w, "Voter");
-	jsonw_bool(w, s->voter);
+	jsonw_put_str(w, "ID", s->id);
+	jsonw_put_str(w, "Node", s->node.n ? s->node : STR("(unknown)"));
+	jsonw_put_str(w, "Address", s->address);
+	jsonw_put_bool(w, "Leader", s->leader);
+	jsonw_put_cstr(w, "ProtocolVersion", "3");
+	jsonw_put_bool(w, "Voter", s->voter);
 	jsonw_close(w, '}');
 }
 
@@ -41,8 +35,7 @@ static void on_configuration(struct exchange *x, int status, struct str payload)
 		put_server(&w, &m.servers.items[i]);
 	}
 	jsonw_close(&w, ']');
-	jsonw_keyc(&w, "Index");
-	jsonw_u64(&w, 0); /* always, in this version of the API */
+	jsonw_put_u64(&w, "Index", 0); /* always, in this version of the API */
 	jsonw_close(&w, '}');
 	answer_json(x, 200);
 }

@@ -160,14 +160,10 @@ static void put_first(struct query_hits *hits, struct str near)
 /* What Consul says about an answer in its body too. */
 static void put_meta(struct exchange *x, struct jsonw *w)
 {
-	jsonw_keyc(w, "Index");
-	jsonw_u64(w, 0);
-	jsonw_keyc(w, "LastContact");
-	jsonw_i64(w, (int64_t)x->answer.last_contact_ms * NS_PER_MS);
-	jsonw_keyc(w, "KnownLeader");
-	jsonw_bool(w, x->answer.known_leader);
-	jsonw_keyc(w, "ConsistencyLevel");
-	jsonw_cstr(w, x->answer.consistency);
+	jsonw_put_u64(w, "Index", 0);
+	jsonw_put_i64(w, "LastContact", (int64_t)x->answer.last_contact_ms * NS_PER_MS);
+	jsonw_put_bool(w, "KnownLeader", x->answer.known_leader);
+	jsonw_put_cstr(w, "ConsistencyLevel", x->answer.consistency);
 	jsonw_close(w, '}');
 }
 
@@ -177,8 +173,7 @@ void query_answer(struct exchange *x, const struct query_def *q, const struct qu
 	struct jsonw w = jsonw_of(exchange_body(x));
 
 	jsonw_open(&w, '{');
-	jsonw_keyc(&w, "Service");
-	jsonw_str(&w, q->service);
+	jsonw_put_str(&w, "Service", q->service);
 	jsonw_keyc(&w, "Nodes");
 	jsonw_open(&w, '[');
 	for (uint32_t i = 0; i < hits->count; i++) {
@@ -187,13 +182,10 @@ void query_answer(struct exchange *x, const struct query_def *q, const struct qu
 	jsonw_close(&w, ']');
 	jsonw_keyc(&w, "DNS");
 	jsonw_open(&w, '{');
-	jsonw_keyc(&w, "TTL");
-	jsonw_str(&w, q->dns_ttl);
+	jsonw_put_str(&w, "TTL", q->dns_ttl);
 	jsonw_close(&w, '}');
-	jsonw_keyc(&w, "Datacenter");
-	jsonw_str(&w, datacenter);
-	jsonw_keyc(&w, "Failovers");
-	jsonw_u64(&w, failovers);
+	jsonw_put_str(&w, "Datacenter", datacenter);
+	jsonw_put_u64(&w, "Failovers", failovers);
 	put_meta(x, &w);
 	answer_index(x, 1);
 	answer_json(x, 200);

@@ -115,17 +115,12 @@ void httpd_dump(struct daemon *d, struct jsonw *w)
 	jsonw_open(w, '[');
 	list_for_each (c, &h->engine->conns, link) {
 		jsonw_open(w, '{');
-		jsonw_keyc(w, "state");
-		jsonw_cstr(w, states[c->state]);
-		jsonw_keyc(w, "in");
-		jsonw_u64(w, c->in.n);
-		jsonw_keyc(w, "out");
-		jsonw_u64(w, c->out.n - c->out_at);
-		jsonw_keyc(w, "closing");
-		jsonw_bool(w, c->close_after);
+		jsonw_put_cstr(w, "state", states[c->state]);
+		jsonw_put_u64(w, "in", c->in.n);
+		jsonw_put_u64(w, "out", c->out.n - c->out_at);
+		jsonw_put_bool(w, "closing", c->close_after);
 		if (c->exchange) {
-			jsonw_keyc(w, "path");
-			jsonw_str(w, c->exchange->request.path);
+			jsonw_put_str(w, "path", c->exchange->request.path);
 		}
 		jsonw_close(w, '}');
 	}

@@ -82,12 +82,9 @@ static void node_info_put(
 	struct jsonw w = jsonw_of(out);
 
 	jsonw_open(&w, '{');
-	jsonw_keyc(&w, "ID");
-	jsonw_str(&w, n->id);
-	jsonw_keyc(&w, "Node");
-	jsonw_str(&w, n->node);
-	jsonw_keyc(&w, "Address");
-	jsonw_str(&w, n->address);
+	jsonw_put_str(&w, "ID", n->id);
+	jsonw_put_str(&w, "Node", n->node);
+	jsonw_put_str(&w, "Address", n->address);
 	jsonw_keyc(&w, "TaggedAddresses");
 	pairs_put(&w, &n->tagged_addresses);
 	jsonw_keyc(&w, "Meta");
@@ -218,11 +215,9 @@ static void summary_put(struct list_query *l, const struct summary *s)
 	w = jsonw_of(body);
 	jsonw_open(&w, '{');
 	if (s->kind.n) {
-		jsonw_keyc(&w, "Kind");
-		jsonw_str(&w, s->kind);
+		jsonw_put_str(&w, "Kind", s->kind);
 	}
-	jsonw_keyc(&w, "Name");
-	jsonw_str(&w, s->name);
+	jsonw_put_str(&w, "Name", s->name);
 	texts_put(&w, "Tags", &s->tags);
 	texts_put(&w, "Nodes", &s->nodes);
 	number_put(&w, "InstanceCount", s->instances);

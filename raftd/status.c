@@ -282,18 +282,6 @@ void raftd_contact_measure(struct raftd *r)
 
 /* -------- control -------- */
 
-static void put_number(struct jsonw *w, const char *key, uint64_t v)
-{
-	jsonw_key(w, str_of(key));
-	jsonw_u64(w, v);
-}
-
-static void put_text(struct jsonw *w, const char *key, const char *text)
-{
-	jsonw_key(w, str_of(key));
-	jsonw_cstr(w, text);
-}
-
 static void peer_put(const struct raftd *r, const struct peer *p, struct jsonw *w)
 {
 	static const char *const states[] = {
@@ -307,27 +295,24 @@ static void peer_put(const struct raftd *r, const struct peer *p, struct jsonw *
 
 	uuid_text(&p->id, id);
 	jsonw_open(w, '{');
-	put_text(w, "id", id);
-	put_text(w, "address", p->address);
-	jsonw_keyc(w, "node");
-	jsonw_str(w, p->told ? p->hello.self.node : STR(""));
-	jsonw_keyc(w, "member");
-	jsonw_bool(w, p->member);
-	jsonw_keyc(w, "connected");
-	jsonw_bool(w, peer_connected(p));
-	put_number(w, "connects", p->connects);
-	put_number(w, "failures", p->failures);
+	jsonw_put_cstr(w, "id", id);
+	jsonw_put_cstr(w, "address", p->address);
+	jsonw_put_str(w, "node", p->told ? p->hello.self.node : STR(""));
+	jsonw_put_bool(w, "member", p->member);
+	jsonw_put_bool(w, "connected", peer_connected(p));
+	jsonw_put_u64(w, "connects", p->connects);
+	jsonw_put_u64(w, "failures", p->failures);
 	if (f && r->node.raft.role == RAFT_LEADER) {
-		put_text(w, "state", states[f->state]);
-		put_number(w, "next", f->next);
-		put_number(w, "match", f->match);
-		jsonw_keyc(w, "last_contact_ms");
-		jsonw_i64(w, f->heard.ns ? mono_diff_ms(clock_mono(), f->heard) : -1);
+		jsonw_put_cstr(w, "state", states[f->state]);
+		jsonw_put_u64(w, "next", f->next);
+		jsonw_put_u64(w, "match", f->match);
+		jsonw_put_i64(w, "last_contact_ms",
+			f->heard.ns ? mono_diff_ms(clock_mono(), f->heard) : -1);
 	}
 	if (t) {
-		put_number(w, "snapshot_index", t->index);
-		put_number(w, "snapshot_offset", t->offset);
-		put_number(w, "snapshot_size", t->size);
+		jsonw_put_u64(w, "snapshot_index", t->index);
+		jsonw_put_u64(w, "snapshot_offset", t->offset);
+		jsonw_put_u64(w, "snapshot_size", t->size);
 	}
 	jsonw_close(w, '}');
 }
@@ -345,11 +330,11 @@ static void peers_put(const struct raftd *r, struct jsonw *w)
 	jsonw_close(w, ']');
 	jsonw_keyc(w, "connections");
 	jsonw_open(w, '{');
-	put_number(w, "accepted", c->accepted);
-	put_number(w, "refused", c->refused);
-	put_number(w, "broken", c->broken);
-	put_number(w, "unknown", c->unknown);
-	put_number(w, "mistaken", c->mistaken);
+	jsonw_put_u64(w, "accepted", c->accepted);
+	jsonw_put_u64(w, "refused", c->refused);
+	jsonw_put_u64(w, "broken", c->broken);
+	jsonw_put_u64(w, "unknown", c->unknown);
+	jsonw_put_u64(w, "mistaken", c->mistaken);
 	jsonw_close(w, '}');
 }
 
@@ -360,28 +345,27 @@ void raftd_status(struct daemon *d, struct jsonw *w)
 	char id[UUID_TEXT_SIZE + 1];
 
 	uuid_text(&raft->id, id);
-	put_text(w, "id", id);
-	put_text(w, "address", r->address);
-	put_text(w, "state", raft_role_name(raft->role));
-	jsonw_keyc(w, "leader_address");
-	jsonw_str(w, leader_address(r));
-	put_number(w, "term", raft->persistent.term);
-	put_number(w, "last_index", raft_last_index(raft));
-	put_number(w, "commit_index", raft->commit_index);
-	put_number(w, "durable_index", raft->durable_index);
-	put_number(w, "applied_index", r->applied_index);
-	put_number(w, "first_index", r->node.log->first_index);
-	put_number(w, "snapshot_index", raft->persistent.snapshot_index);
-	put_number(w, "servers", raft->configuration.count);
-	put_number(w, "voters", configuration_voters(&raft->configuration));
-	put_number(w, "log_disk_bytes", log_disk_bytes(r->node.log));
-	put_number(w, "proposals_waiting", r->proposals.count);
-	put_number(w, "proposals_forwarded", r->forwarded.count);
-	put_number(w, "reads_waiting",
+	jsonw_put_cstr(w, "id", id);
+	jsonw_put_cstr(w, "address", r->address);
+	jsonw_put_cstr(w, "state", raft_role_name(raft->role));
+	jsonw_put_str(w, "leader_address", leader_address(r));
+	jsonw_put_u64(w, "term", raft->persistent.term);
+	jsonw_put_u64(w, "last_index", raft_last_index(raft));
+	jsonw_put_u64(w, "commit_index", raft->commit_index);
+	jsonw_put_u64(w, "durable_index", raft->durable_index);
+	jsonw_put_u64(w, "applied_index", r->applied_index);
+	jsonw_put_u64(w, "first_index", r->node.log->first_index);
+	jsonw_put_u64(w, "snapshot_index", raft->persistent.snapshot_index);
+	jsonw_put_u64(w, "servers", raft->configuration.count);
+	jsonw_put_u64(w, "voters", configuration_voters(&raft->configuration));
+	jsonw_put_u64(w, "log_disk_bytes", log_disk_bytes(r->node.log));
+	jsonw_put_u64(w, "proposals_waiting", r->proposals.count);
+	jsonw_put_u64(w, "proposals_forwarded", r->forwarded.count);
+	jsonw_put_u64(w, "reads_waiting",
 		r->reads[RAFT_READ_LEASE].count + r->reads[RAFT_READ_ROUND].count);
-	put_number(w, "feeds_held", r->feeds_count);
-	put_number(w, "disk_failures", r->node.disk_failures);
-	put_text(w, "disk_failure", r->node.failure);
+	jsonw_put_u64(w, "feeds_held", r->feeds_count);
+	jsonw_put_u64(w, "disk_failures", r->node.disk_failures);
+	jsonw_put_cstr(w, "disk_failure", r->node.failure);
 	peers_put(r, w);
 }
 
@@ -394,16 +378,15 @@ void raftd_dump(struct daemon *d, struct jsonw *w)
 	jsonw_open(w, '[');
 	list_for_each (s, &r->node.log->segments, link) {
 		jsonw_open(w, '{');
-		jsonw_keyc(w, "name");
-		jsonw_cstr(w, s->name);
-		put_number(w, "generation", s->generation);
-		put_number(w, "first", s->base_index);
-		put_number(w, "last", s->last_index);
-		put_number(w, "size", s->size);
-		put_number(w, "used", s->end);
+		jsonw_put_cstr(w, "name", s->name);
+		jsonw_put_u64(w, "generation", s->generation);
+		jsonw_put_u64(w, "first", s->base_index);
+		jsonw_put_u64(w, "last", s->last_index);
+		jsonw_put_u64(w, "size", s->size);
+		jsonw_put_u64(w, "used", s->end);
 		jsonw_close(w, '}');
 	}
 	jsonw_close(w, ']');
-	put_number(w, "tail_bytes", r->node.log->tail.bytes);
-	put_number(w, "digest", raft_digest(&r->node.raft));
+	jsonw_put_u64(w, "tail_bytes", r->node.log->tail.bytes);
+	jsonw_put_u64(w, "digest", raft_digest(&r->node.raft));
 }

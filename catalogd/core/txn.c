@@ -371,10 +371,8 @@ static void failure_add(struct catalog *c, struct failures *f, uint32_t op)
 
 	w.comma = f->count++ > 0;
 	jsonw_open(&w, '{');
-	jsonw_keyc(&w, "OpIndex");
-	jsonw_u64(&w, op);
-	jsonw_keyc(&w, "What");
-	jsonw_str(&w, buf_str(&c->why));
+	jsonw_put_u64(&w, "OpIndex", op);
+	jsonw_put_str(&w, "What", buf_str(&c->why));
 	jsonw_close(&w, '}');
 }
 

@@ -59,8 +59,7 @@ static void render_tagged_addresses(struct jsonw *w, const struct service_def *d
 		jsonw_key(w, sorted[i]->name);
 		jsonw_open(w, '{');
 		member_str(w, "Address", sorted[i]->address);
-		jsonw_keyc(w, "Port");
-		jsonw_i64(w, sorted[i]->port);
+		jsonw_put_i64(w, "Port", sorted[i]->port);
 		jsonw_close(w, '}');
 	}
 	jsonw_close(w, '}');
@@ -71,13 +70,10 @@ static void render_weights(struct jsonw *w, const struct service_def *d)
 {
 	jsonw_keyc(w, "Weights");
 	jsonw_open(w, '{');
-	jsonw_keyc(w, "Passing");
-	jsonw_i64(w, d->weight_passing);
-	jsonw_keyc(w, "Warning");
-	jsonw_i64(w, d->weight_warning);
+	jsonw_put_i64(w, "Passing", d->weight_passing);
+	jsonw_put_i64(w, "Warning", d->weight_warning);
 	jsonw_close(w, '}');
-	jsonw_keyc(w, "EnableTagOverride");
-	jsonw_bool(w, d->enable_tag_override);
+	jsonw_put_bool(w, "EnableTagOverride", d->enable_tag_override);
 }
 
 static void render_mesh(struct jsonw *w, const struct service_def *d)
@@ -110,8 +106,7 @@ static void render_agent_service(struct jsonw *w, const struct service_def *d, s
 	render_identity(w, d);
 	jsonw_keyc(w, "Meta");
 	render_pairs(w, &d->meta);
-	jsonw_keyc(w, "Port");
-	jsonw_i64(w, d->port);
+	jsonw_put_i64(w, "Port", d->port);
 	member_str(w, "Address", d->address);
 	render_tagged_addresses(w, d);
 	render_weights(w, d);
@@ -134,8 +129,7 @@ void render_node_service(const struct service *s, struct jsonw *w)
 		jsonw_keyc(w, "Meta");
 		render_pairs(w, &d->meta);
 	}
-	jsonw_keyc(w, "Port");
-	jsonw_i64(w, d->port);
+	jsonw_put_i64(w, "Port", d->port);
 	render_weights(w, d);
 	render_mesh(w, d);
 	jsonw_close(w, '}');
@@ -164,8 +158,7 @@ static void check_members(
 	member_str(w, "Node", r->config->node);
 	member_str(w, "CheckID", row->def.id);
 	member_str(w, "Name", row->def.name);
-	jsonw_keyc(w, "Status");
-	jsonw_cstr(w, check_status_name(c->status));
+	jsonw_put_cstr(w, "Status", check_status_name(c->status));
 	member_str(w, "Notes", row->def.notes);
 	member_str(w, "Output", buf_str(&c->output));
 	member_str(w, "ServiceID", row->def.service_id);
@@ -317,8 +310,7 @@ static unsigned render_health(const struct registry *r, const struct service *s,
 	worst = max_of(worst, node_worst);
 	jsonw_close(&inner, ']');
 	jsonw_open(w, '{');
-	jsonw_keyc(w, "AggregatedStatus");
-	jsonw_cstr(w, health_words[worst]);
+	jsonw_put_cstr(w, "AggregatedStatus", health_words[worst]);
 	jsonw_keyc(w, "Service");
 	render_agent_service(w, &s->row.def, STR(""));
 	jsonw_keyc(w, "Checks");

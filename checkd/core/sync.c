@@ -151,8 +151,7 @@ static void register_open(struct registry *r, struct request *q, struct jsonw *w
 	q->config_number = r->config_number;
 	jsonw_open(w, '{');
 	render_node(r, w);
-	jsonw_keyc(w, "SkipNodeUpdate");
-	jsonw_bool(w, !q->with_node);
+	jsonw_put_bool(w, "SkipNodeUpdate", !q->with_node);
 }
 
 static void plan_node(struct registry *r)
@@ -229,10 +228,8 @@ static void deregister_send(
 	struct jsonw w = jsonw_of(&body);
 
 	jsonw_open(&w, '{');
-	jsonw_keyc(&w, "Datacenter");
-	jsonw_str(&w, r->config->datacenter);
-	jsonw_keyc(&w, "Node");
-	jsonw_str(&w, r->config->node);
+	jsonw_put_str(&w, "Datacenter", r->config->datacenter);
+	jsonw_put_str(&w, "Node", r->config->node);
 	jsonw_key(&w, str_of(key));
 	jsonw_str(&w, id);
 	jsonw_close(&w, '}');

@@ -72,6 +72,19 @@ void jsonw_bool(struct jsonw *w, bool v);
 void jsonw_null(struct jsonw *w);
 void jsonw_base64(struct jsonw *w, struct str bytes); /* null when empty, as Go's []byte(nil) */
 void jsonw_raw(struct jsonw *w, struct str json);     /* one ready value */
+/* A member of an object: its key and its value. */
+#define JSONW_MEMBER(kind, type)                                                      \
+	static inline void jsonw_put_##kind(struct jsonw *w, const char *key, type v) \
+	{                                                                             \
+		jsonw_key(w, str_of(key));                                            \
+		jsonw_##kind(w, v);                                                   \
+	}
+JSONW_MEMBER(str, struct str)
+JSONW_MEMBER(cstr, const char *)
+JSONW_MEMBER(u64, uint64_t)
+JSONW_MEMBER(i64, int64_t)
+JSONW_MEMBER(bool, bool)
+#undef JSONW_MEMBER
 
 void json_put_string(struct buf *out, struct str s); /* quoted and escaped */
 

@@ -106,10 +106,8 @@ static void addresses_member(struct jsonw *w, const struct service_def *s)
 
 		jsonw_key(w, t->name);
 		jsonw_open(w, '{');
-		jsonw_keyc(w, "Address");
-		jsonw_str(w, t->address);
-		jsonw_keyc(w, "Port");
-		jsonw_i64(w, t->port);
+		jsonw_put_str(w, "Address", t->address);
+		jsonw_put_i64(w, "Port", t->port);
 		jsonw_close(w, '}');
 	}
 	jsonw_close(w, '}');
@@ -158,10 +156,8 @@ void definition_service_render(struct jsonw *w, const struct service_definition 
 	meta_member(w, &s->meta);
 	jsonw_keyc(w, "Weights");
 	jsonw_open(w, '{');
-	jsonw_keyc(w, "Passing");
-	jsonw_i64(w, s->weight_passing);
-	jsonw_keyc(w, "Warning");
-	jsonw_i64(w, s->weight_warning);
+	jsonw_put_i64(w, "Passing", s->weight_passing);
+	jsonw_put_i64(w, "Warning", s->weight_warning);
 	jsonw_close(w, '}');
 	checks_member(w, d);
 	text_member(w, "Token", d->token);

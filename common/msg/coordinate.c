@@ -40,10 +40,8 @@ void coordinate_render(struct buf *out, const struct coordinate *c)
 	struct jsonw w = jsonw_of(out);
 
 	jsonw_open(&w, '{');
-	jsonw_keyc(&w, "Node");
-	jsonw_str(&w, c->node);
-	jsonw_keyc(&w, "Segment");
-	jsonw_str(&w, c->segment);
+	jsonw_put_str(&w, "Node", c->node);
+	jsonw_put_str(&w, "Segment", c->segment);
 	jsonw_keyc(&w, "Coord");
 	coordinate_put(&w, c);
 	jsonw_close(&w, '}');

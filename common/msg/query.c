@@ -335,18 +335,6 @@ int query_template_check(const struct query_def *q, struct buf *why)
 
 /* ---- JSON ---- */
 
-static void put_text(struct jsonw *w, const char *key, struct str v)
-{
-	jsonw_key(w, str_of(key));
-	jsonw_str(w, v);
-}
-
-static void put_bool(struct jsonw *w, const char *key, bool v)
-{
-	jsonw_key(w, str_of(key));
-	jsonw_bool(w, v);
-}
-
 static void put_strs(struct jsonw *w, const char *key, struct strs v)
 {
 	jsonw_key(w, str_of(key));
@@ -362,20 +350,19 @@ static void put_pairs(struct jsonw *w, const char *key, struct pairs v)
 static void put_service(struct jsonw *w, const struct query_def *q)
 {
 	jsonw_open(w, '{');
-	put_text(w, "Service", q->service);
+	jsonw_put_str(w, "Service", q->service);
 	jsonw_keyc(w, "Failover");
 	jsonw_open(w, '{');
-	jsonw_keyc(w, "NearestN");
-	jsonw_i64(w, q->nearest_n);
+	jsonw_put_i64(w, "NearestN", q->nearest_n);
 	put_strs(w, "Datacenters", q->datacenters);
 	jsonw_close(w, '}');
-	put_bool(w, "OnlyPassing", q->only_passing);
+	jsonw_put_bool(w, "OnlyPassing", q->only_passing);
 	put_strs(w, "IgnoreCheckIDs", q->ignore_check_ids);
-	put_text(w, "Near", q->near);
+	jsonw_put_str(w, "Near", q->near);
 	put_strs(w, "Tags", q->tags);
 	put_pairs(w, "NodeMeta", q->node_meta);
 	put_pairs(w, "ServiceMeta", q->service_meta);
-	put_bool(w, "Connect", q->connect);
+	jsonw_put_bool(w, "Connect", q->connect);
 	jsonw_close(w, '}');
 }
 
@@ -387,26 +374,24 @@ void query_json(
 
 	uuid_text(&q->id, id);
 	jsonw_open(&w, '{');
-	put_text(&w, "ID", str_n(id, UUID_TEXT_SIZE));
-	put_text(&w, "Name", q->name);
-	put_text(&w, "Session", q->session);
-	put_text(&w, "Token", q->token);
+	jsonw_put_str(&w, "ID", str_n(id, UUID_TEXT_SIZE));
+	jsonw_put_str(&w, "Name", q->name);
+	jsonw_put_str(&w, "Session", q->session);
+	jsonw_put_str(&w, "Token", q->token);
 	jsonw_keyc(&w, "Template");
 	jsonw_open(&w, '{');
-	put_text(&w, "Type", q->template_type);
-	put_text(&w, "Regexp", q->template_regexp);
-	put_bool(&w, "RemoveEmptyTags", q->remove_empty_tags);
+	jsonw_put_str(&w, "Type", q->template_type);
+	jsonw_put_str(&w, "Regexp", q->template_regexp);
+	jsonw_put_bool(&w, "RemoveEmptyTags", q->remove_empty_tags);
 	jsonw_close(&w, '}');
 	jsonw_keyc(&w, "Service");
 	put_service(&w, q);
 	jsonw_keyc(&w, "DNS");
 	jsonw_open(&w, '{');
-	put_text(&w, "TTL", q->dns_ttl);
+	jsonw_put_str(&w, "TTL", q->dns_ttl);
 	jsonw_close(&w, '}');
-	jsonw_keyc(&w, "CreateIndex");
-	jsonw_u64(&w, create_index);
-	jsonw_keyc(&w, "ModifyIndex");
-	jsonw_u64(&w, modify_index);
+	jsonw_put_u64(&w, "CreateIndex", create_index);
+	jsonw_put_u64(&w, "ModifyIndex", modify_index);
 	jsonw_close(&w, '}');
 }
 

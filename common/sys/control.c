@@ -47,17 +47,14 @@ static void request_answer(struct control_server *s, const struct ipc_message *m
 	const char *error;
 
 	jsonw_open(&w, '{');
-	jsonw_keyc(&w, "ok");
-	jsonw_bool(&w, true);
+	jsonw_put_bool(&w, "ok", true);
 	error = request_run(s, m->body, &arena, &w);
 	if (error) {
 		buf_clear(&answer);
 		w = jsonw_of(&answer);
 		jsonw_open(&w, '{');
-		jsonw_keyc(&w, "ok");
-		jsonw_bool(&w, false);
-		jsonw_keyc(&w, "error");
-		jsonw_cstr(&w, error);
+		jsonw_put_bool(&w, "ok", false);
+		jsonw_put_cstr(&w, "error", error);
 	}
 	jsonw_close(&w, '}');
 	ipc_socket_send(

@@ -18,10 +18,8 @@ static const char *cmd_version(void *owner, const struct json *request, struct j
 {
 	struct daemon *d = owner;
 
-	jsonw_keyc(w, "daemon");
-	jsonw_cstr(w, d->spec->name);
-	jsonw_keyc(w, "version");
-	jsonw_cstr(w, MUSTER_VERSION);
+	jsonw_put_cstr(w, "daemon", d->spec->name);
+	jsonw_put_cstr(w, "version", MUSTER_VERSION);
 	return NULL;
 }
 
@@ -76,10 +74,8 @@ static void sandbox_render(const struct daemon *d, struct jsonw *w)
 {
 	jsonw_keyc(w, "sandbox");
 	jsonw_open(w, '{');
-	jsonw_keyc(w, "files");
-	jsonw_bool(w, d->private->files_confined);
-	jsonw_keyc(w, "calls");
-	jsonw_bool(w, d->private->calls_confined);
+	jsonw_put_bool(w, "files", d->private->files_confined);
+	jsonw_put_bool(w, "calls", d->private->calls_confined);
 	jsonw_close(w, '}');
 }
 
@@ -89,18 +85,12 @@ static const char *cmd_status(void *owner, const struct json *request, struct js
 	const char *missing = d->spec->waits_for ? d->spec->waits_for(d) : NULL;
 
 	cmd_version(owner, request, w);
-	jsonw_keyc(w, "pid");
-	jsonw_u64(w, (uint64_t)getpid());
-	jsonw_keyc(w, "server");
-	jsonw_bool(w, d->conf->server);
-	jsonw_keyc(w, "state");
-	jsonw_cstr(w, state_of(d));
-	jsonw_keyc(w, "uptime_ms");
-	jsonw_i64(w, mono_diff_ms(clock_mono(), d->private->started));
-	jsonw_keyc(w, "waits_for");
-	jsonw_cstr(w, missing ? missing : "");
-	jsonw_keyc(w, "log_level");
-	jsonw_cstr(w, log_level_name(log_level_get()));
+	jsonw_put_u64(w, "pid", (uint64_t)getpid());
+	jsonw_put_bool(w, "server", d->conf->server);
+	jsonw_put_cstr(w, "state", state_of(d));
+	jsonw_put_i64(w, "uptime_ms", mono_diff_ms(clock_mono(), d->private->started));
+	jsonw_put_cstr(w, "waits_for", missing ? missing : "");
+	jsonw_put_cstr(w, "log_level", log_level_name(log_level_get()));
 	memory_render(w);
 	sandbox_render(d, w);
 	jsonw_keyc(w, "detail");
@@ -134,8 +124,7 @@ static const char *cmd_log_level(void *owner, const struct json *request, struct
 		}
 		log_level_set(level);
 	}
-	jsonw_keyc(w, "level");
-	jsonw_cstr(w, log_level_name(log_level_get()));
+	jsonw_put_cstr(w, "level", log_level_name(log_level_get()));
 	return NULL;
 }
 
@@ -156,10 +145,8 @@ static const char *cmd_log(void *owner, const struct json *request, struct jsonw
 	newest = log_ring_read(after, level, &lines);
 	jsonw_keyc(w, "pid"); /* numbers begin anew with each process */
 	jsonw_u64(w, (uint64_t)getpid());
-	jsonw_keyc(w, "newest");
-	jsonw_u64(w, newest);
-	jsonw_keyc(w, "lines");
-	jsonw_str(w, buf_str(&lines));
+	jsonw_put_u64(w, "newest", newest);
+	jsonw_put_str(w, "lines", buf_str(&lines));
 	return NULL;
 }
 

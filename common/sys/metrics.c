@@ -96,8 +96,7 @@ static void name_render(struct jsonw *w, struct str prefix, const struct metric_
 	buf_put_str(&name, prefix);
 	buf_put_char(&name, '.');
 	buf_put_cstr(&name, row->name);
-	jsonw_keyc(w, "Name");
-	jsonw_str(w, buf_str(&name));
+	jsonw_put_str(w, "Name", buf_str(&name));
 }
 
 static void labels_render(struct jsonw *w, const struct metrics *m, const struct metric_row *row)
@@ -133,8 +132,7 @@ static void interval_render(struct jsonw *w, const struct interval *i)
 		{ "Stddev", spread > 0 ? sqrt(spread) : 0 },
 	};
 
-	jsonw_keyc(w, "Count");
-	jsonw_u64(w, i->count);
+	jsonw_put_u64(w, "Count", i->count);
 	for (size_t r = 0; r < ARRAY_SIZE(rows); r++) {
 		jsonw_key(w, str_of(rows[r].name));
 		jsonw_double(w, rows[r].v);
@@ -170,8 +168,7 @@ static void timestamp_render(struct wall t, struct jsonw *w)
 
 	gmtime_r(&seconds, &tm);
 	strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S +0000 UTC", &tm);
-	jsonw_keyc(w, "Timestamp");
-	jsonw_cstr(w, text);
+	jsonw_put_cstr(w, "Timestamp", text);
 }
 
 void metrics_render(struct metrics *m, struct str prefix, struct buf *out)

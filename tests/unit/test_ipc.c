@@ -286,8 +286,7 @@ static const char *cmd_echo(void *owner, const struct json *request, struct json
 	if (!text.p) {
 		return "no text";
 	}
-	jsonw_keyc(w, "text");
-	jsonw_str(w, text);
+	jsonw_put_str(w, "text", text);
 	return NULL;
 }
 
