@@ -146,3 +146,22 @@ class Cluster:
     def cleanup(self):
         for node in self.nodes + self.clients:
             node.cleanup()
+
+
+class DataCentres:
+    """Nodes of several data centres that are to know each other."""
+
+    def __init__(self, nodes):
+        self.nodes = nodes
+
+    def start(self):
+        for node in self.nodes:
+            node.start()
+        names = sorted({n.config.get("datacenter", "dc1") for n in self.nodes})
+        for node in self.nodes:
+            wait_until(lambda n=node: sorted(n.json("/v1/catalog/datacenters")) == names)
+        return self
+
+    def cleanup(self):
+        for node in self.nodes:
+            node.cleanup()

@@ -117,6 +117,16 @@ def test_six_processes_answer_on_control_sockets(node):
     assert {d["name"] for d in agent["daemons"]} == set(DAEMONS) and all(d["ready"] for d in agent["daemons"])
 
 
+def test_each_daemon_has_a_session_of_its_own(node):
+    """Linux shares the processor out among sessions: what is busy in one takes nothing from another. Where that is ours to give
+    (root), the daemons that others wait for also come first."""
+    for daemon, pid in node.pids().items():
+        assert os.getsid(pid) == pid, daemon
+        if os.geteuid() == 0:
+            wanted = {"raftd": -10, "gossipd": -10, "catalogd": -5}.get(daemon, 0)
+            assert os.getpriority(os.PRIO_PROCESS, pid) == wanted, daemon
+
+
 def test_status_command(node):
     out = node.muster("status")
     assert out.returncode == 0, out.stderr

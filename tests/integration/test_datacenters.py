@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from cluster import CALM, ClientNode, Server
+from cluster import CALM, ClientNode, DataCentres, Server
 from load import Load
 from network import Network
 from node import PORTS, free_address, wait_until
@@ -16,7 +16,7 @@ from test_clients import READS, SEED, held_by, meaning
 KEY, NEW_KEY = "cg8StVXbQJ0gPvMd9o7yrg==", "1M+uHvSyaY1sPrDhkQDCvw=="
 
 
-class World:
+class World(DataCentres):
     """dc1: server s1, client c1; dc2: server t1, which joins s1's WAN pool. network: each is on a host of its own."""
 
     def __init__(self, directory, network=None):
@@ -25,20 +25,9 @@ class World:
         self.c1 = ClientNode(directory / "c1", "c1", [self.s1.address], config={"encrypt": KEY}, address=addresses[1])
         self.t1 = Server(directory / "t1", "t1", 1, [], config=dict(CALM, encrypt=KEY, datacenter="dc2",
                          retry_join_wan=[self.s1.address], retry_interval_wan="1s"), address=addresses[2])
-        self.nodes = [self.s1, self.c1, self.t1]
+        super().__init__([self.s1, self.c1, self.t1])
         for host, node in enumerate(self.nodes, 1):
             node.enter = (lambda h=host: network.enter_host(h)) if network else None
-
-    def start(self):
-        for node in self.nodes:
-            node.start()
-        for node in self.nodes:
-            wait_until(lambda n=node: n.json("/v1/catalog/datacenters") in (["dc1", "dc2"], ["dc2", "dc1"]))
-        return self
-
-    def cleanup(self):
-        for node in self.nodes:
-            node.cleanup()
 
 
 @pytest.fixture(scope="module")

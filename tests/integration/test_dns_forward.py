@@ -145,22 +145,13 @@ def test_the_peer_port_answers_for_its_data_centre_only(pair):
     assert by_hand("web.service.consul").rcode == "NOERROR"
 
 
-def test_dnsd_of_a_client_is_replaced_without_a_lost_question(pair):
-    _, client = pair
-    floods = [Flood(client, name="ext-1.node.consul"), Flood(client, tcp=True, name="ext-1.node.consul")]
-    for _ in range(3):
-        pid = client.kill("dnsd", signal.SIGTERM)
-        client.wait_restarted("dnsd", pid)
-    for flood in floods:
-        flood.stop()
-
-
-def test_dnsd_of_the_server_is_replaced_without_a_lost_question(pair):
+@pytest.mark.parametrize("who, ways", [("server", (signal.SIGTERM, signal.SIGKILL, signal.SIGTERM)), ("client", (signal.SIGTERM,) * 3)])
+def test_dnsd_is_replaced_without_a_lost_question(pair, who, ways):
     server, client = pair
+    node = server if who == "server" else client
     floods = [Flood(client, name="ext-1.node.consul"), Flood(client, tcp=True, name="ext-1.node.consul")]
-    for sig in (signal.SIGTERM, signal.SIGKILL, signal.SIGTERM):
-        pid = server.kill("dnsd", sig)
-        server.wait_restarted("dnsd", pid)
+    for sig in ways:
+        node.wait_restarted("dnsd", node.kill("dnsd", sig))
     for flood in floods:
         flood.stop()
 

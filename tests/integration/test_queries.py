@@ -8,11 +8,11 @@ import time
 
 import pytest
 
-from cluster import CALM, ClientNode, Server
+from cluster import CALM, ClientNode, DataCentres, Server
 from node import PORTS, wait_until
 
 
-class World:
+class World(DataCentres):
     """dc1: server s1, client c1; dc2: server t1; dc3: server u1; all of one WAN pool."""
 
     def __init__(self, directory):
@@ -21,18 +21,7 @@ class World:
         wan = dict(CALM, retry_join_wan=[self.s1.address], retry_interval_wan="1s")
         self.t1 = Server(directory / "t1", "t1", 1, [], config=dict(wan, datacenter="dc2"))
         self.u1 = Server(directory / "u1", "u1", 1, [], config=dict(wan, datacenter="dc3"))
-        self.nodes = [self.s1, self.c1, self.t1, self.u1]
-
-    def start(self):
-        for node in self.nodes:
-            node.start()
-        for node in self.nodes:
-            wait_until(lambda n=node: sorted(n.json("/v1/catalog/datacenters")) == ["dc1", "dc2", "dc3"])
-        return self
-
-    def cleanup(self):
-        for node in self.nodes:
-            node.cleanup()
+        super().__init__([self.s1, self.c1, self.t1, self.u1])
 
 
 @pytest.fixture(scope="module")

@@ -238,6 +238,43 @@ TEST(test_timer_is_never_early)
 }
 END_TEST
 
+static void on_arrival(void *arg, int events)
+{
+	*(char *)arg = 'a';
+}
+
+static void on_time_up(void *arg)
+{
+	char *first = arg;
+
+	*first = *first ? *first : 't';
+}
+
+/* A turn that comes late: something has arrived, and the time that it could take is over. */
+TEST(test_arrivals_come_before_timers)
+{
+	OWN(loop_free) struct loop *l = loop_new();
+	struct loop_io io;
+	struct loop_timer timer;
+	char first = 0;
+	int ends[2];
+
+	ck_assert_int_eq(pipe(ends), 0);
+	loop_io_init(&io, l, ends[0], on_arrival, &first);
+	loop_timer_init(&timer, l, on_time_up, &first);
+	loop_io_set(&io, LOOP_READ);
+	loop_timer_in(&timer, 5);
+	ck_assert_int_eq(write(ends[1], "x", 1), 1);
+	usleep(20000);
+	loop_run_once(l);
+	ck_assert_int_eq(first, 'a');
+	ck_assert(!loop_timer_active(&timer)); /* it ran in the same turn */
+	loop_io_set(&io, 0);
+	close(ends[0]);
+	close(ends[1]);
+}
+END_TEST
+
 TEST(test_log_ring)
 {
 	OWN_EMBEDDED(buf_fini) struct buf lines = { 0 };
@@ -312,5 +349,5 @@ TEST(test_page_of_another_boot)
 END_TEST
 
 UNIT_MAIN("sys", test_db_walk_and_readers, test_db_lacks_a_table, test_db_absent, test_page,
-	test_page_of_another_boot, test_addresses, test_timer_is_never_early, test_log_ring,
-	test_metrics_interval)
+	test_page_of_another_boot, test_addresses, test_timer_is_never_early,
+	test_arrivals_come_before_timers, test_log_ring, test_metrics_interval)
