@@ -385,6 +385,7 @@ void membership_start(struct catalogd *c)
 void membership_fini(struct catalogd *c)
 {
 	struct membership *ms = &c->membership;
+
 	loop_timer_stop(&ms->again);
 	loop_timer_stop(&ms->reconcile);
 	if (ms->pending) {

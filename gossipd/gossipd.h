@@ -98,6 +98,7 @@ struct gossipd {
 	struct list matches; /* struct match: events that wait for checkd's answer */
 	struct list holds;   /* struct hold */
 	size_t holds_count;
+	uint64_t life; /* where versions begin: those of two lives differ in the upper half */
 	uint64_t servers_version; /* grows when a server of the LAN comes, goes or changes */
 	struct list joins;	  /* struct join */
 	size_t joins_count;

@@ -21,7 +21,7 @@ static uint64_t news(const struct gossipd *g, const struct hold *h)
 {
 	switch (h->kind) {
 	case HOLD_MEMBERS:
-		return g->wires[h->pool].pool.version;
+		return g->life + g->wires[h->pool].pool.version;
 	case HOLD_SERVERS:
 		return g->servers_version;
 	case HOLD_EVENTS:
@@ -35,7 +35,7 @@ static void answer_members(struct gossipd *g, const struct hold *h)
 {
 	const struct wire *w = &g->wires[h->pool];
 	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
-	struct members_reply reply = { .version = w->pool.version };
+	struct members_reply reply = { .version = g->life + w->pool.version };
 	struct pool_node *n, *next;
 
 	if (w->active) {
@@ -209,7 +209,8 @@ void handle_remote_events(struct gossipd *g, struct ipc_call *call, const struct
 void holds_init(struct gossipd *g)
 {
 	list_init(&g->holds);
-	g->servers_version = random_u64() | 1; /* no earlier life's */
+	g->life = (random_u64() | 1) << 32;
+	g->servers_version = g->life;
 	loop_timer_init(&g->hold_timer, g->daemon->loop, on_deadline, g);
 }
 

@@ -90,8 +90,15 @@ static void twins_mark(struct roster *r)
 	}
 }
 
+static bool is_same_life(const struct roster *r, const struct roster *before)
+{
+	return r->members.version >> 32 == before->members.version >> 32;
+}
+
 static void compare(struct roster *r, const struct roster *before)
 {
+	bool told = is_same_life(r, before);
+
 	r->gone.items = arena_array(&r->arena, struct str, before->count + 1);
 	for (uint32_t i = 0; i < before->count; i++) {
 		const struct roster_row *old = &before->rows[i];
@@ -101,7 +108,7 @@ static void compare(struct roster *r, const struct roster *before)
 			now->due =
 				old->due || now->twin != old->twin || !member_same(old->m, now->m);
 			now->trouble = arena_str(&r->arena, old->trouble);
-		} else if (old->handled &&
+		} else if (told && old->handled &&
 			   (old->m->status == ROSTER_FAILED || old->m->status == ROSTER_LEFT)) {
 			r->gone.items[r->gone.count++] = arena_str(&r->arena, old->key);
 		}

@@ -31,8 +31,9 @@ struct roster {
 	struct members_reply members;
 	struct roster_row *rows;
 	uint32_t count;
-	struct strs
-		gone; /* keys of those that had left or failed, and are not in the pool any more */
+	/* Keys of those that had left or failed, and are not in the pool any more. A new life of
+	 * gossipd has yet to hear of the dead: what it does not know is not gone. */
+	struct strs gone;
 };
 
 /*

@@ -7,8 +7,8 @@
 #include "common/base/err.h"
 #include "common/sys/clock.h"
 
-/* A gossipd that was restarted counts versions anew, so that an old one may by chance be a new one:
- * no answer is held longer than is bearable then. */
+/* A gossipd of an earlier release counts versions anew in each life, so that an old one may by
+ * chance be a new one: no answer is held longer than is bearable then. */
 enum { WAIT_MS = 10000, GRACE_MS = 5000, RETRY_MS = 200 };
 
 struct pool_view {

@@ -13,6 +13,7 @@ struct pool {
 	struct member members[MEMBERS_MAX];
 	struct pair tags[MEMBERS_MAX][TAGS_MAX];
 	uint32_t count;
+	uint64_t version;
 	struct roster roster, empty;
 };
 
@@ -34,7 +35,7 @@ static void pool_make(struct pool *p, struct roster *out, const struct roster *b
 {
 	OWN_EMBEDDED(buf_fini) struct buf bytes = { 0 };
 	struct members_reply reply = {
-		.version = 1, .self = STR("a"), .members = { p->members, p->count }
+		.version = p->version, .self = STR("a"), .members = { p->members, p->count }
 	};
 
 	members_reply_encode(&bytes, &reply);
@@ -165,6 +166,24 @@ TEST(who_is_gone)
 }
 END_TEST
 
+/* Who does not know the dead yet does not say that they are gone. */
+TEST(a_new_gossipd_knows_little)
+{
+	struct pool p = { .version = 5 };
+	struct roster next;
+
+	pool_add(&p, "a", "node", "x1", ROSTER_ALIVE);
+	pool_add(&p, "failed", "node", "x2", ROSTER_FAILED);
+	pool_make(&p, &p.roster, &p.empty);
+	p.count = 1;
+	p.version += UINT64_C(3) << 32;
+	pool_make(&p, &next, &p.roster);
+	roster_fini(&p.roster);
+	ck_assert_uint_eq(next.gone.count, 0);
+	roster_fini(&next);
+}
+END_TEST
+
 TEST(no_such_message)
 {
 	struct roster empty = { .count = 0 }, r;
@@ -175,4 +194,5 @@ TEST(no_such_message)
 }
 END_TEST
 
-UNIT_MAIN("roster", who_is_handled, twins, what_is_due, due_is_kept, who_is_gone, no_such_message)
+UNIT_MAIN("roster", who_is_handled, twins, what_is_due, due_is_kept, who_is_gone,
+	a_new_gossipd_knows_little, no_such_message)
