@@ -49,6 +49,7 @@ struct links {
 	struct dnsd *d;
 	struct list all;
 	size_t count;
+	bool walking; /* through all: none of them may go */
 	struct loop_flush flush;
 	struct mmsghdr out[BATCH_MAX], in[BATCH_MAX];
 	struct iovec out_parts[BATCH_MAX][2], in_parts[BATCH_MAX];
@@ -68,7 +69,7 @@ static void link_free(struct link *l)
 
 static void link_settle(struct link *l)
 {
-	if (l->retired && !l->busy && l->waiting_count == 0) {
+	if (l->retired && !l->busy && !l->links->walking && l->waiting_count == 0) {
 		link_free(l);
 	}
 }
@@ -159,10 +160,7 @@ static bool link_flush(struct link *l)
 	}
 	refused = l->refused;
 	if (refused) {
-		l->busy = true;
 		refusal_tell(l);
-		l->busy = false;
-		link_settle(l);
 	}
 	return refused;
 }
@@ -173,11 +171,16 @@ static void on_flush(void *arg)
 	struct link *l, *following;
 	bool again = true;
 
-	while (again) { /* who is refused asks somebody else */
+	s->walking = true;
+	while (again) { /* who is refused asks somebody else, over any link */
 		again = false;
-		list_for_each_safe (l, following, &s->all, link) {
+		list_for_each (l, &s->all, link) {
 			again |= link_flush(l);
 		}
+	}
+	s->walking = false;
+	list_for_each_safe (l, following, &s->all, link) {
+		link_settle(l);
 	}
 }
 
