@@ -16,8 +16,9 @@ from node import PORTS, wait_until
 pytestmark = pytest.mark.heavy
 
 SERVERS, CLIENTS = 3, int(os.environ.get("MUSTER_MANY_CLIENTS", "20"))
-FOUND_S, GONE_S = 1.0, 6.0  # a service on every node; a dead node's absence (Consul: 5.9 s)
-SLACK = 4  # on machines that do something else as well
+FOUND_S = 1.0   # a service, on every node
+GONE_S = 12.0   # a dead node, from every node: some seconds until a probe meets it, 4 log10(23) = 5.4 s of suspicion, the word of it
+REFUSED_S = 1.5  # a call to a data centre that is away: 0.9 s of trying
 LIMIT_S = 120
 
 
@@ -116,7 +117,7 @@ def test_a_service_is_found_on_every_node(many, capsys):
     assert where.put("/v1/agent/service/register", {"Name": "web", "Port": 80}).status == 200
     seconds = everywhere(many.here, lambda n: find(n) == [where.address])
     report(capsys, "a service of one node is found on all %d nodes after %.2f s" % (len(many.here), seconds))
-    assert seconds < FOUND_S * SLACK
+    assert seconds < FOUND_S
     where.put("/v1/agent/service/deregister/web")
     everywhere(many.here, lambda n: not find(n))
 
@@ -130,7 +131,7 @@ def test_a_dead_node_is_gone_everywhere(many, capsys):
     victim.process.wait()
     seconds = everywhere([n for n in many.here if n is not victim], lambda n: find(n) == [other.address])
     report(capsys, "a node is gone from DNS on all others %.2f s after its kill -9" % seconds)
-    assert seconds < GONE_S * SLACK
+    assert seconds < GONE_S
     victim.start(wait=False)
     seconds = everywhere(many.here, lambda n: len(find(n)) == 2)
     report(capsys, "and back %.2f s after its start" % seconds)
@@ -221,5 +222,5 @@ def test_a_data_centre_that_is_gone_hurts_nobody(many, capsys):
         thread.join()
     report(capsys, "dc2 is off: calls to it fail after at most %.2f s; slowest local call %.3f s" % (max(times), slowest[0]))
     assert not errors, errors[:3]
-    assert max(times) < 1 * SLACK
+    assert max(times) < REFUSED_S
     many.network.heal()
