@@ -346,7 +346,7 @@ struct snapshots {
 	struct loop_timer timer;
 	bool running;
 	uint64_t last_index;
-	uint64_t log_least; /* bytes of the log at its shortest since the newest one */
+	uint64_t log_least; /* bytes of the log at its shortest since the last attempt */
 };
 
 /* Begins one unless one is being taken. */

@@ -94,9 +94,6 @@ static void snapshot_work(struct worker_job *job)
 
 static void on_taken(void *arg, int status, struct str payload)
 {
-	struct catalogd *c = arg;
-
-	c->snapshots.log_least = UINT64_MAX; /* it has been cut, or soon will be */
 	if (status) {
 		log_warning("snapshot-not-told", "status=%s", status_name(status));
 	}
@@ -114,6 +111,9 @@ static void snapshot_done(struct catalogd *c, struct worker_job *job)
 	double ms = (double)mono_diff_ns(clock_mono(), j->began) / NS_PER_MS;
 
 	c->snapshots.running = false;
+	/* The log will be cut. Where it will not, as this one has failed, it has to grow by as much
+	 * again before it is a reason for another. */
+	c->snapshots.log_least = UINT64_MAX;
 	if (j->error) {
 		log_error("snapshot-failed", "error=%d", j->error);
 		transfers_snapshot_done(c);
@@ -124,7 +124,7 @@ static void snapshot_done(struct catalogd *c, struct worker_job *job)
 	c->feed.since_snapshot = c->feed.applied > j->index ? c->feed.applied - j->index : 0;
 	metrics_add(c->daemon->metrics, METRIC_SNAPSHOT, ms);
 	log_info("snapshot-taken", "index=%" PRIu64 " ms=%.0f", j->index, ms);
-	IPC_CALL(c->raft, raft_snapshot_taken, &m, TAKEN_TIMEOUT_MS, on_taken, c);
+	IPC_CALL(c->raft, raft_snapshot_taken, &m, TAKEN_TIMEOUT_MS, on_taken, NULL);
 	transfers_snapshot_done(c);
 	snapshot_drop(job);
 }
