@@ -122,15 +122,20 @@ struct member_change {
 	char *name;
 };
 
-/* Said once, until something else is wrong or all is well. */
-void member_trouble(struct catalogd *c, struct str name, struct str text)
+static struct roster_row *row_named(struct catalogd *c, struct str name)
 {
 	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
 	struct str key = arena_str(&arena, name);
-	struct roster_row *row;
 
 	str_lower_into(name, (char *)key.p);
-	row = roster_find(&c->membership.roster, key);
+	return roster_find(&c->membership.roster, key);
+}
+
+/* Said once, until something else is wrong or all is well. */
+void member_trouble(struct catalogd *c, struct str name, struct str text)
+{
+	struct roster_row *row = row_named(c, name);
+
 	if (row && str_eq(row->trouble, text)) {
 		return;
 	}
@@ -151,13 +156,23 @@ static void change_free(struct member_change *change)
 	free(change);
 }
 
+static void look_again(struct catalogd *c, struct str name)
+{
+	struct roster_row *row = row_named(c, name);
+
+	if (row) {
+		membership_changed(c, row->key);
+	}
+}
+
 static void on_done(void *arg, int status, const struct result *result)
 {
 	struct member_change *change = arg;
 	struct catalogd *c = change->c;
 
-	if (status) { /* nobody led: when somebody does, all are looked at */
+	if (status) { /* nobody knows what became of it: the next look tells */
 		log_debug("member-change", "node=%s status=%s", change->name, status_name(status));
+		look_again(c, str_of(change->name));
 	} else {
 		member_trouble(c, str_of(change->name),
 			result->kind == RESULT_OK ? STR("") : result->text);
