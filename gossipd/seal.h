@@ -9,7 +9,7 @@
 #ifndef MUSTER_GOSSIPD_SEAL_H
 #define MUSTER_GOSSIPD_SEAL_H
 
-#include "common/sys/tls_aead.h"
+#include "common/sys/aead.h"
 #include "gossipd/core/keyring.h"
 
 enum { SEAL_VERSION_MAX = 1, SEAL_OVERHEAD = 29, SEAL_STREAM_HEADER = 5 };

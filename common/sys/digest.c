@@ -1,33 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Digests by GnuTLS.
+ * Digests by Nettle.
  */
 #include "common/sys/digest.h"
 
-#include <gnutls/crypto.h>
+#include <nettle/sha2.h>
 
 struct sha256 {
-	gnutls_hash_hd_t handle;
+	struct sha256_ctx context;
 };
 
 struct sha256 *sha256_new(void)
 {
 	struct sha256 *s = xmalloc(sizeof(*s));
-	int r = gnutls_hash_init(&s->handle, GNUTLS_DIG_SHA256);
 
-	must(r == 0);
+	sha256_init(&s->context);
 	return s;
 }
 
 void sha256_add(struct sha256 *s, struct str bytes)
 {
-	if (bytes.n) {
-		gnutls_hash(s->handle, bytes.p, bytes.n);
-	}
+	sha256_update(&s->context, bytes.n, (const uint8_t *)bytes.p);
 }
 
 void sha256_end(struct sha256 *s, uint8_t out[SHA256_SIZE])
 {
-	gnutls_hash_deinit(s->handle, out);
+	sha256_digest(&s->context, SHA256_SIZE, out);
 	free(s);
 }

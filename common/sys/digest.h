@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Cryptographic digests (GnuTLS behind a narrow door).
+ * Cryptographic digests (Nettle behind a narrow door).
  */
 #ifndef MUSTER_COMMON_SYS_DIGEST_H
 #define MUSTER_COMMON_SYS_DIGEST_H

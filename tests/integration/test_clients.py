@@ -204,7 +204,7 @@ def test_settings_of_the_node_that_is_asked(tmp_path, cluster):
         client.cleanup()
         cluster.clients.remove(client)
     wait_until(lambda: not cluster.nodes[0].json("/v1/catalog/node/c3"),
-               what=[(n.name, m["Name"], m["Status"]) for n in cluster.nodes for m in n.json("/v1/agent/members")])
+               90, [(n.name, m["Name"], m["Status"]) for n in cluster.nodes for m in n.json("/v1/agent/members")])
 
 
 # ---- queries that wait ----

@@ -28,6 +28,14 @@ static size_t node_named(struct str name)
 
 /* -------- what members note -------- */
 
+/* The life that this member knows of is over; it has not heard of the next one yet. */
+static bool is_past(const struct world *w, const struct sim_node *at, struct str name)
+{
+	const struct pool_node *known = node_find(&at->pool, name);
+
+	return known->incarnation <= w->past[node_named(name)];
+}
+
 /* Nobody that is well is declared failed. */
 static void on_failure(struct world *w, struct sim_node *at, const struct pool_note *note)
 {
@@ -36,6 +44,8 @@ static void on_failure(struct world *w, struct sim_node *at, const struct pool_n
 	if (w->dead[who]) {
 		w->deaths_known++;
 		w->known_last_ns = max_of(w->known_last_ns, mono_diff_ns(w->net.now, w->died_at));
+	} else if (w->past_failures_allowed && is_past(w, at, note->name)) {
+		w->past_failures++;
 	} else if (!w->shaky[who] && !w->shaky[net_index(&w->net, at)]) {
 		w->false_failures++;
 		if (!w->false_failures_allowed) {
@@ -131,6 +141,14 @@ unsigned world_known(const struct world *w)
 	return (unsigned)(known * 10000 / (up * up));
 }
 
+void world_kill(struct world *w, size_t i)
+{
+	if (w->net.nodes[i].up) {
+		w->past[i] = w->net.nodes[i].pool.incarnation;
+	}
+	net_kill_node(&w->net, i);
+}
+
 /* -------- events -------- */
 
 void world_fire(struct world *w, size_t i)
@@ -218,6 +236,7 @@ void world_init(struct world *w, const char *plan, size_t count, uint64_t seed)
 	w->net.on_note = on_note;
 	w->dead = xcalloc(count, sizeof(bool));
 	w->shaky = xcalloc(count, sizeof(bool));
+	w->past = xcalloc(count, sizeof(*w->past));
 	w->listens = xcalloc(count, sizeof(bool));
 	w->delivered = xcalloc(count * EVENTS_MAX, sizeof(uint32_t));
 	w->latencies_ns = xcalloc(count * EVENTS_MAX, sizeof(int64_t));
@@ -276,6 +295,7 @@ void world_fini(struct world *w)
 	net_fini(&w->net);
 	free(w->dead);
 	free(w->shaky);
+	free(w->past);
 	free(w->listens);
 	free(w->delivered);
 	free(w->latencies_ns);

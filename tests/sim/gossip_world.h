@@ -17,6 +17,9 @@ struct world {
 	/* failures of members that were up and well, as the well ones saw it */
 	uint64_t false_failures;
 	bool false_failures_allowed;
+	/* of lives that were over, where the next one was not known yet */
+	uint64_t past_failures;
+	bool past_failures_allowed;
 	uint64_t suspects;
 	struct mono fired_at[EVENTS_MAX];
 	size_t events;
@@ -29,6 +32,7 @@ struct world {
 	int64_t known_last_ns; /* when the last member heard of the last dead one */
 	uint64_t deaths_known;
 	bool *dead, *shaky; /* by node: dead; not to be judged */
+	uint32_t *past;	    /* by node: the last incarnation of its life before this one */
 	uint64_t bytes_before, stream_bytes_before;
 	struct mono meter_at;
 };
@@ -40,6 +44,8 @@ void world_init(struct world *w, const char *plan, size_t count, uint64_t seed);
 void world_build(struct world *w, size_t up, size_t view);
 void world_fini(struct world *w);
 
+/* It may be started again: who still judges the life that ends here is not wrong. */
+void world_kill(struct world *w, size_t i);
 void world_fire(struct world *w, size_t i); /* the next user event, at node i */
 /* Prints how long events took; fails where p99 is a second or more, or one in 1,000 is missing. */
 void check_events(struct world *w);

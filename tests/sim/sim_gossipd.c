@@ -91,7 +91,7 @@ static void plan_joins(struct world *w)
 static void kill_one(struct world *w, size_t i)
 {
 	w->dead[i] = true;
-	net_kill_node(&w->net, i);
+	world_kill(w, i);
 }
 
 /*
@@ -263,7 +263,7 @@ static void restart_one(struct world *w, size_t i, size_t join)
 static void plan_restart(struct world *w)
 {
 	for (size_t i = 1; i < w->net.count; i += 2) {
-		net_kill_node(&w->net, i);
+		world_kill(w, i);
 	}
 	net_run(&w->net, 2000);
 	for (size_t i = 1; i < w->net.count; i += 2) {
@@ -293,18 +293,20 @@ static size_t other_of_wave(struct world *w, size_t i, size_t waves)
 }
 
 /* Every process is replaced, in ten waves of a second, while one member in 45 leaves for good.
- * After a minute there is no ghost of these. */
+ * After a minute there is no ghost of these, and all others are alive. In a large crowd the word of
+ * a new life may come behind the end of the suspicion of the old one: its failure is true. */
 static void plan_ghosts(struct world *w)
 {
 	enum { WAVES = 10, LEAVES_OF = 45, LEAVE_MORE_MS = 5000 };
 
+	w->past_failures_allowed = true;
 	for (size_t i = 7; i < w->net.count; i += LEAVES_OF) {
 		leave_one(w, i);
 	}
 	for (size_t wave = 0; wave < WAVES; wave++) {
 		for (size_t i = wave; i < w->net.count; i += WAVES) {
 			if (!w->shaky[i]) {
-				net_kill_node(&w->net, i);
+				world_kill(w, i);
 			}
 		}
 		net_run(&w->net, 1000);
@@ -319,9 +321,11 @@ static void plan_ghosts(struct world *w)
 		if (!w->net.nodes[i].left) {
 			world_failed(w, "it does not finish leaving", i);
 		}
-		net_kill_node(&w->net, i);
+		world_kill(w, i);
 	}
 	net_run(&w->net, 60000);
+	printf("  ghosts: %llu failures of lives that were over\n",
+		(unsigned long long)w->past_failures);
 	check_agreement(w);
 }
 
@@ -337,7 +341,7 @@ static void plan_removal(struct world *w)
 		if (!w->net.nodes[i].left) {
 			world_failed(w, "it does not finish leaving", i);
 		}
-		net_kill_node(&w->net, i);
+		world_kill(w, i);
 	}
 	net_run(&w->net, 60000);
 	check_agreement(w);

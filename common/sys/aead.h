@@ -3,8 +3,8 @@
  * AES-GCM with a nonce of 12 and a tag of 16 bytes, the tag behind the ciphertext. Keys of 16, 24
  * or 32 bytes.
  */
-#ifndef MUSTER_COMMON_SYS_TLS_AEAD_H
-#define MUSTER_COMMON_SYS_TLS_AEAD_H
+#ifndef MUSTER_COMMON_SYS_AEAD_H
+#define MUSTER_COMMON_SYS_AEAD_H
 
 #include "common/base/buf.h"
 
