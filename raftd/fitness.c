@@ -37,17 +37,13 @@ void raftd_sync_judge(struct raftd *r, int64_t took_ns)
 /* There is something to apply, and nobody has asked for it. */
 void raftd_state_judge(struct raftd *r)
 {
-	struct mono now = clock_mono();
 	bool behind = r->applied_index < r->node.raft.commit_index && r->feeds_count == 0;
+	int64_t away_ms = lasting_look(&r->state_away, clock_mono(), behind && others_could(r));
 
-	if (!behind || !others_could(r)) {
-		r->state_away_since = now;
+	if (away_ms < STATE_AWAY_MAX_MS) {
 		return;
 	}
-	if (mono_diff_ms(now, r->state_away_since) < STATE_AWAY_MAX_MS) {
-		return;
-	}
-	r->state_away_since = now;
+	r->state_away.ms = 0;
 	log_warning("state-away",
 		"applied_index=%llu commit_index=%llu reason=\"catalogd is away, somebody else "
 		"should lead\"",

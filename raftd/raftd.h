@@ -24,6 +24,7 @@
 #include "common/sys/daemon.h"
 #include "common/sys/page.h"
 #include "raftd/founding.h"
+#include "raftd/lasting.h"
 #include "raftd/node.h"
 #include "raftd/peer.h"
 #include "raftd/transfer.h"
@@ -137,7 +138,7 @@ struct raftd {
 		struct mono until;
 	} leaving;
 	unsigned slow_syncs;
-	struct mono state_away_since;
+	struct lasting state_away;
 	bool stopping; /* hands over, then ends */
 
 	struct list feeds; /* struct feed, held */
