@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * raftd/lasting.h: for how long something has been so, in the time that this process has seen. While
- * it stood still (a sync that took long, a machine without time) nobody else could be heard, so that
- * between two looks at most LASTING_LOOK_MS count.
+ * raftd/lasting.h: for how long something has been so, in the time that this process has seen.
+ * While it stood still (a sync that took long, a machine without time) nobody else could be heard,
+ * so that between two looks at most LASTING_LOOK_MS count.
  */
 #ifndef MUSTER_RAFTD_LASTING_H
 #define MUSTER_RAFTD_LASTING_H
