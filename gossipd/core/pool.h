@@ -235,6 +235,7 @@ enum pool_queue_name { QUEUE_SWIM, QUEUE_INTENT, QUEUE_QUERY, QUEUE_EVENT, POOL_
 
 struct pool_probe {
 	struct pool_node *node; /* NULL: none runs */
+	uint32_t incarnation;	/* that is probed: a later one has given no cause for suspicion */
 	uint32_t seq, token;
 	struct mono sent_at, timeout_at, end_at;
 	bool indirect; /* the timeout has passed */

@@ -82,6 +82,7 @@ static void probe_begin(struct pool *p)
 	}
 	p->probe = (struct pool_probe) {
 		.node = n,
+		.incarnation = n->incarnation,
 		.seq = ++p->seq,
 		.sent_at = p->now,
 		.timeout_at = mono_add_ms(p->now, p->options.profile.probe_timeout_ms),
@@ -144,7 +145,7 @@ static void probe_succeed(struct pool *p)
 static void probe_fail(struct pool *p)
 {
 	struct pool_node *n = take(p->probe.node);
-	struct swim_accusation m = { n->incarnation, n->name, p->options.name };
+	struct swim_accusation m = { p->probe.incarnation, n->name, p->options.name };
 
 	if (p->probe.nacks_wanted) {
 		/* Others heard us and say that they did not reach it: then it is not our fault. */
