@@ -462,7 +462,8 @@ void on_reply(struct pool *p, const struct pool_event *e)
 		return;
 	}
 	p->update->status = take_state(p, e, kind, &why);
-	if (kind == DIAL_JOIN && !p->update->status) {
+	/* Who leaves has said so: a later intent to join would take it back. */
+	if (kind == DIAL_JOIN && !p->update->status && !p->leave) {
 		intent_broadcast_join(p);
 	}
 	if (kind == DIAL_JOIN || kind == DIAL_REJOIN) {

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Who leaves has left, in the eyes of all: whatever of its word comes late, in another order, or
+ * after it has been taken for dead.
+ */
+#include "gossipd/core/pool_private.h"
+#include "tests/unit/unit.h"
+
+enum { HERE, THERE, POOLS };
+
+static struct pool pools[POOLS];
+static struct pool_update updates[POOLS];
+static int64_t now_ms;
+
+static struct pool_address address_of_pool(int i)
+{
+	return (struct pool_address) { { 10, 0, 0, (uint8_t)(1 + i) }, 4, 7946 };
+}
+
+static void step(int i, struct pool_event *event)
+{
+	event->now = mono_add_ms((struct mono) { NS_PER_S }, now_ms);
+	pool_step(&pools[i], event, &updates[i]);
+	pool_check(&pools[i]);
+}
+
+static void begin(void)
+{
+	static const char *const names[POOLS] = { "here", "there" };
+
+	now_ms = 0;
+	for (int i = 0; i < POOLS; i++) {
+		struct pool_event start = { .type = POOL_START };
+		struct pool_options options = {
+			.name = str_of(names[i]),
+			.meta = STR("\xff\x80"),
+			.address = address_of_pool(i),
+			.versions = { 1, 5, 2, 2, 5, 4 },
+			.profile = pool_profile_lan,
+			.tombstone_ms = 3600000,
+			.reconnect_timeout_ms = 3600000,
+			.leave_delay_ms = 1000,
+			.seed = 1 + (uint64_t)i,
+		};
+
+		pool_init(&pools[i], &options);
+		step(i, &start);
+	}
+}
+
+static void end(void)
+{
+	for (int i = 0; i < POOLS; i++) {
+		pool_check(&pools[i]);
+		pool_fini(&pools[i]);
+	}
+}
+
+static enum member_status status_of(int i, const char *name)
+{
+	const struct pool_node *n = pool_find(&pools[i], str_of(name));
+
+	return n ? (enum member_status)n->status : MEMBER_NONE;
+}
+
+/* -------- the two with each other -------- */
+
+/* Time goes on; what they send to each other arrives. */
+static void run(int64_t ms)
+{
+	for (int64_t until_ms = now_ms + ms; now_ms < until_ms; now_ms += 50) {
+		for (int i = 0; i < POOLS; i++) {
+			struct pool_event tick = { .type = POOL_TICK };
+			const struct pool_update *u = &updates[i];
+
+			step(i, &tick);
+			for (size_t k = 0; k < u->packets_count; k++) {
+				struct pool_event event = { .type = POOL_PACKET,
+					.from = pools[i].options.address,
+					.bytes = pool_bytes(
+						u, u->packets[k].at, u->packets[k].size) };
+
+				if (u->packets[k].to.bytes[3] == 2 - i) {
+					step(1 - i, &event);
+				}
+			}
+		}
+	}
+}
+
+/* HERE dials THERE. The answer is kept, for HERE to read it at once or later. */
+static uint32_t ask(bool rejoin, struct buf *answer)
+{
+	struct pool_event join = {
+		.type = POOL_JOIN, .rejoin = rejoin, .from = address_of_pool(THERE)
+	};
+	struct pool_event request = { .type = POOL_REQUEST };
+	const struct pool_dial *d;
+
+	step(HERE, &join);
+	d = &updates[HERE].dials[updates[HERE].dials_count - 1];
+	request.bytes = pool_bytes(&updates[HERE], d->at, d->size);
+	step(THERE, &request);
+	buf_clear(answer);
+	buf_put_str(answer, updates[THERE].reply);
+	return d->token;
+}
+
+static void read_answer(uint32_t token, struct buf *answer)
+{
+	struct pool_event reply = {
+		.type = POOL_REPLY, .token = token, .bytes = buf_str(answer), .text = STR("")
+	};
+
+	step(HERE, &reply);
+	ck_assert_int_eq(updates[HERE].status, 0);
+}
+
+static void join(bool rejoin)
+{
+	OWN_EMBEDDED(buf_fini) struct buf answer = { 0 };
+	uint32_t token = ask(rejoin, &answer);
+
+	read_answer(token, &answer);
+}
+
+/* -------- tests -------- */
+
+/* A second address was being joined. */
+TEST(a_join_that_ends_while_we_leave_takes_nothing_back)
+{
+	OWN_EMBEDDED(buf_fini) struct buf answer = { 0 };
+	struct pool_event leave = { .type = POOL_LEAVE };
+	uint32_t token;
+
+	begin();
+	join(false);
+	run(2000);
+	token = ask(false, &answer);
+	step(HERE, &leave);
+	read_answer(token, &answer);
+	run(5000);
+	ck_assert_int_eq(pools[HERE].leave, LEAVE_DONE);
+	ck_assert_int_eq(status_of(HERE, "here"), MEMBER_LEFT);
+	ck_assert_int_eq(status_of(THERE, "here"), MEMBER_LEFT);
+	end();
+}
+END_TEST
+
+UNIT_MAIN("gossip_leave", a_join_that_ends_while_we_leave_takes_nothing_back)
