@@ -114,7 +114,7 @@ void member_on_alive(struct pool *p, struct pool_node *n)
 
 	if (n->status == MEMBER_NONE && i) {
 		n->status_time = i->ltime;
-		leaving = i->leave;
+		n->leave_meant = leaving = i->leave;
 		intent_forget(p, i);
 	}
 	n->pruning = false;
@@ -122,9 +122,14 @@ void member_on_alive(struct pool *p, struct pool_node *n)
 	note_add(p, POOL_NOTE_MEMBER_JOIN, n->name, STR(""));
 }
 
+/* A death that the member announces itself, without an intent, counts as a failure. But when it was
+ * taken for dead before it left, its intent may have come first and the refutation then: what it
+ * has meant stands. */
 void member_on_gone(struct pool *p, struct pool_node *n)
 {
-	if (n->status == MEMBER_LEAVING) {
+	bool meant = n->leave_meant && n->state == SWIM_STATE_LEFT;
+
+	if (n->status == MEMBER_LEAVING || (n->status == MEMBER_ALIVE && meant)) {
 		n->leave_at = p->now;
 		status_set(p, n, MEMBER_LEFT);
 		note_add(p, POOL_NOTE_MEMBER_LEAVE, n->name, STR(""));
@@ -146,7 +151,7 @@ static void member_erase(struct pool *p, struct pool_node *n)
 	note_add(p, POOL_NOTE_MEMBER_REAP, n->name, STR(""));
 	status_set(p, n, MEMBER_NONE);
 	n->status_time = 0;
-	n->pruning = false;
+	n->leave_meant = n->pruning = false;
 	free(take(n->latencies));
 	free(take(n->coordinate));
 	node_free_unused(p, n);
@@ -180,6 +185,7 @@ void intent_on_join(struct pool *p, const struct serf_intent *m)
 		return;
 	}
 	n->status_time = m->ltime;
+	n->leave_meant = false;
 	if (n->status == MEMBER_LEAVING) {
 		status_set(p, n, MEMBER_ALIVE);
 	}
@@ -232,6 +238,7 @@ void intent_on_leave(struct pool *p, const struct serf_intent *m)
 		return;
 	}
 	n->status_time = m->ltime;
+	n->leave_meant = true;
 	leave_member(p, n);
 	intent_spread(p, m, true, n == p->self ? &p->leaving : NULL);
 	if (m->prune) {

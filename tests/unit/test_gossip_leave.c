@@ -211,5 +211,29 @@ TEST(a_state_does_not_overtake_the_intent_to_leave)
 }
 END_TEST
 
+/* It was taken for dead and says that it lives; its intent to leave comes before that. */
+TEST(who_leaves_behind_a_refutation_has_left)
+{
+	begin();
+	receive_alive(THERE, "x", 1);
+	receive_dead(THERE, "x", 1, "here");
+	ck_assert_int_eq(status_of(THERE, "x"), MEMBER_FAILED);
+	receive_intent(THERE, SERF_LEAVE, "x", 5);
+	receive_alive(THERE, "x", 2);
+	ck_assert_int_eq(status_of(THERE, "x"), MEMBER_ALIVE);
+	receive_dead(THERE, "x", 2, "x");
+	ck_assert_int_eq(status_of(THERE, "x"), MEMBER_LEFT);
+	/* Back, it has failed like anybody else: as others say so, or it has joined since. */
+	receive_alive(THERE, "x", 3);
+	receive_dead(THERE, "x", 3, "here");
+	ck_assert_int_eq(status_of(THERE, "x"), MEMBER_FAILED);
+	receive_alive(THERE, "x", 4);
+	receive_intent(THERE, SERF_JOIN, "x", 7);
+	receive_dead(THERE, "x", 4, "x");
+	ck_assert_int_eq(status_of(THERE, "x"), MEMBER_FAILED);
+	end();
+}
+END_TEST
+
 UNIT_MAIN("gossip_leave", a_join_that_ends_while_we_leave_takes_nothing_back,
-	a_state_does_not_overtake_the_intent_to_leave)
+	a_state_does_not_overtake_the_intent_to_leave, who_leaves_behind_a_refutation_has_left)
