@@ -77,6 +77,7 @@ void intents_fini(struct pool *p)
 static bool intent_remember(struct pool *p, const struct serf_intent *m, bool leave)
 {
 	struct pool_intent *i = map_find(&p->intents_by_name, m->node, struct pool_intent, entry);
+	uint32_t gone = i && leave ? i->gone : 0;
 
 	if (i && m->ltime <= i->ltime) {
 		return false;
@@ -87,12 +88,32 @@ static bool intent_remember(struct pool *p, const struct serf_intent *m, bool le
 		intent_forget(p, list_first(&p->intents, struct pool_intent, link));
 	}
 	i = xcalloc(1, sizeof(*i));
-	*i = (struct pool_intent) {
-		.leave = leave, .ltime = m->ltime, .at = p->now, .name = owned_str(m->node)
-	};
+	*i = (struct pool_intent) { .leave = leave,
+		.gone = gone,
+		.ltime = m->ltime,
+		.at = p->now,
+		.name = owned_str(m->node) };
 	map_add(&p->intents_by_name, &i->entry, i->name);
 	list_add_tail(&p->intents, &i->link);
 	return true;
+}
+
+/* Who joined and left a moment ago may be heard of in any order. */
+void intent_on_gone(struct pool *p, const struct swim_accusation *m)
+{
+	struct pool_intent *i = map_find(&p->intents_by_name, m->node, struct pool_intent, entry);
+
+	if (i && i->leave && str_eq(m->node, m->from)) {
+		i->gone = max_of(i->gone, m->incarnation);
+	}
+}
+
+uint32_t intent_gone(const struct pool *p, struct str name)
+{
+	const struct pool_intent *i =
+		map_find(&p->intents_by_name, name, struct pool_intent, entry);
+
+	return i ? i->gone : 0;
 }
 
 static void intent_spread(

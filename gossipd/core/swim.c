@@ -260,6 +260,7 @@ void swim_on_alive(struct pool *p, const struct swim_alive *message)
 	struct swim_alive m = *message;
 	struct pool_address address;
 	struct pool_node *n;
+	uint32_t gone;
 	bool moved;
 
 	m.port = m.port ? m.port : p->options.address.port;
@@ -289,8 +290,12 @@ void swim_on_alive(struct pool *p, const struct swim_alive *message)
 	if (m.incarnation <= n->incarnation && !moved) {
 		return;
 	}
+	gone = intent_gone(p, n->name);
 	suspicion_end(p, n);
 	alive_store(p, n, &m, &address);
+	if (gone && gone >= m.incarnation) {
+		swim_on_dead(p, &(struct swim_accusation) { gone, n->name, n->name });
+	}
 }
 
 void swim_announce(struct pool *p)
@@ -375,8 +380,11 @@ void swim_on_dead(struct pool *p, const struct swim_accusation *m)
 {
 	struct pool_node *n = node_find(p, m->node);
 
-	if (!n || n->slot == POOL_NO_SLOT || is_too_long(p, m->from, POOL_NAME_MAX) ||
-		!is_believable(p, n, m->incarnation)) {
+	if (is_too_long(p, m->from, POOL_NAME_MAX) || !is_believable(p, n, m->incarnation)) {
+		return;
+	}
+	if (!n || n->slot == POOL_NO_SLOT) {
+		intent_on_gone(p, m);
 		return;
 	}
 	if (m->incarnation < n->incarnation) {

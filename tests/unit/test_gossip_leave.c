@@ -235,5 +235,28 @@ TEST(who_leaves_behind_a_refutation_has_left)
 }
 END_TEST
 
+/* Who joins and leaves at once may be heard of in any order. */
+TEST(who_is_known_after_its_death_has_left)
+{
+	begin();
+	receive_intent(HERE, SERF_LEAVE, "x", 5);
+	receive_dead(HERE, "x", 1, "x");
+	receive_intent(HERE, SERF_LEAVE, "x", 6);
+	receive_alive(HERE, "x", 1);
+	ck_assert_int_eq(status_of(HERE, "x"), MEMBER_LEFT);
+	/* Not of the life that has ended; and others may be wrong. */
+	receive_intent(HERE, SERF_LEAVE, "y", 6);
+	receive_dead(HERE, "y", 1, "y");
+	receive_alive(HERE, "y", 2);
+	ck_assert_int_eq(status_of(HERE, "y"), MEMBER_LEAVING);
+	receive_intent(HERE, SERF_LEAVE, "z", 7);
+	receive_dead(HERE, "z", 1, "there");
+	receive_alive(HERE, "z", 1);
+	ck_assert_int_eq(status_of(HERE, "z"), MEMBER_LEAVING);
+	end();
+}
+END_TEST
+
 UNIT_MAIN("gossip_leave", a_join_that_ends_while_we_leave_takes_nothing_back,
-	a_state_does_not_overtake_the_intent_to_leave, who_leaves_behind_a_refutation_has_left)
+	a_state_does_not_overtake_the_intent_to_leave, who_leaves_behind_a_refutation_has_left,
+	who_is_known_after_its_death_has_left)
