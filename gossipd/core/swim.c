@@ -265,7 +265,9 @@ void swim_on_alive(struct pool *p, const struct swim_alive *message)
 
 	m.port = m.port ? m.port : p->options.address.port;
 	address = address_of(m.addr, m.port);
-	if (!m.node.n || !address.n || !versions_are_valid(m.vsn) ||
+	/* Lives are counted from 1: of a name that is new, an earlier one would leave a record
+	 * without versions, and others refuse a state with such a one. */
+	if (!m.node.n || !m.incarnation || !address.n || !versions_are_valid(m.vsn) ||
 		is_too_long(p, m.node, POOL_NAME_MAX) ||
 		is_too_long(p, m.meta, POOL_META_TAKEN_MAX) ||
 		!is_believable(p, node_find(p, m.node), m.incarnation) ||
