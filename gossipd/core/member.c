@@ -206,7 +206,7 @@ void intent_on_join(struct pool *p, const struct serf_intent *m)
 		return;
 	}
 	n->status_time = m->ltime;
-	n->leave_meant = false;
+	n->leave_meant = n->pruning = false;
 	if (n->status == MEMBER_LEAVING) {
 		status_set(p, n, MEMBER_ALIVE);
 	}

@@ -110,25 +110,37 @@ static void receive_intent(int i, enum serf_type type, const char *name, uint64_
 
 /* -------- the two with each other -------- */
 
-/* Time goes on; what they send to each other arrives. */
+/* What one has just sent to the other arrives, and what that answers. */
+static void deliver(int i)
+{
+	const struct pool_update *u = &updates[i];
+	OWN_EMBEDDED(buf_fini) struct buf bytes = { 0 };
+	size_t ends[32], count = 0, start = 0;
+
+	for (size_t k = 0; k < u->packets_count && count < ARRAY_SIZE(ends); k++) {
+		if (pool_address_eq(&u->packets[k].to, &pools[1 - i].options.address)) {
+			buf_put_str(&bytes, pool_bytes(u, u->packets[k].at, u->packets[k].size));
+			ends[count++] = bytes.n;
+		}
+	}
+	for (size_t k = 0; k < count; start = ends[k++]) {
+		struct pool_event event = { .type = POOL_PACKET,
+			.from = pools[i].options.address,
+			.bytes = str_n(bytes.p + start, ends[k] - start) };
+
+		step(1 - i, &event);
+		deliver(1 - i);
+	}
+}
+
 static void run(int64_t ms)
 {
 	for (int64_t until_ms = now_ms + ms; now_ms < until_ms; now_ms += 50) {
 		for (int i = 0; i < POOLS; i++) {
 			struct pool_event tick = { .type = POOL_TICK };
-			const struct pool_update *u = &updates[i];
 
 			step(i, &tick);
-			for (size_t k = 0; k < u->packets_count; k++) {
-				struct pool_event event = { .type = POOL_PACKET,
-					.from = pools[i].options.address,
-					.bytes = pool_bytes(
-						u, u->packets[k].at, u->packets[k].size) };
-
-				if (u->packets[k].to.bytes[3] == 2 - i) {
-					step(1 - i, &event);
-				}
-			}
+			deliver(i);
 		}
 	}
 }
@@ -257,6 +269,21 @@ TEST(who_is_known_after_its_death_has_left)
 }
 END_TEST
 
+TEST(the_living_are_not_pruned)
+{
+	struct pool_event force = { .type = POOL_FORCE_LEAVE, .name = STR("there"), .prune = true };
+
+	begin();
+	join(false);
+	run(2000);
+	step(HERE, &force);
+	ck_assert_int_eq(status_of(HERE, "there"), MEMBER_LEAVING);
+	run(10000);
+	ck_assert_int_eq(status_of(HERE, "there"), MEMBER_ALIVE);
+	end();
+}
+END_TEST
+
 UNIT_MAIN("gossip_leave", a_join_that_ends_while_we_leave_takes_nothing_back,
 	a_state_does_not_overtake_the_intent_to_leave, who_leaves_behind_a_refutation_has_left,
-	who_is_known_after_its_death_has_left)
+	who_is_known_after_its_death_has_left, the_living_are_not_pruned)
