@@ -284,6 +284,38 @@ TEST(the_living_are_not_pruned)
 }
 END_TEST
 
+TEST(questions_end_behind_the_leave)
+{
+	static const struct {
+		enum pool_event_type asked;
+		enum pool_note_type told;
+	} rows[] = { { POOL_QUERY, POOL_NOTE_QUERY_DONE }, { POOL_KEYS, POOL_NOTE_KEYS_DONE } };
+	struct pool_event leave = { .type = POOL_LEAVE };
+	struct pool_event tick = { .type = POOL_TICK };
+
+	begin();
+	step(HERE, &leave);
+	ck_assert_int_eq(pools[HERE].leave, LEAVE_DONE);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct pool_event query = { .type = rows[i].asked, .name = STR("q") };
+		uint32_t id;
+
+		query.query.timeout_ms = 1000;
+		step(HERE, &query);
+		id = updates[HERE].id;
+		ck_assert_uint_eq(updates[HERE].notes_count, 0);
+		ck_assert_int_eq(mono_diff_ms(pool_deadline(&pools[HERE]), pools[HERE].now), 1000);
+		now_ms += 1000;
+		step(HERE, &tick);
+		ck_assert_uint_eq(updates[HERE].notes_count, 1);
+		ck_assert_int_eq(updates[HERE].notes[0].type, rows[i].told);
+		ck_assert_uint_eq(updates[HERE].notes[0].id, id);
+	}
+	end();
+}
+END_TEST
+
 UNIT_MAIN("gossip_leave", a_join_that_ends_while_we_leave_takes_nothing_back,
 	a_state_does_not_overtake_the_intent_to_leave, who_leaves_behind_a_refutation_has_left,
-	who_is_known_after_its_death_has_left, the_living_are_not_pruned)
+	who_is_known_after_its_death_has_left, the_living_are_not_pruned,
+	questions_end_behind_the_leave)
