@@ -269,6 +269,27 @@ TEST(who_is_known_after_its_death_has_left)
 }
 END_TEST
 
+/* A member that slept for a minute still has it alive in its state. */
+TEST(who_has_left_is_not_brought_back_by_old_news)
+{
+	begin();
+	join(true);
+	receive_alive(HERE, "x", 3);
+	receive_intent(HERE, SERF_LEAVE, "x", 5);
+	receive_dead(HERE, "x", 3, "x");
+	run(40000);
+	ck_assert_uint_eq(pool_find(&pools[HERE], STR("x"))->slot, POOL_NO_SLOT);
+	receive_alive(HERE, "x", 3);
+	ck_assert_int_eq(status_of(HERE, "x"), MEMBER_LEFT);
+	/* It is asked: if it does live, it contradicts. */
+	ck_assert_uint_eq(updates[HERE].packets_count, 1);
+	ck_assert_uint_eq(updates[HERE].packets[0].to.bytes[3], 51);
+	receive_alive(HERE, "x", 4);
+	ck_assert_int_eq(status_of(HERE, "x"), MEMBER_ALIVE);
+	end();
+}
+END_TEST
+
 TEST(the_living_are_not_pruned)
 {
 	struct pool_event force = { .type = POOL_FORCE_LEAVE, .name = STR("there"), .prune = true };
@@ -317,5 +338,5 @@ END_TEST
 
 UNIT_MAIN("gossip_leave", a_join_that_ends_while_we_leave_takes_nothing_back,
 	a_state_does_not_overtake_the_intent_to_leave, who_leaves_behind_a_refutation_has_left,
-	who_is_known_after_its_death_has_left, the_living_are_not_pruned,
-	questions_end_behind_the_leave)
+	who_is_known_after_its_death_has_left, who_has_left_is_not_brought_back_by_old_news,
+	the_living_are_not_pruned, questions_end_behind_the_leave)
