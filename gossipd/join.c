@@ -129,6 +129,10 @@ static void on_next(void *arg)
 	struct pool_event event = { .type = POOL_JOIN, .rejoin = j->rejoin };
 	struct pool_update update;
 
+	if (j->at < j->count && j->wire->pool.leave) {
+		join_error(j, STR("Serf can't Join after Leave or Shutdown"));
+		j->count = j->at;
+	}
 	if (j->at == j->count) {
 		join_end(j);
 		return;
@@ -313,6 +317,10 @@ static void retry_next(struct retry *r)
 {
 	struct join *j;
 
+	if (r->gossipd->wires[r->pool].pool.leave) {
+		retry_free(r);
+		return;
+	}
 	if (r->at == r->count || (r->kind == RETRY_REJOIN && r->joined)) {
 		retry_over(r);
 		return;

@@ -43,7 +43,9 @@ static void stream_free(struct stream *s)
 		s->wire->inbound_size -= s->in.n;
 	}
 	list_del(&s->link);
-	close(s->fd);
+	if (s->fd >= 0) {
+		close(s->fd);
+	}
 	buf_fini(&s->out);
 	buf_fini(&s->in);
 	buf_fini(&s->plain);
@@ -280,13 +282,20 @@ static void on_ready(void *arg, int events)
 	stream_read(s);
 }
 
-static void on_timeout(void *arg)
-{
-	stream_fail(arg, "i/o timeout", 0);
-}
-
 /* -------- beginnings -------- */
 
+static void on_timer(void *arg)
+{
+	struct stream *s = arg;
+
+	if (s->fd < 0) {
+		stream_fail(s, "connect", -s->fd);
+	} else {
+		stream_fail(s, "i/o timeout", 0);
+	}
+}
+
+/* fd: -errno where connecting has failed. */
 static struct stream *stream_new(struct wire *w, int fd, int64_t timeout_ms)
 {
 	struct stream *s = xcalloc(1, sizeof(*s));
@@ -294,17 +303,10 @@ static struct stream *stream_new(struct wire *w, int fd, int64_t timeout_ms)
 	s->wire = w;
 	s->fd = fd;
 	loop_io_init(&s->io, w->gossipd->daemon->loop, fd, on_ready, s);
-	loop_timer_init(&s->timer, w->gossipd->daemon->loop, on_timeout, s);
-	loop_timer_in(&s->timer, timeout_ms);
+	loop_timer_init(&s->timer, w->gossipd->daemon->loop, on_timer, s);
+	loop_timer_in(&s->timer, fd < 0 ? 0 : timeout_ms);
 	list_add_tail(&w->streams, &s->link);
 	return s;
-}
-
-static void fail_later(void *arg)
-{
-	struct stream *s = arg;
-
-	stream_fail(s, "connect", -(int)s->sent);
 }
 
 /* A failure is told by a later turn: the caller is in the middle of a step. */
@@ -325,18 +327,14 @@ void stream_dial(struct wire *w, const struct pool_dial *d, struct str message)
 	fd = net_address_parse(buf_str(&text), d->to.port, &a) ? -EINVAL
 							       : net_connect(&a, SOCK_STREAM);
 	metrics_add(w->gossipd->daemon->metrics, METRIC_TCP_CONNECT, 1);
-	s = stream_new(w, fd, fd < 0 ? 0 : d->timeout_ms);
+	s = stream_new(w, fd, d->timeout_ms);
 	s->dialled = true;
 	s->token = d->token;
 	s->address = a;
-	if (fd < 0) {
-		s->sent = (size_t)fd;
-		loop_timer_init(&s->timer, w->gossipd->daemon->loop, fail_later, s);
-		loop_timer_in(&s->timer, 0);
-		return;
+	if (fd >= 0) {
+		seal_out(w, message, &s->out);
+		loop_io_set(&s->io, LOOP_WRITE);
 	}
-	seal_out(w, message, &s->out);
-	loop_io_set(&s->io, LOOP_WRITE);
 }
 
 void stream_on_acceptable(void *arg, int events)

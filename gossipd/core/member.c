@@ -77,6 +77,7 @@ void intents_fini(struct pool *p)
 static bool intent_remember(struct pool *p, const struct serf_intent *m, bool leave)
 {
 	struct pool_intent *i = map_find(&p->intents_by_name, m->node, struct pool_intent, entry);
+	uint32_t gone = i && leave ? i->gone : 0;
 
 	if (i && m->ltime <= i->ltime) {
 		return false;
@@ -87,12 +88,32 @@ static bool intent_remember(struct pool *p, const struct serf_intent *m, bool le
 		intent_forget(p, list_first(&p->intents, struct pool_intent, link));
 	}
 	i = xcalloc(1, sizeof(*i));
-	*i = (struct pool_intent) {
-		.leave = leave, .ltime = m->ltime, .at = p->now, .name = owned_str(m->node)
-	};
+	*i = (struct pool_intent) { .leave = leave,
+		.gone = gone,
+		.ltime = m->ltime,
+		.at = p->now,
+		.name = owned_str(m->node) };
 	map_add(&p->intents_by_name, &i->entry, i->name);
 	list_add_tail(&p->intents, &i->link);
 	return true;
+}
+
+/* Who joined and left a moment ago may be heard of in any order. */
+void intent_on_gone(struct pool *p, const struct swim_accusation *m)
+{
+	struct pool_intent *i = map_find(&p->intents_by_name, m->node, struct pool_intent, entry);
+
+	if (i && i->leave && str_eq(m->node, m->from)) {
+		i->gone = max_of(i->gone, m->incarnation);
+	}
+}
+
+uint32_t intent_gone(const struct pool *p, struct str name)
+{
+	const struct pool_intent *i =
+		map_find(&p->intents_by_name, name, struct pool_intent, entry);
+
+	return i ? i->gone : 0;
 }
 
 static void intent_spread(
@@ -114,7 +135,7 @@ void member_on_alive(struct pool *p, struct pool_node *n)
 
 	if (n->status == MEMBER_NONE && i) {
 		n->status_time = i->ltime;
-		leaving = i->leave;
+		n->leave_meant = leaving = i->leave;
 		intent_forget(p, i);
 	}
 	n->pruning = false;
@@ -122,9 +143,14 @@ void member_on_alive(struct pool *p, struct pool_node *n)
 	note_add(p, POOL_NOTE_MEMBER_JOIN, n->name, STR(""));
 }
 
+/* A death that the member announces itself, without an intent, counts as a failure. But when it was
+ * taken for dead before it left, its intent may have come first and the refutation then: what it
+ * has meant stands. */
 void member_on_gone(struct pool *p, struct pool_node *n)
 {
-	if (n->status == MEMBER_LEAVING) {
+	bool meant = n->leave_meant && n->state == SWIM_STATE_LEFT;
+
+	if (n->status == MEMBER_LEAVING || (n->status == MEMBER_ALIVE && meant)) {
 		n->leave_at = p->now;
 		status_set(p, n, MEMBER_LEFT);
 		note_add(p, POOL_NOTE_MEMBER_LEAVE, n->name, STR(""));
@@ -146,7 +172,7 @@ static void member_erase(struct pool *p, struct pool_node *n)
 	note_add(p, POOL_NOTE_MEMBER_REAP, n->name, STR(""));
 	status_set(p, n, MEMBER_NONE);
 	n->status_time = 0;
-	n->pruning = false;
+	n->leave_meant = n->pruning = false;
 	free(take(n->latencies));
 	free(take(n->coordinate));
 	node_free_unused(p, n);
@@ -180,6 +206,7 @@ void intent_on_join(struct pool *p, const struct serf_intent *m)
 		return;
 	}
 	n->status_time = m->ltime;
+	n->leave_meant = n->pruning = false;
 	if (n->status == MEMBER_LEAVING) {
 		status_set(p, n, MEMBER_ALIVE);
 	}
@@ -232,6 +259,7 @@ void intent_on_leave(struct pool *p, const struct serf_intent *m)
 		return;
 	}
 	n->status_time = m->ltime;
+	n->leave_meant = true;
 	leave_member(p, n);
 	intent_spread(p, m, true, n == p->self ? &p->leaving : NULL);
 	if (m->prune) {

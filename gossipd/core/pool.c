@@ -340,8 +340,10 @@ static struct mono timer_at(const struct pool *p, size_t i)
 	return *(const struct mono *)(const void *)((const char *)p + timers[i].at);
 }
 
+/* Who has left still owes an answer to those who have asked here. */
 static void run_timers(struct pool *p)
 {
+	queries_tick(p);
 	if (p->leave == LEAVE_DONE || !p->started) {
 		return;
 	}
@@ -351,18 +353,17 @@ static void run_timers(struct pool *p)
 			timers[i].run(p);
 		}
 	}
-	queries_tick(p);
 	leave_tick(p);
 }
 
 struct mono pool_deadline(const struct pool *p)
 {
-	struct mono at = MONO_NEVER;
+	struct mono at = queries_deadline(p);
 
 	if (p->leave == LEAVE_DONE || !p->started) {
 		return at;
 	}
-	at = mono_min(probe_deadline(p), mono_min(queries_deadline(p), p->leave_at));
+	at = mono_min(at, mono_min(probe_deadline(p), p->leave_at));
 	for (size_t i = 0; i < ARRAY_SIZE(timers); i++) {
 		at = mono_min(at, timer_at(p, i));
 	}

@@ -209,8 +209,9 @@ struct pool_node {
 	uint32_t incarnation;
 	uint32_t slot; /* in the ring; POOL_NO_SLOT: SWIM does not know it (any more) */
 	struct mono state_at, leave_at;
-	uint64_t status_time;
-	bool pruning; /* to be erased at leave_at + the time that a leave takes */
+	uint64_t status_time; /* of the newest intent about it */
+	bool leave_meant;     /* which was one to leave */
+	bool pruning;	      /* to be erased at leave_at + the time that a leave takes */
 	struct pool_suspicion *suspicion;
 	struct broadcast *broadcast;
 	struct vivaldi_latencies *latencies;

@@ -46,6 +46,7 @@ struct pool_intent {
 	struct map_node entry;
 	struct list link; /* oldest first */
 	bool leave;
+	uint32_t gone; /* the incarnation that has ended, as it said itself; 0: not heard */
 	uint64_t ltime;
 	struct mono at;
 	struct str name;
@@ -142,6 +143,10 @@ void member_on_update(struct pool *p, struct pool_node *n);
 void intent_on_join(struct pool *p, const struct serf_intent *m);
 void intent_on_leave(struct pool *p, const struct serf_intent *m);
 void intent_broadcast_join(struct pool *p);
+/* Of names that are no members (yet): their own word that they are gone, and in which incarnation
+ * that was (0: none). */
+void intent_on_gone(struct pool *p, const struct swim_accusation *m);
+uint32_t intent_gone(const struct pool *p, struct str name);
 void member_leave(struct pool *p);
 void leave_tick(struct pool *p);
 void member_force_leave(struct pool *p, struct str name, bool prune);

@@ -174,11 +174,13 @@ static void query_end(struct pool *p, struct pool_query *q)
 	query_free(q);
 }
 
-/* The question about keys ends when all have answered, the others with their time. */
+/* The question about keys ends when all have answered, the others with their time; none in the step
+ * that begins it. */
 static bool is_over(const struct pool *p, const struct pool_query *q)
 {
 	return !mono_before(p->now, q->deadline) ||
-	       (q->kind == QUERY_KEYS && q->responses.count >= pool_count(p, MEMBER_ALIVE));
+	       (q->kind == QUERY_KEYS && q->responses.count &&
+		       q->responses.count >= pool_count(p, MEMBER_ALIVE));
 }
 
 void queries_tick(struct pool *p)

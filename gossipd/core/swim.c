@@ -173,6 +173,63 @@ static void refute(struct pool *p, uint32_t accused)
 	note_add(p, POOL_NOTE_REFUTED, p->options.name, STR(""));
 }
 
+/* -------- old news -------- */
+
+/* What is said to one member in answer to news that are none: so many in a second. */
+static void put_right(struct pool *p, const struct pool_node *to, struct str message)
+{
+	enum { CORRECTIONS_PER_S_MAX = 32 };
+
+	if (mono_diff_ms(p->now, p->corrections_at) >= 1000) {
+		p->corrections_at = p->now;
+		p->corrections = 0;
+	}
+	if (p->corrections++ < CORRECTIONS_PER_S_MAX) {
+		pool_send(p, to->address, (struct send_form) { .to = to }, &message, 1);
+	}
+}
+
+/* SWIM forgets who has left after a while, and somebody who slept longer still tells that it lives.
+ * Or it does live again, and counts its lives from the beginning: then it contradicts. */
+static bool is_old_news(struct pool *p, const struct pool_node *n, const struct swim_alive *m)
+{
+	OWN_EMBEDDED(buf_fini) struct buf bytes = { 0 };
+	struct pool_address address = address_of(m->addr, m->port);
+	struct swim_accusation doubt;
+
+	if (!n || n->slot != POOL_NO_SLOT || n->status != MEMBER_LEFT ||
+		m->incarnation > n->incarnation || !pool_address_eq(&n->address, &address)) {
+		return false;
+	}
+	doubt = (struct swim_accusation) { n->incarnation, n->name, p->options.name };
+	swim_put(&bytes, SWIM_SUSPECT, &swim_accusation_schema, &doubt);
+	put_right(p, n, buf_str(&bytes));
+	return true;
+}
+
+/* Who accuses a former life has missed the present one, and gossip about that is over: where a
+ * whole pool restarts, members that are well would fail (memberlist#311). Whoever hears it tells.
+ */
+static void correct(struct pool *p, const struct pool_node *n, struct str accuser)
+{
+	const struct pool_node *to = node_find(p, accuser);
+	OWN_EMBEDDED(buf_fini) struct buf bytes = { 0 };
+	struct swim_alive m = {
+		.incarnation = n->incarnation,
+		.node = n->name,
+		.addr = address_str(&n->address),
+		.port = n->address.port,
+		.meta = n->meta,
+		.vsn = str_n(n->versions, SWIM_VERSIONS),
+	};
+
+	if (!to || to == n || to == p->self || n->state != SWIM_STATE_ALIVE) {
+		return;
+	}
+	swim_put(&bytes, SWIM_ALIVE, &swim_alive_schema, &m);
+	put_right(p, to, buf_str(&bytes));
+}
+
 /* -------- alive (4.2) -------- */
 
 static bool versions_are_valid(struct str vsn)
@@ -260,18 +317,21 @@ void swim_on_alive(struct pool *p, const struct swim_alive *message)
 	struct swim_alive m = *message;
 	struct pool_address address;
 	struct pool_node *n;
+	uint32_t gone;
 	bool moved;
 
 	m.port = m.port ? m.port : p->options.address.port;
 	address = address_of(m.addr, m.port);
-	if (!m.node.n || !address.n || !versions_are_valid(m.vsn) ||
+	/* Lives are counted from 1: of a name that is new, an earlier one would leave a record
+	 * without versions, and others refuse a state with such a one. */
+	if (!m.node.n || !m.incarnation || !address.n || !versions_are_valid(m.vsn) ||
 		is_too_long(p, m.node, POOL_NAME_MAX) ||
 		is_too_long(p, m.meta, POOL_META_TAKEN_MAX) ||
 		!is_believable(p, node_find(p, m.node), m.incarnation) ||
 		(p->leave && str_eq(m.node, p->options.name))) {
 		return;
 	}
-	n = alive_node(p, &m);
+	n = is_old_news(p, node_find(p, m.node), &m) ? NULL : alive_node(p, &m);
 	if (!n) {
 		return;
 	}
@@ -289,8 +349,12 @@ void swim_on_alive(struct pool *p, const struct swim_alive *message)
 	if (m.incarnation <= n->incarnation && !moved) {
 		return;
 	}
+	gone = intent_gone(p, n->name);
 	suspicion_end(p, n);
 	alive_store(p, n, &m, &address);
+	if (gone && gone >= m.incarnation) {
+		swim_on_dead(p, &(struct swim_accusation) { gone, n->name, n->name });
+	}
 }
 
 void swim_announce(struct pool *p)
@@ -303,38 +367,6 @@ void swim_announce(struct pool *p)
 }
 
 /* -------- suspect and dead (4.2) -------- */
-
-/* Who accuses a former life has missed the present one, and gossip about that is over: where a
- * whole pool restarts, members that are well would fail (memberlist#311). Whoever hears it tells.
- */
-static void correct(struct pool *p, const struct pool_node *n, struct str accuser)
-{
-	enum { CORRECTIONS_PER_S_MAX = 32 };
-	const struct pool_node *to = node_find(p, accuser);
-	OWN_EMBEDDED(buf_fini) struct buf bytes = { 0 };
-	struct str message;
-	struct swim_alive m = {
-		.incarnation = n->incarnation,
-		.node = n->name,
-		.addr = address_str(&n->address),
-		.port = n->address.port,
-		.meta = n->meta,
-		.vsn = str_n(n->versions, SWIM_VERSIONS),
-	};
-
-	if (!to || to == n || to == p->self || n->state != SWIM_STATE_ALIVE) {
-		return;
-	}
-	if (mono_diff_ms(p->now, p->corrections_at) >= 1000) {
-		p->corrections_at = p->now;
-		p->corrections = 0;
-	}
-	if (p->corrections++ < CORRECTIONS_PER_S_MAX) {
-		swim_put(&bytes, SWIM_ALIVE, &swim_alive_schema, &m);
-		message = buf_str(&bytes);
-		pool_send(p, to->address, (struct send_form) { .to = to }, &message, 1);
-	}
-}
 
 void swim_on_suspect(struct pool *p, const struct swim_accusation *m)
 {
@@ -375,8 +407,11 @@ void swim_on_dead(struct pool *p, const struct swim_accusation *m)
 {
 	struct pool_node *n = node_find(p, m->node);
 
-	if (!n || n->slot == POOL_NO_SLOT || is_too_long(p, m->from, POOL_NAME_MAX) ||
-		!is_believable(p, n, m->incarnation)) {
+	if (is_too_long(p, m->from, POOL_NAME_MAX) || !is_believable(p, n, m->incarnation)) {
+		return;
+	}
+	if (!n || n->slot == POOL_NO_SLOT) {
+		intent_on_gone(p, m);
 		return;
 	}
 	if (m->incarnation < n->incarnation) {

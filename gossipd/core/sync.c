@@ -20,6 +20,14 @@ int64_t sync_interval_ms(int64_t base, uint32_t nodes)
 
 /* -------- our state -------- */
 
+/* Who reads the state takes these times for those of intents to join, and of two intents of one
+ * time believes the first: the time of an intent to leave would have it pass over that one when it
+ * comes. Of members that have left the others add one to it. */
+static uint64_t time_told(const struct pool_node *n)
+{
+	return n->status == MEMBER_LEAVING && n->status_time ? n->status_time - 1 : n->status_time;
+}
+
 static void serf_state_put(const struct pool *p, struct buf *out)
 {
 	OWN_EMBEDDED(buf_fini) struct buf times = { 0 }, left = { 0 }, events = { 0 };
@@ -34,7 +42,7 @@ static void serf_state_put(const struct pool *p, struct buf *out)
 	{
 		if (n->status != MEMBER_NONE) {
 			pack_str(&times, n->name);
-			pack_uint(&times, n->status_time);
+			pack_uint(&times, time_told(n));
 		}
 		if (n->status == MEMBER_LEFT) {
 			pack_str(&left, n->name);
@@ -462,7 +470,8 @@ void on_reply(struct pool *p, const struct pool_event *e)
 		return;
 	}
 	p->update->status = take_state(p, e, kind, &why);
-	if (kind == DIAL_JOIN && !p->update->status) {
+	/* Who leaves has said so: a later intent to join would take it back. */
+	if (kind == DIAL_JOIN && !p->update->status && !p->leave) {
 		intent_broadcast_join(p);
 	}
 	if (kind == DIAL_JOIN || kind == DIAL_REJOIN) {

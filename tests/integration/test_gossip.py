@@ -395,6 +395,10 @@ def test_a_join_that_fails_says_why(shared_node):
     answer = shared_node.put("/v1/agent/join/127.0.0.1:1")
     assert (answer.status, answer.text) == (500, "1 error occurred:\n\t* Failed to join 127.0.0.1: dial tcp 127.0.0.1:1: "
                                                  "connect: connection refused\n\n")
+    # no route: connecting fails at once
+    answer = shared_node.put("/v1/agent/join/255.255.255.255")
+    assert (answer.status, answer.text) == (500, "1 error occurred:\n\t* Failed to join 255.255.255.255: "
+                                                 "dial tcp 255.255.255.255:8301: connect: network is unreachable\n\n")
 
 
 def test_a_port_in_use_is_waited_for(make):

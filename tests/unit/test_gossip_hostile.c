@@ -225,6 +225,17 @@ TEST(an_incarnation_that_ends_all_is_not_believed)
 }
 END_TEST
 
+/* It would be nobody, of no version, in the table that is sent to all: they refuse such a state. */
+TEST(a_life_before_the_first_is_none)
+{
+	begin();
+	receive_alive(1, 0, STR("\xff\x80"));
+	ck_assert(!pool_find(&pool, STR("n1")));
+	ck_assert_uint_eq(pool.ring_count, 1);
+	end();
+}
+END_TEST
+
 /* -------- sizes -------- */
 
 TEST(what_is_too_long_is_refused)
@@ -479,7 +490,8 @@ END_TEST
 UNIT_MAIN("gossip_hostile", an_event_that_fits_in_no_packet_does_not_block_the_others,
 	an_event_above_serfs_own_limit_is_refused, events_that_are_remembered_have_a_ceiling,
 	a_poisoned_lamport_time_is_not_believed, an_incarnation_that_ends_all_is_not_believed,
-	what_is_too_long_is_refused, the_table_of_members_has_a_ceiling,
-	a_state_of_too_many_is_refused, a_state_whose_versions_exclude_us_is_refused,
-	strangers_get_a_bare_answer, an_accusation_of_old_is_corrected,
-	an_event_does_not_wait_for_a_crowd, who_was_away_is_told_and_who_joins_is_not)
+	a_life_before_the_first_is_none, what_is_too_long_is_refused,
+	the_table_of_members_has_a_ceiling, a_state_of_too_many_is_refused,
+	a_state_whose_versions_exclude_us_is_refused, strangers_get_a_bare_answer,
+	an_accusation_of_old_is_corrected, an_event_does_not_wait_for_a_crowd,
+	who_was_away_is_told_and_who_joins_is_not)
