@@ -154,8 +154,10 @@ static void server_silent(struct forward *f)
 /* The other side, or the way to it, went with the request. */
 static void server_lost(struct forward *f)
 {
-	/* It may have ended long before, and the news was under way. */
-	bool stale = f->line->used && !f->line->http.spoken;
+	/* It may have ended long before, and the news was under way. Not where a query has been
+	 * held for longer: then its server was well. */
+	bool stale = f->line->used && !f->line->http.spoken &&
+		     mono_diff_ms(clock_mono(), f->asked) < STALE_MS;
 
 	if (!f->repeatable || (!stale && ++f->died > DIED_MAX)) {
 		forward_fail(f, "rpc error making call: EOF");
@@ -201,6 +203,7 @@ static void ask(struct forward *f)
 	} else {
 		http_link_ask(http, buf_str(&f->request), f->x->request.method == METHOD_HEAD);
 	}
+	f->asked = clock_mono();
 	f->patience_ms = max_of(min_of(left_ms, (int64_t)CONNECT_MS), (int64_t)LOOK_MS);
 	loop_timer_in(&f->timer, f->datacenter.n ? f->patience_ms : LOOK_MS);
 }

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Client nodes: they hold nothing, and answer as servers do, whichever of these are there."""
+import contextlib
 import gzip
 import http.client
 import json
@@ -277,6 +278,44 @@ def test_held_queries_outlive_a_server_and_an_httpd(cluster):
         waiter.join(20)
     client.wait_restarted("httpd", pid)
     assert [(a.status, a.index) for a in answers] == [(200, index)] * 3
+
+
+@contextlib.contextmanager
+def held_for_long(cluster, client, key):
+    """Nine queries of a client that have waited for longer than performance.rpc_hold_timeout, over connections between nodes
+    that served others before. Gives the index that all have, and the answers that come; all come in the end."""
+    client.put("/v1/kv/" + key, "1")
+    index, answers = client.get("/v1/kv/" + key).index, []
+
+    def start(wait):
+        path = "/v1/kv/%s?wait=%s&index=%d" % (key, wait, index)
+        threads = [threading.Thread(target=lambda: answers.append(client.get(path))) for _ in range(9)]
+        for thread in threads:
+            thread.start()
+        wait_until(lambda: sum(held_by(s) for s in cluster.nodes) >= 9)
+        return threads
+    for thread in start("1s"):  # leaves connections behind
+        thread.join(20)
+    assert [a.status for a in answers] == [200] * 9
+    answers.clear()
+    waiters = start("120s")
+    time.sleep(8)
+    try:
+        yield index, answers
+    finally:
+        client.put("/v1/kv/" + key, "2")
+        for waiter in waiters:
+            waiter.join(20)
+    assert [a.status for a in answers] == [200] * 9, answers[0].text
+
+
+def test_queries_held_for_long_outlive_a_servers_httpd(cluster):
+    """It is killed: they are asked again elsewhere, however long they had waited."""
+    with held_for_long(cluster, cluster.clients[1], "long") as (_, answers):
+        victim = max(cluster.nodes, key=held_by)
+        victim.wait_restarted("httpd", victim.kill("httpd"))
+        wait_until(lambda: sum(held_by(s) for s in cluster.nodes) >= 9 or answers, what="held again")
+        assert not answers, answers[0].text
 
 
 def test_many_held_queries(tmp_path):
