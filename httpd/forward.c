@@ -105,6 +105,13 @@ static bool is_late(const struct forward *f)
 	return mono_diff_ns(clock_mono(), f->trying_since) >= hold_ns;
 }
 
+/* Until now all was well. */
+static void series_begin(struct forward *f)
+{
+	f->trying_since = clock_mono();
+	f->tried_count = 0;
+}
+
 static void attempt_later(struct forward *f, int64_t ms)
 {
 	line_drop(f);
@@ -167,10 +174,9 @@ static void server_lost(struct forward *f)
 		servers_failed(f->forwards->servers, &f->line->target.server);
 	}
 	if (!stale) {
-		f->trying_since = clock_mono(); /* until then all was well */
-		f->tried_count = min_of(f->tried_count, (size_t)1);
+		series_begin(f);
 		if (f->datacenter.n) {
-			f->tried[0] = f->line->target.server;
+			f->tried[f->tried_count++] = f->line->target.server;
 		}
 	}
 	snprintf(f->why, sizeof(f->why), "rpc error making call: EOF");
@@ -374,6 +380,7 @@ static struct forward *forward_new(struct exchange *x, struct str datacenter)
 		.x = x,
 		.datacenter = datacenter,
 		.upload = -1,
+		.now = e->draining,
 		.trying_since = clock_mono() };
 	list_add_tail(&all->all, &f->link);
 	all->count++;
@@ -528,13 +535,16 @@ void forwards_drain(struct forwards *all)
 	struct forward *f, *following;
 
 	list_for_each_safe (f, following, &all->all, link) {
-		bool waits = !f->then && !f->streaming && f->line && !f->line->http.spoken &&
+		bool waits = !f->then && !f->streaming && !(f->line && f->line->http.spoken) &&
 			     f->x->request.method == METHOD_GET &&
 			     request_has(&f->x->request, "index");
 
 		if (waits && !f->now) {
 			f->now = true;
 			render(f, NULL);
+			if (f->line) {
+				series_begin(f);
+			}
 			attempt_later(f, 0);
 		}
 	}

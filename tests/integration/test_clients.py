@@ -318,6 +318,15 @@ def test_queries_held_for_long_outlive_a_servers_httpd(cluster):
         assert not answers, answers[0].text
 
 
+def test_queries_held_for_long_are_answered_at_the_end(cluster):
+    """Their node's httpd is replaced: they are told what there is, not that nobody can tell."""
+    client = cluster.clients[1]
+    with held_for_long(cluster, client, "end") as (index, answers):
+        client.wait_restarted("httpd", client.kill("httpd", 15))
+        wait_until(lambda: len(answers) == 9)
+        assert [(a.status, a.index) for a in answers] == [(200, index)] * 9, answers[0].text
+
+
 def test_many_held_queries(tmp_path):
     """Far more queries than a server takes clients from one address wait through one client node, and all of them wake."""
     made = Cluster(tmp_path, 1)
