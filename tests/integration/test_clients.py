@@ -441,6 +441,29 @@ def test_no_request_fails_when_a_server_dies(cluster, whom):
     load.check(cluster.clients[0])
 
 
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+def test_a_server_that_knows_no_leader_is_left(tmp_path, coding):
+    """It says so at last, in whatever form its client takes answers, and another one is asked."""
+    cluster = Cluster(tmp_path, 3, config={"performance": {"raft_multiplier": 3, "rpc_hold_timeout": "500ms"}})
+    client = cluster.add_client("c1", config={"performance": {"rpc_hold_timeout": "30s"}})
+    try:
+        cluster.start()
+        client.start()
+        follower = cluster.followers()[0]
+        pid = follower.kill("catalogd", 19)
+        before = client.control("httpd", "status")["detail"]["forward_retries"]
+        for _ in range(100):
+            answer = client.get("/v1/kv/none", headers={"Accept-Encoding": coding})
+            assert answer.status == 404, gzip.decompress(answer.body) if coding == "gzip" else answer.text
+            if client.control("httpd", "status")["detail"]["forward_retries"] > before:
+                break
+        else:
+            raise AssertionError("the server that knows no leader was never asked")
+        os.kill(pid, 18)
+    finally:
+        cluster.cleanup()
+
+
 def test_what_is_cut_off_is_done_once(cluster):
     """The httpds of servers are killed again and again under a writer that checks and sets: a write that was cut off and
     done twice would find its own first one in the way."""
