@@ -219,6 +219,25 @@ def test_tls(make_node, tmp_path):
         context.wrap_socket(socket.create_connection((node.address, 8501), 60))
 
 
+@pytest.mark.skipif(not shutil.which("openssl") or not os.path.exists("/proc/net/if_inet6"), reason="needs openssl and IPv6")
+def test_ipv4_clients_of_an_ipv6_socket(make_node, tmp_path):
+    """One socket for both: they have their own addresses, and are in networks of IPv4."""
+    cert, key = make_certificate(tmp_path)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    node = make_node(config={"ports": {"https": port}, "addresses": {"https": "::"}, "cert_file": str(cert), "key_file": str(key),
+                             "http_config": {"allow_write_http_from": ["127.0.0.0/8"]}}).start()
+    context = ssl.create_default_context(cafile=cert)
+    context.check_hostname = False
+    for address, status in (("127.0.0.1", 200), ("::1", 403)):
+        connection = http.client.HTTPSConnection(address, port, context=context, timeout=60)
+        connection.request("PUT", "/v1/kv/mapped", "x")
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()) == (status, b"true" if status == 200 else b"Access is restricted"), address
+        connection.close()
+
+
 def test_nothing_fails_while_httpd_is_replaced(node: Node):
     node.put("/v1/kv/busy", "x")
     failures, counts, stop = [], [0], threading.Event()
