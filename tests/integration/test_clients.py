@@ -420,6 +420,18 @@ def test_pipelined_requests(cluster):
     assert got.count(b"HTTP/1.1 200 OK\r\n") == 50
 
 
+def test_a_client_that_has_ended_its_side_gets_its_answers(cluster):
+    client = cluster.clients[0]
+    for count in (1, 3):
+        with socket.create_connection((client.address, PORTS["http"])) as connection:
+            connection.sendall(b"GET /v1/kv/seed/a?raw HTTP/1.1\r\nHost: x\r\n\r\n" * count)
+            connection.shutdown(socket.SHUT_WR)
+            got = b""
+            while piece := connection.recv(65536):
+                got += piece
+        assert got.count(b"HTTP/1.1 200 OK\r\n") == got.count(b"value of a") == count
+
+
 # ---- servers that go ----
 
 @pytest.mark.parametrize("whom", ["leader", "follower"])

@@ -62,6 +62,23 @@ def test_pipelined_requests_are_answered_in_order(shared_node):
     assert got.index(b'"Key":"pipe"') < got.index(b":8300") < got.index(b"\r\n\r\ntrue") and got.endswith(b"\r\n\r\ny")
 
 
+def test_a_client_that_has_ended_its_side_gets_all_answers(shared_node):
+    node = shared_node
+    with connect(node) as sock:
+        sock.sendall((b"PUT /v1/kv/half HTTP/1.1\r\n" + HOST + b"Content-Length: 1\r\n\r\nz") * 5
+                     + b"GET /v1/kv/half?raw HTTP/1.1\r\n" + HOST + b"\r\nGET /v1/incomplete")
+        sock.shutdown(socket.SHUT_WR)
+        got = read_until(sock, lambda got: False)
+    assert got.count(b"HTTP/1.1 200 OK") == got.count(b"HTTP/1.1") == 6 and got.endswith(b"\r\n\r\nz")
+    index = node.get("/v1/kv/half").index
+    with connect(node) as sock:  # nothing tells whether it is still there, so it counts as gone
+        sock.sendall(b"PUT /v1/kv/half HTTP/1.1\r\n" + HOST + b"Content-Length: 1\r\n\r\ny"
+                     + b"GET /v1/kv/half?index=%d&wait=60s HTTP/1.1\r\n" % (index + 1000) + HOST + b"\r\n")
+        sock.shutdown(socket.SHUT_WR)
+        assert read_until(sock, lambda got: False).count(b"HTTP/1.1 200 OK") == 1
+    assert detail(node)["held"] == 0
+
+
 def test_requests_byte_by_byte(shared_node):
     request = (b"PUT /v1/kv/slow HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
                + b"GET /v1/kv/slow?raw HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n")
