@@ -173,6 +173,10 @@ static size_t take_head(struct conn *c, struct str bytes)
 		return 0;
 	}
 	c->scanned = 0;
+	if (c->engine->buffered + n > BUFFERED_MAX) {
+		output_refuse(c, 503, STR("too many request bytes are held"));
+		return bytes.n;
+	}
 	x = exchange_new(c, str_cut(bytes, n), &rc, &why);
 	if (!x) {
 		c->engine->counts.malformed++;

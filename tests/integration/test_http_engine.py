@@ -6,6 +6,7 @@ import gzip
 import http.client
 import json
 import os
+import select
 import shutil
 import signal
 import socket
@@ -145,6 +146,28 @@ def test_held_queries_are_small_and_all_woken(make_node):
     for sock in socks:
         assert read_until(sock, lambda got: b"\r\n\r\n" in got).startswith(b"HTTP/1.1 200 OK")
         sock.close()
+
+
+def test_heads_of_held_queries_are_limited(make_node):
+    """All request bytes that are kept count, not only those that are incomplete: 256 MiB, and then one is refused."""
+    node = make_node(config={"limits": {"http_max_conns_per_client": 2000}}).start()
+    node.put("/v1/kv/held", "x")
+    head = (b"GET /v1/kv/held?index=%d&wait=300s HTTP/1.1\r\n" % node.get("/v1/kv/held").index + HOST
+            + b"X-Large: " + b"a" * 1000000 + b"\r\n\r\n")
+    with contextlib.ExitStack() as stack:
+        for count in range(1, 300):
+            sock = stack.enter_context(connect(node))
+            sock.sendall(head)
+            if count < 255:
+                continue
+            wait_until(lambda n=count: detail(node)["held"] == n or select.select([sock], [], [], 0)[0])
+            if detail(node)["held"] < count:
+                break
+        assert 240 < count < 280
+        assert sock.recv(1000).startswith(b"HTTP/1.1 503 Service Unavailable: too many request bytes are held\r\n")
+        assert 240 << 20 < detail(node)["buffered_bytes"] <= 256 << 20
+        assert node.get("/v1/status/leader").status == 200
+    wait_until(lambda: detail(node)["buffered_bytes"] == detail(node)["held"] == 0)
 
 
 def test_gzip_only_where_it_is_wanted(shared_node):
