@@ -115,7 +115,8 @@ static void on_service(struct exchange *x, int status, struct str payload)
 	answer_result(x, status, &reply.result);
 }
 
-/* ?wait as milliseconds, 300 s by default, at most 10 min. false: answered. */
+/* ?wait as milliseconds, 300 s by default, at most 10 min; 0 while httpd ends: the handler is then
+ * run again. false: answered. */
 static bool wait_parse(struct exchange *x, uint32_t *out)
 {
 	struct str text = request_param(&x->request, "wait"),
@@ -134,7 +135,9 @@ static bool wait_parse(struct exchange *x, uint32_t *out)
 	if (ns <= 0) {
 		ns = x->httpd->conf->default_query_time_ns;
 	}
+	x->is_waiting = true;
 	*out = (uint32_t)min_of(max_of(ns / NS_PER_MS, 1), SERVICE_WAIT_MAX_MS);
+	*out = x->httpd->daemon->draining ? 0 : *out;
 	return true;
 }
 

@@ -173,6 +173,10 @@ static size_t take_head(struct conn *c, struct str bytes)
 		return 0;
 	}
 	c->scanned = 0;
+	if (c->engine->buffered + n > BUFFERED_MAX) {
+		output_refuse(c, 503, STR("too many request bytes are held"));
+		return bytes.n;
+	}
 	x = exchange_new(c, str_cut(bytes, n), &rc, &why);
 	if (!x) {
 		c->engine->counts.malformed++;
@@ -231,8 +235,8 @@ static bool is_endless(const struct conn *c)
 	return x && x->stream && x->stream->size < 0;
 }
 
-/* A client that has shut down its side may still wait for the outcome of a write, or for bytes
- * under way. */
+/* A client that has shut down its side may still wait for an answer that is due soon, or for bytes
+ * under way. One that waits for a change counts as gone: nothing else would tell that it is. */
 static bool may_listen(const struct conn *c)
 {
 	const struct exchange *x = c->exchange;
@@ -242,19 +246,17 @@ static bool may_listen(const struct conn *c)
 	case CONN_STREAM:
 		return !is_endless(c);
 	case CONN_BUSY:
-		return x && x->request.method != METHOD_GET;
+		return x && !x->is_waiting && !request_has(&x->request, "index");
 	default:
 		return false;
 	}
 }
 
+/* What has come before is still handled. */
 static void on_eof(struct conn *c)
 {
-	if (may_listen(c)) {
-		c->eof = c->close_after = true;
-	} else {
-		conn_fail(c);
-	}
+	c->eof = true;
+	c->close_after |= !c->in.n;
 }
 
 static void conn_receive(struct conn *c)
@@ -331,7 +333,7 @@ void conn_settle(struct conn *c)
 			break;
 		}
 	}
-	if (c->state == CONN_HEAD && (c->eof || c->close_after)) {
+	if ((c->state == CONN_HEAD && c->close_after) || (c->eof && !may_listen(c))) {
 		conn_fail(c);
 	}
 	/* Behind an answer without an end nothing is ever handled; and only by reading on is a

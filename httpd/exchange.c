@@ -25,6 +25,7 @@ struct exchange *exchange_new(struct conn *c, struct str head, int *rc_out, stru
 	x->conn = c;
 	x->started = c->hold ? c->hold->started : loop_now(e->loop);
 	x->head = arena_str(&x->arena, head);
+	e->buffered += head.n;
 	*rc_out = request_parse(x->head, &x->arena, &x->request, why_out);
 	if (*rc_out) {
 		exchange_free(x);
@@ -53,6 +54,7 @@ void exchange_free(struct exchange *x)
 	if (x->stream && x->stream->close) {
 		x->stream->close(x);
 	}
+	e->buffered -= x->head.n;
 	if (e->exchanges_free_count >= EXCHANGES_KEPT) {
 		exchange_fini(x);
 		return;

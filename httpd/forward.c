@@ -105,6 +105,13 @@ static bool is_late(const struct forward *f)
 	return mono_diff_ns(clock_mono(), f->trying_since) >= hold_ns;
 }
 
+/* Until now all was well. */
+static void series_begin(struct forward *f)
+{
+	f->trying_since = clock_mono();
+	f->tried_count = 0;
+}
+
 static void attempt_later(struct forward *f, int64_t ms)
 {
 	line_drop(f);
@@ -154,8 +161,10 @@ static void server_silent(struct forward *f)
 /* The other side, or the way to it, went with the request. */
 static void server_lost(struct forward *f)
 {
-	/* It may have ended long before, and the news was under way. */
-	bool stale = f->line->used && !f->line->http.spoken;
+	/* It may have ended long before, and the news was under way. Not where a query has been
+	 * held for longer: then its server was well. */
+	bool stale = f->line->used && !f->line->http.spoken &&
+		     mono_diff_ms(clock_mono(), f->asked) < STALE_MS;
 
 	if (!f->repeatable || (!stale && ++f->died > DIED_MAX)) {
 		forward_fail(f, "rpc error making call: EOF");
@@ -165,10 +174,9 @@ static void server_lost(struct forward *f)
 		servers_failed(f->forwards->servers, &f->line->target.server);
 	}
 	if (!stale) {
-		f->trying_since = clock_mono(); /* until then all was well */
-		f->tried_count = min_of(f->tried_count, (size_t)1);
+		series_begin(f);
 		if (f->datacenter.n) {
-			f->tried[0] = f->line->target.server;
+			f->tried[f->tried_count++] = f->line->target.server;
 		}
 	}
 	snprintf(f->why, sizeof(f->why), "rpc error making call: EOF");
@@ -201,6 +209,7 @@ static void ask(struct forward *f)
 	} else {
 		http_link_ask(http, buf_str(&f->request), f->x->request.method == METHOD_HEAD);
 	}
+	f->asked = clock_mono();
 	f->patience_ms = max_of(min_of(left_ms, (int64_t)CONNECT_MS), (int64_t)LOOK_MS);
 	loop_timer_in(&f->timer, f->datacenter.n ? f->patience_ms : LOOK_MS);
 }
@@ -371,6 +380,7 @@ static struct forward *forward_new(struct exchange *x, struct str datacenter)
 		.x = x,
 		.datacenter = datacenter,
 		.upload = -1,
+		.now = e->draining,
 		.trying_since = clock_mono() };
 	list_add_tail(&all->all, &f->link);
 	all->count++;
@@ -525,13 +535,16 @@ void forwards_drain(struct forwards *all)
 	struct forward *f, *following;
 
 	list_for_each_safe (f, following, &all->all, link) {
-		bool waits = !f->then && !f->streaming && f->line && !f->line->http.spoken &&
+		bool waits = !f->then && !f->streaming && !(f->line && f->line->http.spoken) &&
 			     f->x->request.method == METHOD_GET &&
 			     request_has(&f->x->request, "index");
 
 		if (waits && !f->now) {
 			f->now = true;
 			render(f, NULL);
+			if (f->line) {
+				series_begin(f);
+			}
 			attempt_later(f, 0);
 		}
 	}

@@ -34,6 +34,7 @@ enum {
 	DIED_MAX = 3,	      /* cut off so often: it may be the request that kills */
 	CONNECT_MS = 600,     /* for one attempt to reach a server, or it to acknowledge */
 	UNREACHABLE_MS = 900, /* nobody at all can be reached */
+	STALE_MS = 600,	      /* so long the end of a line that was idle may be under way */
 	AGAIN_MS = 50,
 	LOOK_MS = 100, /* does the leader that was asked still lead? */
 	SWEEP_MS = 1000,
@@ -72,6 +73,7 @@ struct forward {
 	bool now; /* X-Muster-Now */
 	/* attempts */
 	struct mono trying_since; /* the first of this series */
+	struct mono asked;	  /* this attempt */
 	int64_t patience_ms;	  /* of this attempt, until a server must have shown itself */
 	struct uuid tried[TRIED_MAX];
 	size_t tried_count, died;

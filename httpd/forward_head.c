@@ -88,7 +88,7 @@ static void ours_put(const struct forward *f, bool reads, struct buf *out)
 		buf_printf(out, "X-Muster-Request: %s\r\n", id);
 	}
 	field_put(out, "X-Muster-Node", exchange_node(f->x));
-	if (f->now) {
+	if (f->now || exchange_is_urgent(f->x)) {
 		buf_put_lit(out, "X-Muster-Now: 1\r\n");
 	}
 }

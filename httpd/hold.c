@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Held queries. What is kept of one is its head and what it waits for (well under 1 KiB); buffers,
- * arena and parsed request go back to the engine. When something it waits for has changed, the head
- * is parsed again and the handler runs again.
+ * Held queries. What is kept of one is its head, which counts as buffered, and what it waits for
+ * (well under 1 KiB together, as heads usually are); buffers, arena and parsed request go back to
+ * the engine. When something it waits for has changed, the head is parsed again and the handler
+ * runs again.
  *
  * While anybody waits, exactly one catalog_watch is under way. It begins at the index that the
  * first waiter has read, so no change between reading and waiting can be missed; whoever comes
@@ -30,6 +31,7 @@ void hold_free(struct hold *h)
 {
 	leave_waits(h);
 	h->conn->engine->holds_count--;
+	h->conn->engine->buffered -= h->head_size;
 	free(h);
 }
 
@@ -50,6 +52,7 @@ static struct hold *hold_new(struct exchange *x)
 	if (read->blocking) {
 		h->deadline = mono_add_ns(loop_now(e->loop), read->wait_ns);
 	}
+	e->buffered += h->head_size;
 	e->holds_count++;
 	e->counts.holds++;
 	return h;

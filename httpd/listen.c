@@ -49,16 +49,27 @@ struct listener {
 
 static void on_accept(void *arg, int events);
 
-static struct client *client_enter(struct engine *e, const struct sockaddr_storage *sa)
+/* Of 4 or 16 bytes; an IPv4 client of an IPv6 socket has that of IPv4. STR_NONE: a Unix socket. */
+static struct str address_of(const struct sockaddr_storage *sa)
 {
-	struct str address;
-	struct client *client;
+	const struct in6_addr *v6 = &((const struct sockaddr_in6 *)sa)->sin6_addr;
 
 	if (sa->ss_family == AF_INET) {
-		address = str_n(&((const struct sockaddr_in *)sa)->sin_addr, 4);
-	} else if (sa->ss_family == AF_INET6) {
-		address = str_n(&((const struct sockaddr_in6 *)sa)->sin6_addr, 16);
-	} else {
+		return str_n(&((const struct sockaddr_in *)sa)->sin_addr, 4);
+	}
+	if (sa->ss_family == AF_INET6) {
+		return IN6_IS_ADDR_V4MAPPED(v6) ? str_n(v6->s6_addr + 12, 4)
+						: str_n(v6->s6_addr, 16);
+	}
+	return STR_NONE;
+}
+
+static struct client *client_enter(struct engine *e, const struct sockaddr_storage *sa)
+{
+	struct str address = address_of(sa);
+	struct client *client;
+
+	if (!address.n) {
 		return NULL;
 	}
 	client = map_find(&e->clients, address, struct client, node);

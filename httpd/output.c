@@ -152,6 +152,15 @@ static void send_parts(struct conn *c, struct str head, struct str body)
 	conn_timer_in(c, STALL_MS);
 }
 
+/* Other nodes look at what went wrong before they pass it on. */
+static bool is_to_pack(const struct exchange *x, struct str body)
+{
+	bool refused = x->conn->peer && x->answer.status >= 400;
+
+	return body.n && !x->answer.bare && !x->is_passed_on && !refused &&
+	       request_accepts_gzip(&x->request);
+}
+
 void output_send(struct exchange *x)
 {
 	struct engine *e = x->httpd->engine;
@@ -170,7 +179,7 @@ void output_send(struct exchange *x)
 		indent(e);
 	}
 	body = x->stream ? STR("") : buf_str(&e->body);
-	if (body.n && !x->answer.bare && !x->is_passed_on && request_accepts_gzip(&x->request)) {
+	if (is_to_pack(x, body)) {
 		body = compressed(e, body);
 		x->answer.gzip = true;
 	}

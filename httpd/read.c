@@ -224,7 +224,9 @@ static void run(struct exchange *x)
 	}
 	x->route->handle(x);
 	kv_abort(take(x->txn));
-	if (read->compare && x->answered && x->answer.status == 200) {
+	/* What is not there is waited for too. */
+	if (read->compare && x->answered &&
+		(x->answer.status == 200 || x->answer.status == 404)) {
 		compare(x);
 	}
 }

@@ -274,6 +274,20 @@ def test_waiting_for_a_service_to_change(shared_node):
     assert node.get("/v1/agent/service/nope").status == 404
 
 
+def test_who_waits_for_a_service_is_answered_when_httpd_ends(node):
+    register(node, {"Name": "hashed", "Port": 1})
+    content_hash = node.get("/v1/agent/service/hashed").headers["X-Consul-ContentHash"]
+    answers = []
+    waiter = threading.Thread(target=lambda: answers.append(
+        node.get("/v1/agent/service/hashed?wait=60s&hash=" + content_hash)))
+    waiter.start()
+    wait_until(lambda: "/v1/agent/service/hashed" in {
+        c.get("path") for c in node.control("httpd", "dump")["dump"]["connections"] if c["state"] == "busy"})
+    node.wait_restarted("httpd", node.kill("httpd", signal.SIGTERM))
+    waiter.join(20)
+    assert [(a.status, a.json()["Port"]) for a in answers] == [(200, 1)]
+
+
 def processes_with(word):
     found = []
     for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):

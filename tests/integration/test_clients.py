@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Client nodes: they hold nothing, and answer as servers do, whichever of these are there."""
+import contextlib
 import gzip
 import http.client
 import json
@@ -279,6 +280,53 @@ def test_held_queries_outlive_a_server_and_an_httpd(cluster):
     assert [(a.status, a.index) for a in answers] == [(200, index)] * 3
 
 
+@contextlib.contextmanager
+def held_for_long(cluster, client, key):
+    """Nine queries of a client that have waited for longer than performance.rpc_hold_timeout, over connections between nodes
+    that served others before. Gives the index that all have, and the answers that come; all come in the end."""
+    client.put("/v1/kv/" + key, "1")
+    index, answers = client.get("/v1/kv/" + key).index, []
+
+    def start(wait):
+        path = "/v1/kv/%s?wait=%s&index=%d" % (key, wait, index)
+        threads = [threading.Thread(target=lambda: answers.append(client.get(path))) for _ in range(9)]
+        for thread in threads:
+            thread.start()
+        wait_until(lambda: sum(held_by(s) for s in cluster.nodes) >= 9)
+        return threads
+    for thread in start("1s"):  # leaves connections behind
+        thread.join(20)
+    assert [a.status for a in answers] == [200] * 9
+    answers.clear()
+    waiters = start("120s")
+    time.sleep(8)
+    try:
+        yield index, answers
+    finally:
+        client.put("/v1/kv/" + key, "2")
+        for waiter in waiters:
+            waiter.join(20)
+    assert [a.status for a in answers] == [200] * 9, answers[0].text
+
+
+def test_queries_held_for_long_outlive_a_servers_httpd(cluster):
+    """It is killed: they are asked again elsewhere, however long they had waited."""
+    with held_for_long(cluster, cluster.clients[1], "long") as (_, answers):
+        victim = max(cluster.nodes, key=held_by)
+        victim.wait_restarted("httpd", victim.kill("httpd"))
+        wait_until(lambda: sum(held_by(s) for s in cluster.nodes) >= 9 or answers, what="held again")
+        assert not answers, answers[0].text
+
+
+def test_queries_held_for_long_are_answered_at_the_end(cluster):
+    """Their node's httpd is replaced: they are told what there is, not that nobody can tell."""
+    client = cluster.clients[1]
+    with held_for_long(cluster, client, "end") as (index, answers):
+        client.wait_restarted("httpd", client.kill("httpd", 15))
+        wait_until(lambda: len(answers) == 9)
+        assert [(a.status, a.index) for a in answers] == [(200, index)] * 9, answers[0].text
+
+
 def test_many_held_queries(tmp_path):
     """Far more queries than a server takes clients from one address wait through one client node, and all of them wake."""
     made = Cluster(tmp_path, 1)
@@ -372,6 +420,18 @@ def test_pipelined_requests(cluster):
     assert got.count(b"HTTP/1.1 200 OK\r\n") == 50
 
 
+def test_a_client_that_has_ended_its_side_gets_its_answers(cluster):
+    client = cluster.clients[0]
+    for count in (1, 3):
+        with socket.create_connection((client.address, PORTS["http"])) as connection:
+            connection.sendall(b"GET /v1/kv/seed/a?raw HTTP/1.1\r\nHost: x\r\n\r\n" * count)
+            connection.shutdown(socket.SHUT_WR)
+            got = b""
+            while piece := connection.recv(65536):
+                got += piece
+        assert got.count(b"HTTP/1.1 200 OK\r\n") == got.count(b"value of a") == count
+
+
 # ---- servers that go ----
 
 @pytest.mark.parametrize("whom", ["leader", "follower"])
@@ -391,6 +451,29 @@ def test_no_request_fails_when_a_server_dies(cluster, whom):
     assert not load.errors, load.errors[:5]
     load.backward.clear()  # each of its stale reads may come from another server
     load.check(cluster.clients[0])
+
+
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+def test_a_server_that_knows_no_leader_is_left(tmp_path, coding):
+    """It says so at last, in whatever form its client takes answers, and another one is asked."""
+    cluster = Cluster(tmp_path, 3, config={"performance": {"raft_multiplier": 3, "rpc_hold_timeout": "500ms"}})
+    client = cluster.add_client("c1", config={"performance": {"rpc_hold_timeout": "30s"}})
+    try:
+        cluster.start()
+        client.start()
+        follower = cluster.followers()[0]
+        pid = follower.kill("catalogd", 19)
+        before = client.control("httpd", "status")["detail"]["forward_retries"]
+        for _ in range(100):
+            answer = client.get("/v1/kv/none", headers={"Accept-Encoding": coding})
+            assert answer.status == 404, gzip.decompress(answer.body) if coding == "gzip" else answer.text
+            if client.control("httpd", "status")["detail"]["forward_retries"] > before:
+                break
+        else:
+            raise AssertionError("the server that knows no leader was never asked")
+        os.kill(pid, 18)
+    finally:
+        cluster.cleanup()
 
 
 def test_what_is_cut_off_is_done_once(cluster):

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where nodes are in the network: every node says it, servers gather it, lists are sorted by it, rtt shows it."""
 import re
+import threading
+import time
 
 import pytest
 
@@ -57,6 +59,19 @@ def test_updates_are_gathered(two):
     assert place(server, "n" * 100000, 1).status == 200  # as of any node that there is not
     answer = place(server, "out", 1, Error="x")
     assert answer.status in (400, 500)
+
+
+def test_a_place_that_nobody_knows_is_waited_for(two):
+    server, client = two
+    assert server.put("/v1/catalog/register", {"Node": "late", "Address": "10.9.0.2"}).status == 200
+    for node in (server, client):
+        begin = time.monotonic()
+        assert node.get("/v1/coordinate/node/late?wait=1s&index=99999999").status == 404
+        assert time.monotonic() - begin > 0.9
+    index = server.get("/v1/coordinate/nodes").index
+    threading.Timer(1, lambda: place(server, "late", 1)).start()
+    answer = server.get("/v1/coordinate/node/late?wait=60s&index=%d" % index)
+    assert answer.json()[0]["Coord"]["Vec"][0] == 1 and answer.index > index
 
 
 @pytest.mark.parametrize("args, said", [

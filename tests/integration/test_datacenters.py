@@ -143,6 +143,20 @@ def test_blocking(world):
         wait_until(lambda b=before: held_by(world.t1) == b, 5, "a query whose client has gone")
 
 
+def test_held_queries_are_answered_at_the_end(world):
+    """The httpd of a client is replaced while a query of it is held in the other data centre, behind its own server."""
+    world.t1.put("/v1/kv/end", "1")
+    index = world.c1.get("/v1/kv/end?dc=dc2").index
+    answers = []
+    waiter = threading.Thread(target=lambda: answers.append(world.c1.get("/v1/kv/end?dc=dc2&wait=60s&index=%d" % index)))
+    before = held_by(world.t1)
+    waiter.start()
+    wait_until(lambda: held_by(world.t1) == before + 1)
+    world.c1.wait_restarted("httpd", world.c1.kill("httpd", 15))
+    waiter.join(20)
+    assert [(a.status, a.index) for a in answers] == [(200, index)]
+
+
 def test_hops_are_counted(world):
     """What has been handed on often enough goes no further; nobody but other nodes is believed."""
     def ask(node, port, path, hops):

@@ -6,6 +6,7 @@ import gzip
 import http.client
 import json
 import os
+import select
 import shutil
 import signal
 import socket
@@ -60,6 +61,23 @@ def test_pipelined_requests_are_answered_in_order(shared_node):
     assert time.monotonic() - started >= 0.5
     assert got.count(b"HTTP/1.1 200 OK") == 4
     assert got.index(b'"Key":"pipe"') < got.index(b":8300") < got.index(b"\r\n\r\ntrue") and got.endswith(b"\r\n\r\ny")
+
+
+def test_a_client_that_has_ended_its_side_gets_all_answers(shared_node):
+    node = shared_node
+    with connect(node) as sock:
+        sock.sendall((b"PUT /v1/kv/half HTTP/1.1\r\n" + HOST + b"Content-Length: 1\r\n\r\nz") * 5
+                     + b"GET /v1/kv/half?raw HTTP/1.1\r\n" + HOST + b"\r\nGET /v1/incomplete")
+        sock.shutdown(socket.SHUT_WR)
+        got = read_until(sock, lambda got: False)
+    assert got.count(b"HTTP/1.1 200 OK") == got.count(b"HTTP/1.1") == 6 and got.endswith(b"\r\n\r\nz")
+    index = node.get("/v1/kv/half").index
+    with connect(node) as sock:  # nothing tells whether it is still there, so it counts as gone
+        sock.sendall(b"PUT /v1/kv/half HTTP/1.1\r\n" + HOST + b"Content-Length: 1\r\n\r\ny"
+                     + b"GET /v1/kv/half?index=%d&wait=60s HTTP/1.1\r\n" % (index + 1000) + HOST + b"\r\n")
+        sock.shutdown(socket.SHUT_WR)
+        assert read_until(sock, lambda got: False).count(b"HTTP/1.1 200 OK") == 1
+    assert detail(node)["held"] == 0
 
 
 def test_requests_byte_by_byte(shared_node):
@@ -128,6 +146,28 @@ def test_held_queries_are_small_and_all_woken(make_node):
     for sock in socks:
         assert read_until(sock, lambda got: b"\r\n\r\n" in got).startswith(b"HTTP/1.1 200 OK")
         sock.close()
+
+
+def test_heads_of_held_queries_are_limited(make_node):
+    """All request bytes that are kept count, not only those that are incomplete: 256 MiB, and then one is refused."""
+    node = make_node(config={"limits": {"http_max_conns_per_client": 2000}}).start()
+    node.put("/v1/kv/held", "x")
+    head = (b"GET /v1/kv/held?index=%d&wait=300s HTTP/1.1\r\n" % node.get("/v1/kv/held").index + HOST
+            + b"X-Large: " + b"a" * 1000000 + b"\r\n\r\n")
+    with contextlib.ExitStack() as stack:
+        for count in range(1, 300):
+            sock = stack.enter_context(connect(node))
+            sock.sendall(head)
+            if count < 255:
+                continue
+            wait_until(lambda n=count: detail(node)["held"] == n or select.select([sock], [], [], 0)[0])
+            if detail(node)["held"] < count:
+                break
+        assert 240 < count < 280
+        assert sock.recv(1000).startswith(b"HTTP/1.1 503 Service Unavailable: too many request bytes are held\r\n")
+        assert 240 << 20 < detail(node)["buffered_bytes"] <= 256 << 20
+        assert node.get("/v1/status/leader").status == 200
+    wait_until(lambda: detail(node)["buffered_bytes"] == detail(node)["held"] == 0)
 
 
 def test_gzip_only_where_it_is_wanted(shared_node):
@@ -217,6 +257,25 @@ def test_tls(make_node, tmp_path):
     context.maximum_version = ssl.TLSVersion.TLSv1_1
     with pytest.raises((ssl.SSLError, OSError)):
         context.wrap_socket(socket.create_connection((node.address, 8501), 60))
+
+
+@pytest.mark.skipif(not shutil.which("openssl") or not os.path.exists("/proc/net/if_inet6"), reason="needs openssl and IPv6")
+def test_ipv4_clients_of_an_ipv6_socket(make_node, tmp_path):
+    """One socket for both: they have their own addresses, and are in networks of IPv4."""
+    cert, key = make_certificate(tmp_path)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    node = make_node(config={"ports": {"https": port}, "addresses": {"https": "::"}, "cert_file": str(cert), "key_file": str(key),
+                             "http_config": {"allow_write_http_from": ["127.0.0.0/8"]}}).start()
+    context = ssl.create_default_context(cafile=cert)
+    context.check_hostname = False
+    for address, status in (("127.0.0.1", 200), ("::1", 403)):
+        connection = http.client.HTTPSConnection(address, port, context=context, timeout=60)
+        connection.request("PUT", "/v1/kv/mapped", "x")
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()) == (status, b"true" if status == 200 else b"Access is restricted"), address
+        connection.close()
 
 
 def test_nothing_fails_while_httpd_is_replaced(node: Node):
