@@ -167,6 +167,22 @@ TEST(a_leadership_begins_behind_what_was_before)
 }
 END_TEST
 
+/* Whenever this is looked at, more is committed than applied. */
+TEST(under_load_a_leadership_begins)
+{
+	struct catalogd c;
+
+	server_init(&c);
+	for (unsigned i = 1; i <= 3; i++) {
+		leads(4, 100 + 10 * i);
+		fire(&c.leader.look_timer);
+		c.feed.applied = world.page.commit_index;
+	}
+	ck_assert_uint_eq(world.begun, 1);
+	ck_assert(leader_here(&c));
+}
+END_TEST
+
 /* Neither server nor clock had time for a moment, and nobody else was elected. */
 TEST(the_autopilot_outlives_a_moment_without_a_lease)
 {
@@ -199,4 +215,4 @@ TEST(the_autopilot_outlives_a_moment_without_a_lease)
 END_TEST
 
 UNIT_MAIN("catalog_leader", a_leadership_begins_behind_what_was_before,
-	the_autopilot_outlives_a_moment_without_a_lease)
+	under_load_a_leadership_begins, the_autopilot_outlives_a_moment_without_a_lease)
