@@ -304,8 +304,11 @@ static void on_timer(void *arg)
 {
 	struct catalogd *c = arg;
 
-	if (leader_here(c)) {
-		loop_timer_in(&c->autopilot.timer, LOOK_EVERY_MS);
+	if (!c->leader.term) {
+		return; /* autopilot_begin comes with the next leadership */
+	}
+	loop_timer_in(&c->autopilot.timer, LOOK_EVERY_MS);
+	if (leader_here(c)) { /* else its lease is over, maybe for this moment only */
 		autopilot_ask(c, NULL);
 	}
 }

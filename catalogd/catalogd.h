@@ -238,7 +238,8 @@ void handle_barrier_lease(
 enum { REAP_SAMPLES = 32 };
 
 struct leader {
-	uint64_t term; /* of the leadership whose duties run; 0: none */
+	uint64_t term;			 /* of the leadership whose duties run; 0: none */
+	uint64_t seen_term, seen_commit; /* the newest one seen, and what was committed then */
 	struct loop_timer look_timer, reap_timer;
 	struct map sessions; /* those with a TTL */
 	struct wheel ttl_wheel;

@@ -45,13 +45,26 @@ static void leadership_begin(struct catalogd *c, uint64_t term)
 	autopilot_begin(c);
 }
 
+/* Under load there is always something that is committed and not applied yet. What counts is what
+ * was committed when this leadership was first seen: leaderships before it have nothing behind
+ * that. */
+static bool is_caught_up(struct catalogd *c, const struct raft_page *page)
+{
+	struct leader *l = &c->leader;
+
+	if (l->seen_term != page->term) {
+		l->seen_term = page->term;
+		l->seen_commit = page->commit_index;
+	}
+	return c->shown.ready && c->feed.applied >= l->seen_commit;
+}
+
 void leader_look(struct catalogd *c)
 {
 	struct raft_page page;
 	bool leads = page_leads(c, &page);
 
-	if (leads && page.term != c->leader.term && c->shown.ready &&
-		c->feed.applied >= page.commit_index) {
+	if (leads && page.term != c->leader.term && is_caught_up(c, &page)) {
 		leadership_begin(c, page.term);
 	} else if (!leads && c->leader.term) {
 		log_notice("leadership-over", "term=%" PRIu64, c->leader.term);

@@ -45,30 +45,31 @@ static int part_open(
 	return fd;
 }
 
-/* Its files stay open, so that what is being sent outlives its removal. */
+/* Its files stay open, so that what is being sent outlives its removal: it is not looked for again.
+ */
 static bool outgoing_open(struct catalogd *c, uint64_t index)
 {
-	struct outgoing fresh = { .index = index };
+	struct outgoing fresh = { .index = index }, *o = &c->transfers.out;
+	bool open = index && index == o->index;
 
-	if (!stores_snapshot_find(&c->stores, &fresh.index, &fresh.term)) {
+	if (!open && !stores_snapshot_find(&c->stores, &fresh.index, &fresh.term)) {
 		return false;
 	}
 	fresh.used = clock_mono();
-	if (fresh.index == c->transfers.out.index && fresh.term == c->transfers.out.term) {
-		c->transfers.out.used = fresh.used;
+	if (open || (fresh.index == o->index && fresh.term == o->term)) {
+		o->used = fresh.used;
 		return true;
 	}
 	fresh.data_fd =
 		part_open(&c->stores, fresh.index, fresh.term, "data.mdb", &fresh.data_size);
 	fresh.sums_fd = part_open(&c->stores, fresh.index, fresh.term, "sums", &fresh.sums_size);
 	if (fresh.data_fd < 0 || fresh.sums_fd < 0) { /* of an earlier version: without sums */
-		if (fresh.data_fd >= 0) {
-			close(fresh.data_fd);
-		}
+		fd_close_own(&fresh.data_fd);
+		fd_close_own(&fresh.sums_fd);
 		return false;
 	}
-	outgoing_close(&c->transfers.out);
-	c->transfers.out = fresh;
+	outgoing_close(o);
+	*o = fresh;
 	return true;
 }
 

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What changed since: two halves of bounded size hold the newest changes, batch by batch; when the
- * newer half is full the older one is forgotten. Whoever asks from further back is told that he has
- * lost track and looks at everything once.
+ * newer half is full the older one is forgotten. Whoever asks from further back, or from before a
+ * batch that was too large to be kept, is told that he has lost track and looks at everything once.
  */
 #include "catalogd/catalogd.h"
+
+/* Of one batch: what has more is not told name by name, since an answer must fit into a frame. */
+enum { BATCH_BYTES_MAX = 8 << 20, CHANGE_HEAD_SIZE = 3 };
 
 struct batch {
 	uint64_t index;
@@ -181,6 +184,16 @@ static void turn(struct watches *w)
 	w->halves[1] = older;
 }
 
+static size_t changes_size(const struct catalog_change *changes, size_t count)
+{
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		bytes += CHANGE_HEAD_SIZE + changes[i].name.n;
+	}
+	return bytes;
+}
+
 void watches_add(
 	struct catalogd *c, uint64_t index, const struct catalog_change *changes, size_t count)
 {
@@ -188,6 +201,10 @@ void watches_add(
 	struct batch batch = { .index = index, .offset = h->bytes.n };
 
 	if (!count) {
+		return;
+	}
+	if (changes_size(changes, count) > BATCH_BYTES_MAX) {
+		watches_reset(c);
 		return;
 	}
 	buf_put(&h->batches, &batch, sizeof(batch));

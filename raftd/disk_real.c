@@ -38,6 +38,7 @@ static int real_list(struct disk *d, void (*on_name)(void *arg, const char *name
 	OWN_FD int fd = openat(real_of(d)->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct dirent *entry;
 	DIR *dir;
+	int error;
 
 	if (fd < 0) {
 		return err_errno("open log directory");
@@ -47,13 +48,15 @@ static int real_list(struct disk *d, void (*on_name)(void *arg, const char *name
 		return err_errno("read log directory");
 	}
 	take_fd(&fd);
-	while ((entry = readdir(dir))) {
+	while (errno = 0, (entry = readdir(dir))) {
 		if (entry->d_name[0] != '.') {
 			on_name(arg, entry->d_name);
 		}
 	}
+	error = errno; /* the end, or what is behind it could not be read */
 	closedir(dir);
-	return 0;
+	errno = error;
+	return error ? err_errno("read log directory") : 0;
 }
 
 static int real_open(struct disk *d, const char *name, struct disk_file **out, uint64_t *size_out)

@@ -200,7 +200,7 @@ void raftd_snapshot_fini(struct raftd *r);
 
 /* recovery.c: ST_INVALID with *why. */
 int raftd_recovery_read(struct raftd *r, struct buf *why);
-void raftd_recovery_done(struct raftd *r);
+void raftd_recovery_turn(struct raftd *r); /* behind the start of the node */
 
 /* feed.c */
 void raftd_handle_feed(struct raftd *r, struct ipc_call *call, const struct raft_feed *m);

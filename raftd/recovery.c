@@ -133,7 +133,9 @@ int raftd_recovery_read(struct raftd *r, struct buf *why)
 	return status;
 }
 
-void raftd_recovery_done(struct raftd *r)
+/* A file that came back would be applied again, and make another cluster once more: so its new name
+ * is durable, and it has its old one until what it says is. */
+static void put_aside(struct raftd *r)
 {
 	OWN_EMBEDDED(buf_fini) struct buf from = { 0 }, to = { 0 };
 
@@ -144,6 +146,15 @@ void raftd_recovery_done(struct raftd *r)
 	if (rename(buf_cstr(&from), buf_cstr(&to))) {
 		log_error("recovery", "error=\"cannot rename %s: %s\"", buf_cstr(&from),
 			strerror(errno));
+	} else if (disk_sync_names(r->disk)) {
+		log_error("recovery", "error=\"%s\"", err_text());
 	}
-	r->recovered = false;
+}
+
+void raftd_recovery_turn(struct raftd *r)
+{
+	if (r->recovered && !r->node.raft.persisting) {
+		put_aside(r);
+		r->recovered = false;
+	}
 }

@@ -227,6 +227,7 @@ static void advance(void *arg)
 	sync_measured(r);
 	raftd_feed_all(r);
 	raftd_publish(r);
+	raftd_recovery_turn(r);
 	transfer_look(r);
 	failures_log(r);
 	peers_flush(&r->peers);
@@ -478,9 +479,6 @@ int raftd_start(struct daemon *d)
 	}
 	r->shown.term = UINT64_MAX; /* the page may be of an earlier life: show what is true now */
 	node_start(&r->node, clock_mono());
-	if (r->recovered) {
-		raftd_recovery_done(r);
-	}
 	if (!raftd_has_log(r) && !raft_is_alone(&r->node.raft)) {
 		log_notice("no-leader", "reason=\"no log and no bootstrap\" bootstrap_expect=%lld",
 			(long long)d->conf->bootstrap_expect);

@@ -245,38 +245,15 @@ void raftd_handle_health(struct raftd *r, struct ipc_call *call, const struct ra
 	IPC_REPLY(call, raft_health, &reply);
 }
 
-static int age_compare(const void *a, const void *b)
-{
-	const double *x = a, *y = b;
-
-	return (*x > *y) - (*x < *y);
-}
-
 /* How long ago a leader has last heard of a majority. */
 void raftd_contact_measure(struct raftd *r)
 {
-	struct mono now = clock_mono();
 	const struct raft *raft = &r->node.raft;
-	double ages_ms[RAFT_SERVERS_MAX];
-	size_t count = 0;
+	int64_t age_ns;
 
-	if (raft->role != RAFT_LEADER) {
-		return;
-	}
-	for (size_t i = 0; i < raft->peers_count; i++) {
-		const struct raft_peer *p = &raft->peers[i];
-		const struct configuration_server *s =
-			configuration_find((struct configuration *)&raft->configuration, &p->id);
-
-		if (s && s->voter && p->heard.ns) {
-			ages_ms[count++] = (double)mono_diff_ns(now, p->heard) / NS_PER_MS;
-		}
-	}
-	qsort(ages_ms, count, sizeof(*ages_ms), age_compare);
-	/* with itself */
-	if (count && count >= configuration_voters(&raft->configuration) / 2) {
-		metrics_add(r->daemon->metrics, METRIC_LAST_CONTACT,
-			max_of(ages_ms[configuration_voters(&raft->configuration) / 2 - 1], 0));
+	if (raft->role == RAFT_LEADER && !raft_is_alone(raft)) {
+		age_ns = mono_diff_ns(clock_mono(), raft_heard_majority(raft));
+		metrics_add(r->daemon->metrics, METRIC_LAST_CONTACT, (double)age_ns / NS_PER_MS);
 	}
 }
 

@@ -206,6 +206,8 @@ void catalog_naming(
 			late_forget(c);
 		}
 	}
+	c->addresses.count = 0; /* carried out: what is put off may be of another state, where they
+				   are wrong */
 	if (!catalog_naming_late(c)) { /* else it is behind, and says so */
 		kv_put(naming, NAMING_META, STR("applied"), str_n(&index, sizeof(index)));
 	}

@@ -371,11 +371,16 @@ void raft_transfer(struct raft *r, const struct uuid *to, struct raft_update *u)
 
 /* -------- time -------- */
 
+struct mono raft_heard_majority(const struct raft *r)
+{
+	return (struct mono) { (int64_t)majority(r, (uint64_t)r->now.ns, value_heard) };
+}
+
 /* Thesis 6.2: "a leader in Raft steps down if an election timeout elapses without a successful
  * round of heartbeats to a majority of its cluster". */
 static bool has_lost_majority(const struct raft *r)
 {
-	uint64_t heard = majority(r, (uint64_t)r->now.ns, value_heard);
+	uint64_t heard = (uint64_t)raft_heard_majority(r).ns;
 	int64_t patience = mono_before(r->now, r->patient_until) ? 2 : 1;
 
 	return r->now.ns - (int64_t)heard >= patience * r->options.election_ms * NS_PER_MS;

@@ -320,6 +320,9 @@ bool raft_leads(const struct raft *r);
 /* Until when nobody else can have been elected: MONO_NEVER in a quorum of one, 0 for who does not
  * lead. Thesis 6.4.1. */
 struct mono raft_lease(const struct raft *r);
+/* A leader's: since when it has not heard of a majority of the voters; of itself, if it is one, it
+ * always hears. */
+struct mono raft_heard_majority(const struct raft *r);
 const struct configuration_server *raft_leader(const struct raft *r); /* NULL: not known */
 const struct raft_peer *raft_peer_find(const struct raft *r, const struct uuid *id); /* NULL */
 

@@ -337,14 +337,43 @@ TEST(reading)
 	ck_assert_uint_eq(reply.bytes.n, reply.size - DATA_SIZE + 1);
 	/* What is being sent outlives its removal; a newer one is what the next asks for. */
 	snapshot_make(&c, INDEX + 1);
-	ck_assert_int_eq(ask(&c, 0, 0, &arena, &reply), 0);
-	ck_assert_uint_eq(reply.index, INDEX + 1);
 	stores_path(&c.stores, path, "snapshots/%d-%d", INDEX, TERM);
 	stores_remove(path);
+	ck_assert_int_eq(ask(&c, INDEX, DATA_SIZE - 1, &arena, &reply), 0);
+	ck_assert_uint_eq(reply.index, INDEX);
+	ck_assert_uint_eq(reply.bytes.n, reply.size - DATA_SIZE + 1);
+	ck_assert_int_eq(ask(&c, 0, 0, &arena, &reply), 0);
+	ck_assert_uint_eq(reply.index, INDEX + 1);
 	ck_assert_int_eq(ask(&c, INDEX, 0, &arena, &reply), ST_NOT_FOUND);
 	server_fini(&c);
 }
 END_TEST
 
+/* One of its files is missing: it is refused each time, and nothing of it stays open. */
+TEST(half_a_snapshot)
+{
+	static const char *const names[] = { "data.mdb", "sums" };
+	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
+	struct snapshot_read_reply reply;
+	struct catalogd c;
+	char path[PATH_MAX];
+	int before, after;
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		server_init(&c);
+		snapshot_make(&c, INDEX);
+		stores_path(&c.stores, path, "snapshots/%d-%d/%s", INDEX, TERM, names[i]);
+		ck_assert_int_eq(unlink(path), 0);
+		before = dup(0);
+		ck_assert_int_eq(ask(&c, INDEX, 0, &arena, &reply), ST_NOT_FOUND);
+		after = dup(0);
+		ck_assert_int_eq(after, before + 1);
+		close(before);
+		close(after);
+		server_fini(&c);
+	}
+}
+END_TEST
+
 UNIT_MAIN("catalog_transfer", from_one_to_the_other, a_restart_goes_on, what_is_not_believed,
-	another_one_takes_its_place, reading)
+	another_one_takes_its_place, reading, half_a_snapshot)

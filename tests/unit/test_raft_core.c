@@ -269,6 +269,34 @@ TEST(test_lives)
 }
 END_TEST
 
+/* A leader that was removed leads until that is committed, and has no vote meanwhile: one other
+ * server is the majority then. */
+TEST(test_majority_is_heard)
+{
+	struct raft_options options = {
+		.address = "1.1.1.1:1", .id = { "self" }, .heartbeat_ms = 100, .election_ms = 1000
+	};
+	struct raft r;
+
+	raft_init(&r, &options);
+	r.now = (struct mono) { 100 };
+	for (uint8_t i = 0; i < 4; i++) {
+		r.peers[i] = (struct raft_peer) { .id = { { i + 1 } }, .heard = { 10 + i } };
+		r.configuration.servers[i] =
+			(struct configuration_server) { .id = { { i + 1 } }, .voter = true };
+	}
+	r.configuration.servers[4] = (struct configuration_server) { .id = r.id, .voter = true };
+	r.configuration.count = 5;
+	r.peers_count = 4;
+	ck_assert_int_eq(raft_heard_majority(&r).ns, 12);
+	r.configuration.count = 4; /* without this one */
+	ck_assert_int_eq(raft_heard_majority(&r).ns, 11);
+	r.configuration.count = r.peers_count = 1;
+	ck_assert_int_eq(raft_heard_majority(&r).ns, 10);
+	raft_fini(&r);
+}
+END_TEST
+
 TEST(test_configuration_has_limits)
 {
 	struct raft_member members[RAFT_SERVERS_MAX + 1];
@@ -301,4 +329,4 @@ END_TEST
 UNIT_MAIN("raft_core", test_trail_is_an_array, test_trail_is_small, test_message_there_and_back,
 	test_every_message_has_a_name, test_configuration_there_and_back,
 	test_configuration_with_identities, test_recovery_makes_another_cluster, test_lives,
-	test_configuration_has_limits)
+	test_majority_is_heard, test_configuration_has_limits)
