@@ -94,7 +94,7 @@ static size_t count_up(const struct world *w)
 	return up;
 }
 
-static void check_ghosts(struct world *w, size_t i)
+static void check_ghosts_of(struct world *w, size_t i)
 {
 	const struct sim_node *node = &w->net.nodes[i];
 	struct pool_node *m, *next;
@@ -105,6 +105,15 @@ static void check_ghosts(struct world *w, size_t i)
 
 		if (m->status == MEMBER_ALIVE && (!other->up || other->left)) {
 			world_failed(w, "a ghost", i);
+		}
+	}
+}
+
+void check_no_ghosts(struct world *w)
+{
+	for (size_t i = 0; i < w->net.count; i++) {
+		if (w->net.nodes[i].up && !w->net.nodes[i].left) {
+			check_ghosts_of(w, i);
 		}
 	}
 }
@@ -120,7 +129,7 @@ void check_agreement(struct world *w)
 			continue;
 		}
 		pool_check(&node->pool);
-		check_ghosts(w, i);
+		check_ghosts_of(w, i);
 		if (!w->view && pool_count(&node->pool, MEMBER_ALIVE) != up) {
 			world_failed(w, "members differ from those that are up", i);
 		}

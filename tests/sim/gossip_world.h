@@ -49,6 +49,8 @@ void world_kill(struct world *w, size_t i);
 void world_fire(struct world *w, size_t i); /* the next user event, at node i */
 /* Prints how long events took; fails where p99 is a second or more, or one in 1,000 is missing. */
 void check_events(struct world *w);
+/* Nobody that is up sees somebody alive who is not. */
+void check_no_ghosts(struct world *w);
 /* All that are up see exactly those alive that are up, and no table is broken. */
 void check_agreement(struct world *w);
 /* Of all pairs of members, how many know each other; 10000: all. */
