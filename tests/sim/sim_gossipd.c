@@ -293,8 +293,9 @@ static size_t other_of_wave(struct world *w, size_t i, size_t waves)
 }
 
 /* Every process is replaced, in ten waves of a second, while one member in 45 leaves for good.
- * After a minute there is no ghost of these. In a large crowd the word of a new life may come behind
- * the end of the suspicion of the old one: its failure is true, and push/pull ends the last. */
+ * After a minute there is no ghost of these. In a large crowd the word of a new life may come
+ * behind the end of the suspicion of the old one: its failure is true, and push/pull ends the
+ * last. */
 static void plan_ghosts(struct world *w)
 {
 	enum { WAVES = 10, LEAVES_OF = 45, LEAVE_MORE_MS = 5000, AGREEMENT_MAX_MS = 300000 };
