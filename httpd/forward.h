@@ -19,7 +19,7 @@
  * An attempt that never reached anybody is made again elsewhere. One that was cut off is repeated
  * where that does no harm: reads, and ROUTE_REPEATABLE. While some server is reachable that goes on
  * until performance.rpc_hold_timeout is over; when none is, for UNREACHABLE_MS. A client that goes
- * away takes its request with it at once.
+ * away takes a request that waits for a change with it at once.
  */
 #ifndef MUSTER_HTTPD_FORWARD_H
 #define MUSTER_HTTPD_FORWARD_H

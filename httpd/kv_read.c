@@ -69,10 +69,6 @@ static void get_one(struct exchange *x, struct str key)
 		answer_text(x, 400, STR("Missing key name"));
 		return;
 	}
-	if (key.n > KV_NAME_MAX) { /* cannot have been stored */
-		answer_missing(x);
-		return;
-	}
 	read_thing(x, THING_KV, key);
 	if (read_held(x)) {
 		return;
@@ -100,12 +96,16 @@ static uint64_t tombstones_index(struct exchange *x, struct str prefix)
 	return index;
 }
 
+/* Nothing below it can have been stored: answered, or held for as long as it may wait. */
 static bool is_too_long(struct exchange *x, struct str prefix)
 {
 	if (prefix.n <= KV_NAME_MAX) {
 		return false;
 	}
-	answer_missing(x);
+	read_prefix(x, prefix, thing_kv_index(x->txn, STR("")));
+	if (!read_held(x)) {
+		answer_missing(x);
+	}
 	return true;
 }
 

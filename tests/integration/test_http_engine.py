@@ -148,6 +148,19 @@ def test_held_queries_are_small_and_all_woken(make_node):
         sock.close()
 
 
+@pytest.mark.parametrize("how", ["", "recurse&", "keys&"])
+def test_a_key_too_long_to_be_is_waited_for(shared_node, how):
+    node = shared_node
+    node.put("/v1/kv/long", "x")
+    key = "/v1/kv/" + "k" * 600
+    index = node.get(key + "?" + how).index
+    assert index > 1
+    begin = time.monotonic()
+    answer = node.get("%s?%swait=1s&index=%d" % (key, how, index))
+    assert time.monotonic() - begin > 0.9
+    assert (answer.status, answer.index) == (404, index)
+
+
 def test_heads_of_held_queries_are_limited(make_node):
     """All request bytes that are kept count, not only those that are incomplete: 256 MiB, and then one is refused."""
     node = make_node(config={"limits": {"http_max_conns_per_client": 2000}}).start()
