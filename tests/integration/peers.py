@@ -58,9 +58,12 @@ class Process:
 
 
 class Serf(Process):
-    def __init__(self, directory, name, port=8301, args=(), tags=(), program=None, **options):
+    """seen(): what its handler was told; of members only where handled says so ("member-update" ...)."""
+
+    def __init__(self, directory, name, port=8301, args=(), tags=(), program=None, handled=(), **options):
         super().__init__(directory, name, **options)
         self.program = program or SERF
+        self.handled = ["user", "query", *handled]
         self.port = port
         self.rpc = "%s:%d" % (self.address, port - 8301 + 7373)
         self.args = list(args)
@@ -74,8 +77,8 @@ class Serf(Process):
         handler.chmod(0o755)
         tags = [a for t in self.tags for a in ("-tag", t)]
         return [self.program, "agent", "-node=" + self.name, "-bind=%s:%d" % (self.address, self.port),
-                "-rpc-addr=" + self.rpc, "-event-handler=user=" + str(handler),
-                "-event-handler=query=" + str(handler), "-log-level=debug"] + tags + self.args
+                "-rpc-addr=" + self.rpc, "-log-level=debug"] + [
+                    "-event-handler=%s=%s" % (kind, handler) for kind in self.handled] + tags + self.args
 
     def is_ready(self):
         return self.run("members").returncode == 0
