@@ -101,6 +101,25 @@ def test_our_event_reaches_them_once(pair):
     assert pair.serf.seen().count("user consul:event:deploy") == 1
 
 
+def test_events_that_are_too_large_are_refused(pair):
+    """With Consul's texts, by the size before and after packing; the largest one that fits arrives, and nothing else was fired. [30]"""
+    def fired():
+        return pair.node.control("gossipd", "status")["detail"]["event_time"]
+    before = fired()
+    for size, text in ((600, "user event exceeds configured limit of 512 bytes before encoding"),
+                       (441, "user event exceeds configured limit of 512 bytes before encoding"),
+                       (440, "encoded user event exceeds configured limit of 512 bytes after encoding"),
+                       (411, "encoded user event exceeds configured limit of 512 bytes after encoding")):
+        answer = pair.node.put("/v1/event/fire/big", "x" * size)
+        assert (answer.status, answer.text) == (
+            500, '1 error occurred:\n\t* error broadcasting event to segment "": %s\n\n' % text), size
+    assert fired() == before
+    assert pair.node.put("/v1/event/fire/big", "x" * 410).status == 200
+    wait_until(lambda: "user consul:event:big" in pair.serf.seen(), 15, "the largest one arrived")
+    assert [len(base64.b64decode(e["Payload"])) for e in pair.node.json("/v1/event/list?name=big")] == [410]
+    assert fired() == before + 1 < 128      # a later time takes one byte more of the 512
+
+
 def test_their_query_is_acknowledged(pair):
     """[32]"""
     out = pair.serf.run("query", "-format=json", "-timeout=5s", "-no-ack=false", "uptime")
