@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import socket
+import struct
 import subprocess
 
 from node import BUILD, TOP, clean_environment, die_with_parent, free_address, wait_until
@@ -101,6 +102,21 @@ class Serf(Process):
         return self.events.read_text(errors="replace") if self.events.exists() else ""
 
 
+def texts(*values):
+    return b"".join(struct.pack("<I", len(v)) + v for v in values)
+
+
+def pairs_at(data, at):
+    """(A field of kind PAIRS, where it ends); see common/msg/wire.h."""
+    count, found = struct.unpack_from("<xI", data, at)[0], []
+    at += 5
+    for _ in range(2 * count):
+        size = struct.unpack_from("<I", data, at)[0]
+        found.append(data[at + 4:at + 4 + size].decode())
+        at += 4 + size
+    return list(zip(found[::2], found[1::2])), at
+
+
 class Gossipd(Process):
     """muster-gossipd alone, seen through its control socket."""
 
@@ -126,6 +142,19 @@ class Gossipd(Process):
 
     def is_ready(self):
         return self.control("ping")["ok"]
+
+    def query(self, name, timeout_ms=0):
+        """Asks all members, as other daemons of its node can (gossip_query): acknowledgements and responses by node."""
+        question = b"".join([texts(b""), b"\0", texts(name.encode(), b""), struct.pack("<IB", timeout_ms, 0)])
+        path = self.directory / ("query-" + name)
+        path.write_bytes(b"msr1" + struct.pack("<QHHI", 1, 0x409, 0, len(question)) + question)
+        out = subprocess.run(["nanocat", "--req", "-x", "gossipd/write", "--recv-timeout", "60", "-F", str(path), "--raw"],
+                             capture_output=True, check=False, cwd=self.directory / "run", timeout=90).stdout
+        _, message, status, _ = struct.unpack_from("<QHHI", out, 4)
+        kind, _, *sizes = struct.unpack_from("<BQII", out, 20)
+        assert (message, status, kind, *sizes) == (0x409, 0, 0, 0, 0), out
+        acks, at = pairs_at(out, 37)
+        return acks, pairs_at(out, at)[0]
 
     def dump(self):
         return self.control("dump")["dump"]
