@@ -22,7 +22,7 @@ NACK, UNKNOWN = b"\x0b", 2 ** 32
 QUERY, RESPONSE = b"\x08\x04", b"\x08\x05"
 VERSIONS = bytes([1, 5, 2, 2, 5, 5])
 ALIVE, DEAD = 0, 2
-IS_ACK = 1      # flag of responses
+WANTS_ACK, IS_ACK, NO_BROADCAST = 1, 1, 2       # flags of queries and responses
 needs_serf = pytest.mark.skipif(not SERF, reason="serf is not installed")
 
 
@@ -251,6 +251,11 @@ class Crowd(threading.Thread):
         for one in self.all:
             self.peer.socket.sendto(message, one)
 
+    def ask(self, name, ltime, flags):
+        self.peer.send(QUERY + pack({"Addr": socket.inet_aton("127.0.0.1"), "Filters": None, "Flags": flags, "ID": 7000 + ltime,
+                                     "LTime": ltime, "Name": name, "Payload": None, "Port": self.port, "RelayFactor": 0,
+                                     "SourceNode": "crowd", "Timeout": 4 * 10 ** 9}))
+
     def respond(self, query, name, flags=0, payload=None, **other):
         self.peer.send(RESPONSE + pack(dict({"Flags": flags, "From": name, "ID": query["ID"], "LTime": query["LTime"],
                                              "Payload": payload}, **other)))
@@ -258,6 +263,10 @@ class Crowd(threading.Thread):
     def hears_query(self, name):
         return wait_until(lambda: [m for kind, m in self.heard if kind == QUERY and m["Name"] == name.encode()],
                           what="the query " + name)[0]
+
+    def hears_ack(self, ltime, name):
+        wait_until(lambda: [m for kind, m in self.heard if kind == RESPONSE and m["Flags"] == IS_ACK and m["ID"] == 7000 + ltime and
+                            m["LTime"] == ltime and m["From"] == name.encode()], what="%s acknowledges %d" % (name, ltime))
 
 
 @pytest.fixture
@@ -322,3 +331,17 @@ def test_how_long_our_query_runs(pool):
     check(2, nine + ["c8"], 6400)
     crowd.leave("c8")
     check(3, nine, 3200)
+
+
+@needs_serf
+def test_a_query_that_is_not_passed_on(pool):
+    """With NoBroadcast it is answered, and no other member hears of it; those after it are spread. [36]"""
+    ours, serf, crowd = pool
+    crowd.ask("silent", 10, WANTS_ACK | NO_BROADCAST)
+    crowd.hears_ack(10, "g1")
+    for ltime, name in ((11, "spread"), (12, "spread-too")):
+        crowd.ask(name, ltime, WANTS_ACK)
+        crowd.hears_ack(ltime, "g1")
+        crowd.hears_ack(ltime, "s1")
+        wait_until(lambda name=name: "query %s " % name in serf.seen(), what="the stock member hears of " + name)
+    assert "silent" not in serf.seen() and [] == [m for kind, m in crowd.heard if kind == QUERY and m["Name"] == b"silent"]
