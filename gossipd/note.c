@@ -9,7 +9,7 @@ enum { LINES_MAX = 50, NO_METRIC = METRICS_COUNT };
 
 static const struct {
 	const char *event;
-	int level; /* 0 info, 1 notice, 2 warning */
+	int level; /* 0 info, 1 notice, 2 warning, 3 error */
 	int metric;
 } rows[] = {
 	[POOL_NOTE_MEMBER_JOIN] = { "member-join", 0, METRIC_MEMBER_JOIN },
@@ -24,6 +24,7 @@ static const struct {
 	[POOL_NOTE_MERGE_FAILED] = { "merge-failed", 2, NO_METRIC },
 	[POOL_NOTE_LEFT] = { "left", 1, NO_METRIC },
 	[POOL_NOTE_NAME_LOST] = { "name-lost", 2, NO_METRIC },
+	[POOL_NOTE_NAME_TAKEN] = { "name-taken", 3, NO_METRIC },
 };
 
 static void log_note(struct wire *w, const struct pool_note *note)
@@ -38,7 +39,11 @@ static void log_note(struct wire *w, const struct pool_note *note)
 	if (w->notes_lines++ >= LINES_MAX) {
 		return;
 	}
-	if (rows[note->type].level == 2) {
+	if (rows[note->type].level == 3) {
+		log_error(rows[note->type].event,
+			"pool=%s name=\"" STR_FMT "\" text=\"" STR_FMT "\"", pool,
+			STR_ARG(note->name), STR_ARG(note->payload));
+	} else if (rows[note->type].level == 2) {
 		log_warning(rows[note->type].event,
 			"pool=%s name=\"" STR_FMT "\" text=\"" STR_FMT "\"", pool,
 			STR_ARG(note->name), STR_ARG(note->payload));

@@ -153,7 +153,7 @@ enum pool_note_type {
 	POOL_NOTE_MEMBER_REAP,
 	POOL_NOTE_SUSPECT,	/* name; payload: who says so */
 	POOL_NOTE_REFUTED,	/* this node had to */
-	POOL_NOTE_CONFLICT,	/* name: claimed from another address */
+	POOL_NOTE_CONFLICT,	/* name: claimed from another address (payload) */
 	POOL_NOTE_REFUSED,	/* name: by the rules; payload: why */
 	POOL_NOTE_MERGE_FAILED, /* payload: why */
 	POOL_NOTE_EVENT,	/* name, payload, ltime */
@@ -164,6 +164,7 @@ enum pool_note_type {
 	POOL_NOTE_KEYS_DONE,	/* id: pool_keys_result */
 	POOL_NOTE_LEFT,		/* this node has left; nothing more will be sent */
 	POOL_NOTE_NAME_LOST,	/* the others say that our name is somebody else's */
+	POOL_NOTE_NAME_TAKEN,	/* our name: claimed from another address (payload) */
 };
 
 struct pool_note {
@@ -289,6 +290,8 @@ struct pool {
 	struct pool_keys_result keys;
 	bool started;
 	uint32_t packets_filled; /* whose turn it is (send.c) */
+	struct pool_address claimant; /* of our name, as last told; n 0: none */
+	struct mono claimed_at;
 	struct mono corrections_at;
 	uint32_t corrections;					       /* in this second (swim.c) */
 	uint64_t suspects_seen, refuted_count, refused[POOL_REFUSALS]; /* counters */

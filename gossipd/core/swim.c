@@ -246,14 +246,34 @@ static bool address_may_change(const struct pool *p, const struct pool_node *n)
 		       mono_diff_ms(p->now, n->state_at) > p->options.reclaim_ms);
 }
 
+/* Every exchange of states brings the claim again. */
+static bool claim_is_news(struct pool *p, const struct pool_address *claimed)
+{
+	enum { TOLD_AGAIN_MS = 10 * 60 * 1000 };
+
+	if (pool_address_eq(&p->claimant, claimed) &&
+		mono_diff_ms(p->now, p->claimed_at) < TOLD_AGAIN_MS) {
+		return false;
+	}
+	p->claimant = *claimed;
+	p->claimed_at = p->now;
+	return true;
+}
+
 static void conflict(struct pool *p, const struct pool_node *n, const struct pool_address *claimed)
 {
 	OWN_EMBEDDED(buf_fini) struct buf text = { 0 };
 	static const struct pool_query_options options = { .ack = false };
 
 	pool_address_render(claimed, &text);
-	note_add(p, POOL_NOTE_CONFLICT, n->name, buf_str(&text));
-	if (n == p->self && p->options.resolve_conflicts) {
+	if (n != p->self) {
+		note_add(p, POOL_NOTE_CONFLICT, n->name, buf_str(&text));
+		return;
+	}
+	if (claim_is_news(p, claimed)) {
+		note_add(p, POOL_NOTE_NAME_TAKEN, n->name, buf_str(&text));
+	}
+	if (p->options.resolve_conflicts) {
 		query_send(p, QUERY_CONFLICT, STR("_serf_conflict"), p->options.name, &options);
 	}
 }

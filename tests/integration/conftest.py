@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures: `node` is one started server; `make_node(name=, config=, args=)` makes more of them, not yet started."""
+"""Fixtures: `node` is one started server; `make_node(name=, config=, args=)` makes more of them, not yet started;
+`make(kind, name, ...)` makes others than whole nodes of ours."""
 import pathlib
 import sys
 
@@ -23,6 +24,19 @@ def make_node(tmp_path):
     yield make
     for node in made:
         node.cleanup()
+
+
+@pytest.fixture
+def make(tmp_path):
+    """make(Serf, name, ...): agents of peers.py, not yet started; ended with the test."""
+    made = []
+
+    def make_one(kind, name, **options):
+        made.append(kind(tmp_path, name, **options))
+        return made[-1]
+    yield make_one
+    for one in made:
+        one.kill()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import socket
+import struct
 import subprocess
 
 from node import BUILD, TOP, clean_environment, die_with_parent, free_address, wait_until
@@ -58,9 +59,12 @@ class Process:
 
 
 class Serf(Process):
-    def __init__(self, directory, name, port=8301, args=(), tags=(), program=None, **options):
+    """seen(): what its handler was told; of members only where handled says so ("member-update" ...)."""
+
+    def __init__(self, directory, name, port=8301, args=(), tags=(), program=None, handled=(), **options):
         super().__init__(directory, name, **options)
         self.program = program or SERF
+        self.handled = ["user", "query", *handled]
         self.port = port
         self.rpc = "%s:%d" % (self.address, port - 8301 + 7373)
         self.args = list(args)
@@ -74,8 +78,8 @@ class Serf(Process):
         handler.chmod(0o755)
         tags = [a for t in self.tags for a in ("-tag", t)]
         return [self.program, "agent", "-node=" + self.name, "-bind=%s:%d" % (self.address, self.port),
-                "-rpc-addr=" + self.rpc, "-event-handler=user=" + str(handler),
-                "-event-handler=query=" + str(handler), "-log-level=debug"] + tags + self.args
+                "-rpc-addr=" + self.rpc, "-log-level=debug"] + [
+                    "-event-handler=%s=%s" % (kind, handler) for kind in self.handled] + tags + self.args
 
     def is_ready(self):
         return self.run("members").returncode == 0
@@ -96,6 +100,21 @@ class Serf(Process):
 
     def seen(self):
         return self.events.read_text(errors="replace") if self.events.exists() else ""
+
+
+def texts(*values):
+    return b"".join(struct.pack("<I", len(v)) + v for v in values)
+
+
+def pairs_at(data, at):
+    """(A field of kind PAIRS, where it ends); see common/msg/wire.h."""
+    count, found = struct.unpack_from("<xI", data, at)[0], []
+    at += 5
+    for _ in range(2 * count):
+        size = struct.unpack_from("<I", data, at)[0]
+        found.append(data[at + 4:at + 4 + size].decode())
+        at += 4 + size
+    return list(zip(found[::2], found[1::2])), at
 
 
 class Gossipd(Process):
@@ -123,6 +142,19 @@ class Gossipd(Process):
 
     def is_ready(self):
         return self.control("ping")["ok"]
+
+    def query(self, name, timeout_ms=0):
+        """Asks all members, as other daemons of its node can (gossip_query): acknowledgements and responses by node."""
+        question = b"".join([texts(b""), b"\0", texts(name.encode(), b""), struct.pack("<IB", timeout_ms, 0)])
+        path = self.directory / ("query-" + name)
+        path.write_bytes(b"msr1" + struct.pack("<QHHI", 1, 0x409, 0, len(question)) + question)
+        out = subprocess.run(["nanocat", "--req", "-x", "gossipd/write", "--recv-timeout", "60", "-F", str(path), "--raw"],
+                             capture_output=True, check=False, cwd=self.directory / "run", timeout=90).stdout
+        _, message, status, _ = struct.unpack_from("<QHHI", out, 4)
+        kind, _, *sizes = struct.unpack_from("<BQII", out, 20)
+        assert (message, status, kind, *sizes) == (0x409, 0, 0, 0, 0), out
+        acks, at = pairs_at(out, 37)
+        return acks, pairs_at(out, at)[0]
 
     def dump(self):
         return self.control("dump")["dump"]

@@ -22,19 +22,6 @@ needs_consul = pytest.mark.skipif(not CONSUL, reason="consul is not there")
 ALIVE, LEFT, FAILED = 1, 3, 4
 
 
-@pytest.fixture
-def make(tmp_path):
-    """make(Serf, name, ...): not yet started; ended with the test."""
-    made = []
-
-    def make_one(kind, name, **options):
-        made.append(kind(tmp_path, name, **options))
-        return made[-1]
-    yield make_one
-    for one in made:
-        one.kill()
-
-
 def member(node, name):
     return {m["Name"]: m for m in node.json("/v1/agent/members")}.get(name)
 
@@ -52,12 +39,12 @@ def serf_sees(serf, name, status, limit_s=40):
 class Pair:
     def __init__(self, mode, directory):
         from node import Node
-        config = {"encrypt": KEYS[0]} if mode == "encrypted" else {}
+        config = {"advertise_reconnect_timeout": "10m", **({"encrypt": KEYS[0]} if mode == "encrypted" else {})}
         args = ["-encrypt=" + KEYS[0]] if mode == "encrypted" else []
         args += ["-disable-compression"] if mode == "plain" else []
         self.mode = mode
         self.node = Node(directory / "n1", name="n1", config=config).start()
-        self.serf = Serf(directory, "s1", args=args, tags=["colour=blue"]).start()
+        self.serf = Serf(directory, "s1", args=args, tags=["colour=blue"], handled=["member-update"]).start()
         if mode == "compressed":
             answer = self.node.put("/v1/agent/join/%s:%d" % (self.serf.address, 8301))
             assert answer.status == 200, answer.text
@@ -114,6 +101,25 @@ def test_our_event_reaches_them_once(pair):
     assert pair.serf.seen().count("user consul:event:deploy") == 1
 
 
+def test_events_that_are_too_large_are_refused(pair):
+    """With Consul's texts, by the size before and after packing; the largest one that fits arrives, and nothing else was fired. [30]"""
+    def fired():
+        return pair.node.control("gossipd", "status")["detail"]["event_time"]
+    before = fired()
+    for size, text in ((600, "user event exceeds configured limit of 512 bytes before encoding"),
+                       (441, "user event exceeds configured limit of 512 bytes before encoding"),
+                       (440, "encoded user event exceeds configured limit of 512 bytes after encoding"),
+                       (411, "encoded user event exceeds configured limit of 512 bytes after encoding")):
+        answer = pair.node.put("/v1/event/fire/big", "x" * size)
+        assert (answer.status, answer.text) == (
+            500, '1 error occurred:\n\t* error broadcasting event to segment "": %s\n\n' % text), size
+    assert fired() == before
+    assert pair.node.put("/v1/event/fire/big", "x" * 410).status == 200
+    wait_until(lambda: "user consul:event:big" in pair.serf.seen(), 15, "the largest one arrived")
+    assert [len(base64.b64decode(e["Payload"])) for e in pair.node.json("/v1/event/list?name=big")] == [410]
+    assert fired() == before + 1 < 128      # a later time takes one byte more of the 512
+
+
 def test_their_query_is_acknowledged(pair):
     """[32]"""
     out = pair.serf.run("query", "-format=json", "-timeout=5s", "-no-ack=false", "uptime")
@@ -150,6 +156,29 @@ def test_their_tags_change(pair):
     wait_until(lambda: member(pair.node, "s1")["Tags"] == {"size": "xl"}, 10, "new tags")
     assert pair.serf.run("tags", "-set", "colour=blue", "-delete", "size").returncode == 0
     wait_until(lambda: member(pair.node, "s1")["Tags"] == {"colour": "blue"}, 10, "old tags")
+
+
+def test_our_tags_change(pair):
+    """A reload that changes a tag raises our incarnation; they show the new tag, and their handler runs once. One that changes none
+    is no news. [7]"""
+    def announced():
+        """Our incarnation, but for what was raised to contradict a suspicion."""
+        return pair.node.control("gossipd", "status")["detail"]["incarnation"] - pair.node.log().count("refuted pool=lan")
+
+    def reload(timeout):
+        pair.node.config["advertise_reconnect_timeout"] = timeout
+        pair.node.write_config()
+        assert pair.node.control("gossipd", "reload")["ok"]
+
+    def handled():
+        return re.findall(r"^(?:member-update +)?n1\t.*\brc_tm=(\w+)", pair.serf.seen(), re.M)
+    before = announced()
+    for timeout, shown in (("20m", ["20m0s"]), ("20m", ["20m0s"]), ("30m", ["20m0s", "30m0s"])):
+        reload(timeout)
+        assert announced() == before + len(shown)
+        wait_until(lambda s=shown: pair.serf.members()["n1"]["tags"]["rc_tm"] == s[-1], 10, "the new tag")
+        wait_until(lambda s=shown: handled() == s, 20, "the handler has run")
+    assert len(re.findall("EventMemberUpdate: n1", pair.serf.log())) == 2
 
 
 def test_restart_of_gossipd_alone_is_not_noticed(pair):

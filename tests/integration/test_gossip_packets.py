@@ -1,22 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """gossipd and a scripted peer, packet by packet: what a member of a pool must answer, and what it must not. Numbers in brackets:
 the checklist of the notes on Serf's protocol."""
+import concurrent.futures
 import socket
 import struct
 import sys
+import threading
 import time
 import zlib
 
 import pytest
 
 from node import TOP, wait_until
-from peers import Gossipd
+from peers import SERF, Gossipd, Serf
 
 sys.path.append(str(TOP / "bench"))
 from gossip_pool import pack, plain_of  # noqa: E402
 
-PING, INDIRECT_PING, ACK, PUSH_PULL, NACK = b"\x00", b"\x01", b"\x02", b"\x06", b"\x0b"
+PING, INDIRECT_PING, ACK, SUSPECT_MESSAGE, ALIVE_MESSAGE, DEAD_MESSAGE, PUSH_PULL, COMPOUND = (bytes([i]) for i in range(8))
+NACK, UNKNOWN = b"\x0b", 2 ** 32
+QUERY, RESPONSE = b"\x08\x04", b"\x08\x05"
+VERSIONS = bytes([1, 5, 2, 2, 5, 5])
 ALIVE, DEAD = 0, 2
+WANTS_ACK, IS_ACK, NO_BROADCAST = 1, 1, 2       # flags of queries and responses
+needs_serf = pytest.mark.skipif(not SERF, reason="serf is not installed")
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +73,7 @@ def seq_of(ack):
 
 def state(name, address, number):
     return pack({"Addr": socket.inet_aton(address), "Incarnation": 1, "Meta": b"\xff\x80", "Name": name, "Port": 8301,
-                 "State": number, "Vsn": bytes([1, 5, 2, 2, 5, 5])})
+                 "State": number, "Vsn": VERSIONS})
 
 
 def asked(member, data, half_closed=False, pieces=1):
@@ -155,3 +162,186 @@ def test_states(member):
     assert b"\xa4Join\xc2" in answer and b"newcomer" in answer
     wait_until(lambda: 'member-suspect pool=lan name="newcomer"' in member.log())
     assert member.status("newcomer") == "alive"
+
+
+# ---- queries ----
+
+def unpack(data, at=0):
+    """(value, where it ends) of what queries and responses are made of."""
+    kind = data[at]
+    at += 1
+    if kind < 0x80:
+        return kind, at
+    if kind & 0xf0 == 0x80:
+        value = {}
+        for _ in range(kind & 15):
+            key, at = unpack(data, at)
+            value[key.decode()], at = unpack(data, at)
+        return value, at
+    if kind & 0xe0 == 0xa0 or kind == 0xda:
+        size, at = (kind & 31, at) if kind != 0xda else (struct.unpack_from(">H", data, at)[0], at + 2)
+        return data[at:at + size], at + size
+    if kind in (0xc0, 0xc2, 0xc3):
+        return {0xc0: None, 0xc2: False, 0xc3: True}[kind], at
+    size = {0xcc: 1, 0xcd: 2, 0xce: 4, 0xcf: 8}[kind]
+    return int.from_bytes(data[at:at + size], "big"), at + size
+
+
+def messages_of(packet):
+    """The messages of a datagram without its wrapping."""
+    if packet[:1] != COMPOUND:
+        return [packet]
+    sizes = struct.unpack_from(">%dH" % packet[1], packet, 2)
+    found, at = [], 2 + 2 * packet[1]
+    for size in sizes:
+        found.append(packet[at:at + size])
+        at += size
+    return found
+
+
+class Crowd(threading.Thread):
+    """Members at one address. They acknowledge pings, contradict suspicions, and keep the queries and responses that they hear.
+    What becomes of them they tell gossipd and the other one: they do not gossip."""
+
+    def __init__(self, to, other):
+        super().__init__(daemon=True)
+        self.peer = Peer(to)
+        self.all = [self.peer.to, (other.address, 8301)]
+        self.port = self.peer.socket.getsockname()[1]
+        self.peer.socket.settimeout(0.2)
+        self.incarnations = {}
+        self.heard = []
+        self.going = True
+        self.start()
+
+    def run(self):
+        while self.going:
+            try:
+                data, source = self.peer.socket.recvfrom(65536)
+            except OSError:
+                continue
+            for message in messages_of(plain_of(data)):
+                self.take(message, source)
+
+    def take(self, message, source):
+        if message[:1] == PING:
+            self.peer.socket.sendto(ACK + pack({"Payload": None, "SeqNo": unpack(message, 1)[0]["SeqNo"]}), source)
+        elif message[:1] in (SUSPECT_MESSAGE, DEAD_MESSAGE):
+            accusation = unpack(message, 1)[0]
+            name = accusation["Node"].decode()
+            if accusation["Incarnation"] >= self.incarnations.get(name, UNKNOWN):
+                self.enter(name, accusation["Incarnation"] + 1)
+        elif message[:2] in (QUERY, RESPONSE):
+            self.heard.append((message[:2], unpack(message, 2)[0]))
+
+    def end(self):
+        self.going = False
+        self.join()
+        self.peer.socket.close()
+
+    def enter(self, name, incarnation=1):
+        self.incarnations[name] = incarnation
+        self.tell(ALIVE_MESSAGE + pack({"Addr": socket.inet_aton("127.0.0.1"), "Incarnation": incarnation, "Meta": b"\xff\x80",
+                                        "Node": name, "Port": self.port, "Vsn": VERSIONS}))
+
+    def leave(self, name):
+        self.tell(DEAD_MESSAGE + pack({"From": name, "Incarnation": self.incarnations.pop(name), "Node": name}))
+
+    def tell(self, message):
+        for one in self.all:
+            self.peer.socket.sendto(message, one)
+
+    def ask(self, name, ltime, flags):
+        self.peer.send(QUERY + pack({"Addr": socket.inet_aton("127.0.0.1"), "Filters": None, "Flags": flags, "ID": 7000 + ltime,
+                                     "LTime": ltime, "Name": name, "Payload": None, "Port": self.port, "RelayFactor": 0,
+                                     "SourceNode": "crowd", "Timeout": 4 * 10 ** 9}))
+
+    def respond(self, query, name, flags=0, payload=None, **other):
+        self.peer.send(RESPONSE + pack(dict({"Flags": flags, "From": name, "ID": query["ID"], "LTime": query["LTime"],
+                                             "Payload": payload}, **other)))
+
+    def hears_query(self, name):
+        return wait_until(lambda: [m for kind, m in self.heard if kind == QUERY and m["Name"] == name.encode()],
+                          what="the query " + name)[0]
+
+    def hears_ack(self, ltime, name):
+        wait_until(lambda: [m for kind, m in self.heard if kind == RESPONSE and m["Flags"] == IS_ACK and m["ID"] == 7000 + ltime and
+                            m["LTime"] == ltime and m["From"] == name.encode()], what="%s acknowledges %d" % (name, ltime))
+
+
+@pytest.fixture
+def pool(make):
+    """(gossipd, stock Serf, a crowd): each knows the two others."""
+    ours, serf = make(Gossipd, "g1").start(), make(Serf, "s1").start()
+    assert serf.run("join", ours.address + ":8301").returncode == 0
+    crowd = Crowd(ours, serf)
+    crowd.enter("c1")
+    for one in (ours, serf):
+        wait_until(lambda one=one: one.alive() == ["c1", "g1", "s1"])
+    yield ours, serf, crowd
+    crowd.end()
+
+
+@needs_serf
+def test_answers_to_our_query(pool):
+    """They count where time and ID are those of the query, once for each member and kind, and while it runs. [34]"""
+    ours, _, crowd = pool
+    with concurrent.futures.ThreadPoolExecutor() as others:
+        first = others.submit(ours.query, "first", 8000)
+        query = crowd.hears_query("first")
+        for wrong in ({"ID": query["ID"] ^ 1}, {"LTime": query["LTime"] + 1}, {"LTime": query["LTime"] - 1}):
+            crowd.respond(query, "forged", IS_ACK, **wrong)
+            crowd.respond(query, "forged", payload=b"forged", **wrong)
+        for payload in (b"one", b"two"):
+            crowd.respond(query, "c1", IS_ACK)
+            crowd.respond(query, "c1", payload=payload)
+        acks, responses = first.result()
+        assert acks == [("c1", ""), ("g1", ""), ("s1", "")]
+        assert responses == [("c1", "one"), ("s1", "answer-of-s1\n")]
+        second = others.submit(ours.query, "second", 3000)
+        assert crowd.hears_query("second")["LTime"] > query["LTime"]
+        crowd.respond(query, "late", IS_ACK)
+        crowd.respond(query, "late", payload=b"late")
+        acks, responses = second.result()
+        assert ("g1", "") in acks and {name for name, _ in acks + responses} <= {"c1", "g1", "s1"}
+
+
+@needs_serf
+def test_how_long_our_query_runs(pool):
+    """By the number of members that have not failed or left: 16 gossip intervals for each digit of it, as with Serf. [34]"""
+    ours, serf, crowd = pool
+
+    def check(number, names, limit_ms):
+        """Both ask; number: of the question."""
+        for one in (ours, serf):
+            wait_until(lambda one=one: one.alive() == sorted(names))
+        with concurrent.futures.ThreadPoolExecutor() as others:
+            began = time.monotonic()
+            answer = others.submit(ours.query, "ours-%d" % number)
+            others.submit(serf.run, "query", "theirs-%d" % number)
+            for name in ("ours-%d", "theirs-%d"):
+                assert crowd.hears_query(name % number)["Timeout"] == limit_ms * 10 ** 6, name
+            answer.result()
+            assert time.monotonic() - began >= limit_ms / 1000
+    nine = ["g1", "s1"] + ["c%d" % i for i in range(1, 8)]
+    for name in nine[3:]:
+        crowd.enter(name)
+    check(1, nine, 3200)
+    crowd.enter("c8")
+    check(2, nine + ["c8"], 6400)
+    crowd.leave("c8")
+    check(3, nine, 3200)
+
+
+@needs_serf
+def test_a_query_that_is_not_passed_on(pool):
+    """With NoBroadcast it is answered, and no other member hears of it; those after it are spread. [36]"""
+    ours, serf, crowd = pool
+    crowd.ask("silent", 10, WANTS_ACK | NO_BROADCAST)
+    crowd.hears_ack(10, "g1")
+    for ltime, name in ((11, "spread"), (12, "spread-too")):
+        crowd.ask(name, ltime, WANTS_ACK)
+        crowd.hears_ack(ltime, "g1")
+        crowd.hears_ack(ltime, "s1")
+        wait_until(lambda name=name: "query %s " % name in serf.seen(), what="the stock member hears of " + name)
+    assert "silent" not in serf.seen() and [] == [m for kind, m in crowd.heard if kind == QUERY and m["Name"] == b"silent"]

@@ -60,7 +60,7 @@ static void put_notes(const struct pool_update *u, struct buf *out)
 	static const char *const names[] = { "member-join", "member-leave", "member-failed",
 		"member-update", "member-reap", "suspect", "refuted", "conflict", "refused",
 		"merge-failed", "event", "joined", "ack", "response", "query-done", "keys-done",
-		"left", "name-lost" };
+		"left", "name-lost", "name-taken" };
 
 	for (size_t i = 0; i < u->notes_count; i++) {
 		const struct pool_note *n = &u->notes[i];
