@@ -51,6 +51,24 @@ int snapshot_identify(const char *directory, uint64_t *index_out, uint64_t *term
 	return 0;
 }
 
+/* All of one, durable in this folder, which has no name of a snapshot yet. */
+static int copy_write(struct snapshot_job *j, const char *directory)
+{
+	int r;
+
+	if (mkdir(directory, 0750)) {
+		return err_errno("mkdir %s", directory);
+	}
+	r = db_copy(j->state, directory);
+	if (!r) { /* of the newest commit, which may be later than when the job was made */
+		r = snapshot_identify(directory, &j->index, &j->term);
+	}
+	if (!r) {
+		r = sums_write(directory, j->index, j->term);
+	}
+	return r ? r : stores_sync_directory(directory);
+}
+
 static int copy_make(struct snapshot_job *j)
 {
 	char fresh[PATH_MAX], final[PATH_MAX], parent[PATH_MAX];
@@ -59,20 +77,9 @@ static int copy_make(struct snapshot_job *j)
 	stores_path(&j->stores, parent, "snapshots");
 	stores_path(&j->stores, fresh, "snapshots/new");
 	stores_remove(fresh);
-	if (mkdir(fresh, 0750)) {
-		return err_errno("mkdir %s", fresh);
-	}
-	r = db_copy(j->state, fresh);
-	if (!r) { /* of the newest commit, which may be later than when the job was made */
-		r = snapshot_identify(fresh, &j->index, &j->term);
-	}
-	if (!r) {
-		r = sums_write(fresh, j->index, j->term);
-	}
-	if (!r) {
-		r = stores_sync_directory(fresh);
-	}
+	r = copy_write(j, fresh);
 	if (r) {
+		stores_remove(fresh); /* it may be what the disk is full of */
 		return r;
 	}
 	stores_path(&j->stores, final, "snapshots/%" PRIu64 "-%" PRIu64, j->index, j->term);

@@ -370,6 +370,18 @@ static bool mark_trusted(const struct mark *m)
 	       (m->clean || strcmp(boot, m->boot) == 0);
 }
 
+/* Copies of the environment that were being made when the process ended. */
+static void unfinished_remove(const struct stores *s)
+{
+	static const char *const names[] = { "snapshots/new", "snapshots/saving" };
+	char path[PATH_MAX];
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		stores_path(s, path, "%s", names[i]);
+		stores_remove(path);
+	}
+}
+
 int stores_open(struct stores *s, const char *data_dir)
 {
 	struct mark mark = { .generation = 0 };
@@ -385,6 +397,7 @@ int stores_open(struct stores *s, const char *data_dir)
 		(mkdir(path, 0750) && errno != EEXIST)) {
 		return err_errno("mkdir %s", path);
 	}
+	unfinished_remove(s);
 	if (mark_read(s, &mark)) {
 		s->generation = mark.generation;
 		if (mark_trusted(&mark)) {

@@ -357,6 +357,16 @@ static void wait_for_check(struct catalogd *c, struct ipc_call *call)
 	list_add_tail(&c->transfers.writers, &w->link);
 }
 
+/* What has arrived is given back: it may be what the disk is full of. */
+static void incoming_drop(struct catalogd *c)
+{
+	char directory[PATH_MAX];
+
+	incoming_path(&c->transfers.in, &c->stores, directory);
+	incoming_close(&c->transfers.in);
+	stores_remove(directory);
+}
+
 /* false: the disk refuses. */
 static bool incoming_append(struct incoming *in, struct str bytes)
 {
@@ -401,6 +411,7 @@ void handle_snapshot_write(
 	if (!r && !in->checking && m->offset == in->have && m->bytes.n <= in->size - in->have &&
 		!incoming_append(in, m->bytes)) {
 		log_error("snapshot-not-stored", "index=%" PRIu64 " errno=%d", in->index, errno);
+		incoming_drop(c);
 		r = ST_STORAGE;
 	}
 	if (r) {

@@ -5,8 +5,10 @@
  * when it is told to, and what a snapshot is is what its sums say.
  */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -308,6 +310,32 @@ TEST(another_one_takes_its_place)
 }
 END_TEST
 
+/* It takes only part of a piece: nothing of the snapshot stays in its way. */
+TEST(a_disk_without_room)
+{
+	struct rlimit before, room;
+	struct catalogd c;
+	struct ipc_call call;
+	char path[PATH_MAX];
+
+	server_init(&c);
+	give(&c, &call, 100, 0, STR("0123456789"));
+	ck_assert_uint_eq(wanted(&call), 10);
+	signal(SIGXFSZ, SIG_IGN);
+	ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
+	room = (struct rlimit) { 15, before.rlim_max };
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &room), 0);
+	give(&c, &call, 100, 10, STR("0123456789"));
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &before), 0);
+	ck_assert_int_eq(call.status, ST_STORAGE);
+	stores_path(&c.stores, path, "snapshots/incoming-%d-%d", INDEX, TERM);
+	ck_assert_int_ne(access(path, F_OK), 0);
+	give(&c, &call, 100, 0, STR(""));
+	ck_assert_uint_eq(wanted(&call), 0);
+	server_fini(&c);
+}
+END_TEST
+
 TEST(reading)
 {
 	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
@@ -376,4 +404,4 @@ TEST(half_a_snapshot)
 END_TEST
 
 UNIT_MAIN("catalog_transfer", from_one_to_the_other, a_restart_goes_on, what_is_not_believed,
-	another_one_takes_its_place, reading, half_a_snapshot)
+	another_one_takes_its_place, a_disk_without_room, reading, half_a_snapshot)
