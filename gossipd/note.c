@@ -96,6 +96,7 @@ static bool is_server_news(const struct wire *w, const struct pool_note *note)
 static void note_handle(struct wire *w, const struct pool_note *note)
 {
 	struct gossipd *g = w->gossipd;
+	bool server_news = is_server_news(w, note);
 
 	if (note->type < ARRAY_SIZE(rows) && rows[note->type].event) {
 		log_note(w, note);
@@ -103,7 +104,7 @@ static void note_handle(struct wire *w, const struct pool_note *note)
 			metrics_add(g->daemon->metrics, (size_t)rows[note->type].metric, 1);
 		}
 	}
-	if (is_server_news(w, note)) {
+	if (server_news) {
 		holds_server_news(g);
 	}
 	switch (note->type) {
@@ -118,7 +119,9 @@ static void note_handle(struct wire *w, const struct pool_note *note)
 		leave_on_left(g);
 		break;
 	case POOL_NOTE_MEMBER_JOIN:
-		loop_timer_in(&g->flood_timer, 0);
+		if (server_news) {
+			loop_timer_in(&g->flood_timer, 0);
+		}
 		break;
 	default:
 		calls_on_note(w, note);

@@ -340,10 +340,10 @@ static struct mono timer_at(const struct pool *p, size_t i)
 	return *(const struct mono *)(const void *)((const char *)p + timers[i].at);
 }
 
-/* Who has left still owes an answer to those who have asked here. */
+/* Not behind a packet: after a turn that came late, the one with the answer may come behind it, and
+ * all that has arrived is looked at before somebody is accused of silence. */
 static void run_timers(struct pool *p)
 {
-	queries_tick(p);
 	if (p->leave == LEAVE_DONE || !p->started) {
 		return;
 	}
@@ -356,6 +356,7 @@ static void run_timers(struct pool *p)
 	leave_tick(p);
 }
 
+/* Who has left still owes an answer to those who have asked here. */
 struct mono pool_deadline(const struct pool *p)
 {
 	struct mono at = queries_deadline(p);
@@ -394,7 +395,10 @@ void pool_step(struct pool *p, const struct pool_event *event, struct pool_updat
 	p->now = event->now;
 	update_clear(p);
 	dispatch(p, event);
-	run_timers(p);
+	queries_tick(p);
+	if (event->type != POOL_PACKET) {
+		run_timers(p);
+	}
 	update->bytes = buf_str(&p->out);
 	update->packets = p->packets;
 	update->packets_count = p->packets_count;

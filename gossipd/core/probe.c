@@ -262,7 +262,7 @@ void on_ack(struct pool *p, const struct swim_ack *m)
 	struct pool_relay *r, *next;
 
 	if (p->probe.node && m->seq == p->probe.seq) {
-		if (!p->probe.indirect) {
+		if (!p->probe.indirect && mono_before(p->now, p->probe.timeout_at)) {
 			learn_distance(p, p->probe.node, m->payload);
 		}
 		probe_succeed(p);

@@ -232,11 +232,20 @@ static void correct(struct pool *p, const struct pool_node *n, struct str accuse
 
 /* -------- alive (4.2) -------- */
 
-static bool versions_are_valid(struct str vsn)
+/* Anything but six bytes harms others: dropped, not forwarded. So does who cannot be in one pool
+ * with us: every exchange of states would fail because of it (4.4). */
+static bool versions_are_valid(const struct pool *p, struct str vsn)
 {
-	/* Anything but six bytes harms others: dropped, not forwarded. */
-	return vsn.n == SWIM_VERSIONS && vsn.p[0] && vsn.p[1] &&
-	       (uint8_t)vsn.p[0] <= (uint8_t)vsn.p[1];
+	const uint8_t *theirs = (const uint8_t *)vsn.p, *ours = p->options.versions;
+	bool valid = vsn.n == SWIM_VERSIONS && theirs[0] && theirs[1];
+
+	for (int i = 0; valid && i < SWIM_VERSIONS; i += 3) {
+		uint8_t min = max_of(theirs[i], ours[i]), max = min_of(theirs[i + 1], ours[i + 1]);
+
+		valid = theirs[i + 2] >= min && theirs[i + 2] <= max && ours[i + 2] >= min &&
+			ours[i + 2] <= max;
+	}
+	return valid;
 }
 
 static bool address_may_change(const struct pool *p, const struct pool_node *n)
@@ -344,7 +353,7 @@ void swim_on_alive(struct pool *p, const struct swim_alive *message)
 	address = address_of(m.addr, m.port);
 	/* Lives are counted from 1: of a name that is new, an earlier one would leave a record
 	 * without versions, and others refuse a state with such a one. */
-	if (!m.node.n || !m.incarnation || !address.n || !versions_are_valid(m.vsn) ||
+	if (!m.node.n || !m.incarnation || !address.n || !versions_are_valid(p, m.vsn) ||
 		is_too_long(p, m.node, POOL_NAME_MAX) ||
 		is_too_long(p, m.meta, POOL_META_TAKEN_MAX) ||
 		!is_believable(p, node_find(p, m.node), m.incarnation) ||

@@ -345,3 +345,32 @@ def test_a_query_that_is_not_passed_on(pool):
         crowd.hears_ack(ltime, "s1")
         wait_until(lambda name=name: "query %s " % name in serf.seen(), what="the stock member hears of " + name)
     assert "silent" not in serf.seen() and [] == [m for kind, m in crowd.heard if kind == QUERY and m["Name"] == b"silent"]
+
+
+# ---- the WAN pool ----
+
+def test_a_crowd_of_clients_dials_no_servers(tmp_path):
+    """A server of the LAN that the WAN pool does not have is joined there when it comes, and then once a minute."""
+    one = Gossipd(tmp_path, "g1", config={"server": True}).start()
+    wan = socket.create_server(("127.0.0.1", 0))  # takes connections, and says nothing
+    wan.settimeout(1)
+    tags = {"role": "consul", "dc": "dc1", "segment": "", "wan_join_port": str(wan.getsockname()[1])}
+
+    def alive(name, meta):
+        return b"\x04" + pack({"Addr": socket.inet_aton("127.0.0.1"), "Incarnation": 1, "Meta": b"\xff" + pack(meta),
+                               "Node": name, "Port": 9, "Vsn": bytes([1, 5, 2, 2, 5, 4])})
+    peer = Peer(one)
+    peer.send(alive("s1", tags))
+    dialled = [wan.accept()[0]]
+    for i in range(10):
+        peer.send(alive("c%d" % i, {"role": "node", "dc": "dc1", "segment": ""}))
+        wait_until(lambda: "c%d" % i in one.members())
+    try:
+        while True:
+            dialled.append(wan.accept()[0])
+    except TimeoutError:
+        pass
+    assert len(dialled) == 1
+    for each in dialled + [wan, peer.socket]:
+        each.close()
+    one.kill()

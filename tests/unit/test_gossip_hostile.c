@@ -236,6 +236,63 @@ TEST(a_life_before_the_first_is_none)
 }
 END_TEST
 
+/* Nor is who speaks nothing that we do: exchanges of states would fail as long as it is there. */
+TEST(who_cannot_be_in_one_pool_with_us_is_no_member)
+{
+	static const char versions[][SWIM_VERSIONS + 1] = { "\x01\x05\x00\x02\x05\x04",
+		"\x01\x05\x06\x02\x05\x04", "\x03\x05\x03\x02\x05\x04", "\x01\x05\x02\x05\x05\x05",
+		"\x01\x05\x02\x02\x03\x03", "\x01\x05\x02" };
+	struct pool_address a = address_number(1);
+	struct swim_alive m = { .incarnation = 1,
+		.node = STR("n1"),
+		.addr = address_str(&a),
+		.port = a.port,
+		.meta = STR("\xff\x80") };
+
+	begin();
+	for (size_t i = 0; i < ARRAY_SIZE(versions); i++) {
+		struct buf message = { 0 };
+
+		m.vsn = str_n(versions[i], SWIM_VERSIONS);
+		swim_put(&message, SWIM_ALIVE, &swim_alive_schema, &m);
+		receive(&message);
+		ck_assert(!pool_find(&pool, STR("n1")));
+	}
+	receive_alive(1, 1, STR("\xff\x80"));
+	ck_assert(pool_find(&pool, STR("n1")));
+	end();
+}
+END_TEST
+
+/* A machine that is busy or was asleep: the answer waits in the queue, behind other packets. */
+TEST(a_turn_that_comes_late_accuses_nobody)
+{
+	OWN_EMBEDDED(buf_fini) struct buf payload = { 0 };
+	struct pool_event tick = { .type = POOL_TICK };
+	struct swim_ack ack = { .seq = 0 };
+	struct buf message = { 0 };
+
+	begin();
+	pool.options.coordinates = true;
+	receive_alive(1, 1, STR("\xff\x80"));
+	now_ms += pool.options.profile.probe_interval_ms;
+	step(&tick);
+	ck_assert(pool.probe.node == pool_find(&pool, STR("n1")));
+	now_ms += 3000;
+	receive_event(1, STR("a"), STR_NONE);
+	ck_assert_uint_eq(pool_find(&pool, STR("n1"))->state, SWIM_STATE_ALIVE);
+	vivaldi_put(&pool.vivaldi.at, &payload);
+	ack = (struct swim_ack) { pool.probe.seq, buf_str(&payload) };
+	swim_put(&message, SWIM_ACK, &swim_ack_schema, &ack);
+	receive(&message);
+	ck_assert(!pool.probe.node);
+	step(&tick);
+	ck_assert_uint_eq(pool_find(&pool, STR("n1"))->state, SWIM_STATE_ALIVE);
+	ck_assert(!pool_find(&pool, STR("n1"))->latencies); /* it does not live so far away */
+	end();
+}
+END_TEST
+
 /* -------- sizes -------- */
 
 TEST(what_is_too_long_is_refused)
@@ -490,7 +547,8 @@ END_TEST
 UNIT_MAIN("gossip_hostile", an_event_that_fits_in_no_packet_does_not_block_the_others,
 	an_event_above_serfs_own_limit_is_refused, events_that_are_remembered_have_a_ceiling,
 	a_poisoned_lamport_time_is_not_believed, an_incarnation_that_ends_all_is_not_believed,
-	a_life_before_the_first_is_none, what_is_too_long_is_refused,
+	a_life_before_the_first_is_none, who_cannot_be_in_one_pool_with_us_is_no_member,
+	a_turn_that_comes_late_accuses_nobody, what_is_too_long_is_refused,
 	the_table_of_members_has_a_ceiling, a_state_of_too_many_is_refused,
 	a_state_whose_versions_exclude_us_is_refused, strangers_get_a_bare_answer,
 	an_accusation_of_old_is_corrected, an_event_does_not_wait_for_a_crowd,
