@@ -12,7 +12,11 @@
 
 #include "common/sys/archive.h"
 
-enum { META_MAX = 1 << 20, MAGIC_SIZE = sizeof(archive_magic) - 1 };
+enum {
+	META_MAX = 1 << 20,
+	MAGIC_SIZE = sizeof(archive_magic) - 1,
+	RECORD_MAX = 8 << 20, /* raftd takes no larger command */
+};
 
 struct restore {
 	struct worker_job job;
@@ -53,7 +57,7 @@ static int meta_check(struct str bytes, struct buf *why)
 
 /*
  * Fills part with whole records from *at on, as many as fit (at least one), and moves *at behind
- * them. ST_NOT_FOUND at the end, ST_INVALID when what is there are no records.
+ * them. ST_NOT_FOUND at the end, ST_INVALID when what is there are no records, or too large ones.
  */
 static int part_read(int fd, off_t *at, struct buf *part)
 {
@@ -74,7 +78,7 @@ static int part_read(int fd, off_t *at, struct buf *part)
 			}
 			whole += sizeof(n) + n;
 		}
-		if (whole || (size_t)got < want) {
+		if (whole || (size_t)got < want || want >= RECORD_MAX) {
 			break;
 		}
 		want *= 2; /* one large record */

@@ -27,6 +27,7 @@ static enum stream_state produce(struct exchange *x, struct buf *out)
 	struct forward *f = x->state;
 
 	if (f->body.n) {
+		f->heard = clock_mono(); /* while its client was slow, nothing more was asked for */
 		buf_put_str(out, buf_str(&f->body));
 		buf_trim(&f->body, AHEAD_MAX);
 		if (f->line) {

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What was acknowledged stays: killed daemons, a machine that lost its power, snapshots, sessions that run out, archives."""
+import hashlib
+import io
+import pathlib
 import re
 import socket
+import tarfile
 import threading
 import time
 
@@ -205,6 +209,40 @@ def test_damaged_archive_changes_nothing(node):
     assert node.put("/v1/snapshot", bytes(archive)).status == 500
     assert node.put("/v1/snapshot", bytes(archive[:100])).status == 500
     assert node.json("/v1/kv/?recurse") == before
+
+
+def with_state(archive, change):
+    """The archive with another state.bin, and the sums of that."""
+    files, out = {}, io.BytesIO()
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        for member in tar:
+            files[member.name] = tar.extractfile(member).read()
+    files["state.bin"] = change(files["state.bin"])
+    files["SHA256SUMS"] = "".join("%s  %s\n" % (hashlib.sha256(files[name]).hexdigest(), name)
+                                  for name in ("meta.json", "state.bin")).encode()
+    with tarfile.open(fileobj=out, mode="w:gz", compresslevel=1) as tar:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return out.getvalue()
+
+
+def test_archive_that_lies_about_a_record(node):
+    """A length that nothing of the state has costs no memory."""
+    node.put("/v1/kv/k", "v")
+    archive = node.get("/v1/snapshot").body
+    assert node.put("/v1/snapshot", with_state(archive, lambda state: state)).status == 200
+    pid = node.pid_of("catalogd")
+
+    def peak_kib():
+        return int(re.search(r"VmHWM:\s+(\d+)", pathlib.Path("/proc/%d/status" % pid).read_text())[1])
+    before = peak_kib()
+    lie = with_state(archive, lambda state: state[:state.index(b"\n") + 1] + b"\xf0\xff\xff\xff" + bytes(100 << 20))
+    answer = node.put("/v1/snapshot", lie)
+    assert (answer.status, answer.text) == (500, "failed to restore snapshot: malformed records")
+    assert peak_kib() - before < 60 << 10
+    assert node.get("/v1/kv/k?raw").text == "v"
 
 
 def test_writes_wait_while_catalogd_and_raftd_are_replaced(node):
