@@ -117,11 +117,15 @@ static int sockets_place(
 }
 
 /* Linux shares the processor out among sessions first (sched_autogroup), then within them: in one
- * of its own a daemon does not wait for what the others of the node are busy with. */
+ * of its own a daemon does not wait for what the others of the node are busy with. Only those that
+ * come first have one: where all had, the others could wait for seconds while many were busy. */
 static void precedence_take(int nice)
 {
 	OWN_FD int group = -1;
 
+	if (!nice) {
+		return;
+	}
 	setsid();
 	(void)setpriority(PRIO_PROCESS, 0, nice);
 	group = open("/proc/self/autogroup", O_WRONLY | O_CLOEXEC);
