@@ -9,28 +9,29 @@ enum { LINES_MAX = 50, NO_METRIC = METRICS_COUNT };
 
 static const struct {
 	const char *event;
-	int level; /* 0 info, 1 notice, 2 warning, 3 error */
+	enum log_level level; /* from warnings on with their text */
 	int metric;
 } rows[] = {
-	[POOL_NOTE_MEMBER_JOIN] = { "member-join", 0, METRIC_MEMBER_JOIN },
-	[POOL_NOTE_MEMBER_LEAVE] = { "member-leave", 0, METRIC_MEMBER_LEFT },
-	[POOL_NOTE_MEMBER_FAILED] = { "member-failed", 1, METRIC_MEMBER_FAILED },
-	[POOL_NOTE_MEMBER_UPDATE] = { "member-update", 0, METRIC_MEMBER_UPDATE },
-	[POOL_NOTE_MEMBER_REAP] = { "member-reap", 0, NO_METRIC },
-	[POOL_NOTE_SUSPECT] = { "member-suspect", 0, METRIC_SUSPECT },
-	[POOL_NOTE_REFUTED] = { "refuted", 2, METRIC_REFUTED },
-	[POOL_NOTE_CONFLICT] = { "name-conflict", 2, NO_METRIC },
-	[POOL_NOTE_REFUSED] = { "member-refused", 2, NO_METRIC },
-	[POOL_NOTE_MERGE_FAILED] = { "merge-failed", 2, NO_METRIC },
-	[POOL_NOTE_LEFT] = { "left", 1, NO_METRIC },
-	[POOL_NOTE_NAME_LOST] = { "name-lost", 2, NO_METRIC },
-	[POOL_NOTE_NAME_TAKEN] = { "name-taken", 3, NO_METRIC },
+	[POOL_NOTE_MEMBER_JOIN] = { "member-join", LOG_LEVEL_INFO, METRIC_MEMBER_JOIN },
+	[POOL_NOTE_MEMBER_LEAVE] = { "member-leave", LOG_LEVEL_INFO, METRIC_MEMBER_LEFT },
+	[POOL_NOTE_MEMBER_FAILED] = { "member-failed", LOG_LEVEL_NOTICE, METRIC_MEMBER_FAILED },
+	[POOL_NOTE_MEMBER_UPDATE] = { "member-update", LOG_LEVEL_INFO, METRIC_MEMBER_UPDATE },
+	[POOL_NOTE_MEMBER_REAP] = { "member-reap", LOG_LEVEL_INFO, NO_METRIC },
+	[POOL_NOTE_SUSPECT] = { "member-suspect", LOG_LEVEL_INFO, METRIC_SUSPECT },
+	[POOL_NOTE_REFUTED] = { "refuted", LOG_LEVEL_WARNING, METRIC_REFUTED },
+	[POOL_NOTE_CONFLICT] = { "name-conflict", LOG_LEVEL_WARNING, NO_METRIC },
+	[POOL_NOTE_REFUSED] = { "member-refused", LOG_LEVEL_WARNING, NO_METRIC },
+	[POOL_NOTE_MERGE_FAILED] = { "merge-failed", LOG_LEVEL_WARNING, NO_METRIC },
+	[POOL_NOTE_LEFT] = { "left", LOG_LEVEL_NOTICE, NO_METRIC },
+	[POOL_NOTE_NAME_LOST] = { "name-lost", LOG_LEVEL_WARNING, NO_METRIC },
+	[POOL_NOTE_NAME_TAKEN] = { "name-taken", LOG_LEVEL_ERROR, NO_METRIC },
 };
 
 static void log_note(struct wire *w, const struct pool_note *note)
 {
 	struct mono now = loop_now(w->gossipd->daemon->loop);
 	const char *pool = w->name == GOSSIP_WAN ? "wan" : "lan";
+	enum log_level level = rows[note->type].level;
 
 	if (mono_diff_ms(now, w->notes_second) >= 1000) {
 		w->notes_second = now;
@@ -39,19 +40,12 @@ static void log_note(struct wire *w, const struct pool_note *note)
 	if (w->notes_lines++ >= LINES_MAX) {
 		return;
 	}
-	if (rows[note->type].level == 3) {
-		log_error(rows[note->type].event,
+	if (level >= LOG_LEVEL_WARNING) {
+		log_at(level, rows[note->type].event,
 			"pool=%s name=\"" STR_FMT "\" text=\"" STR_FMT "\"", pool,
 			STR_ARG(note->name), STR_ARG(note->payload));
-	} else if (rows[note->type].level == 2) {
-		log_warning(rows[note->type].event,
-			"pool=%s name=\"" STR_FMT "\" text=\"" STR_FMT "\"", pool,
-			STR_ARG(note->name), STR_ARG(note->payload));
-	} else if (rows[note->type].level == 1) {
-		log_notice(rows[note->type].event, "pool=%s name=\"" STR_FMT "\"", pool,
-			STR_ARG(note->name));
 	} else {
-		log_info(rows[note->type].event, "pool=%s name=\"" STR_FMT "\"", pool,
+		log_at(level, rows[note->type].event, "pool=%s name=\"" STR_FMT "\"", pool,
 			STR_ARG(note->name));
 	}
 }

@@ -191,7 +191,7 @@ static void put_right(struct pool *p, const struct pool_node *to, struct str mes
 
 /* SWIM forgets who has left after a while, and somebody who slept longer still tells that it lives.
  * Or it does live again, and counts its lives from the beginning: then it contradicts. */
-static bool is_old_news(struct pool *p, const struct pool_node *n, const struct swim_alive *m)
+static bool doubts_old_news(struct pool *p, const struct pool_node *n, const struct swim_alive *m)
 {
 	OWN_EMBEDDED(buf_fini) struct buf bytes = { 0 };
 	struct pool_address address = address_of(m->addr, m->port);
@@ -360,7 +360,7 @@ void swim_on_alive(struct pool *p, const struct swim_alive *message)
 		(p->leave && str_eq(m.node, p->options.name))) {
 		return;
 	}
-	n = is_old_news(p, node_find(p, m.node), &m) ? NULL : alive_node(p, &m);
+	n = doubts_old_news(p, node_find(p, m.node), &m) ? NULL : alive_node(p, &m);
 	if (!n) {
 		return;
 	}
