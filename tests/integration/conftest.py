@@ -28,7 +28,7 @@ def make_node(tmp_path):
 
 @pytest.fixture
 def make(tmp_path):
-    """make(Serf, name, ...): agents of peers.py, not yet started; ended with the test."""
+    """make(Serf, name, ...): agents of peers.py, members that are no whole nodes; not yet started, ended with the test."""
     made = []
 
     def make_one(kind, name, **options):

@@ -32,19 +32,6 @@ def make_cluster(tmp_path):
         cluster.cleanup()
 
 
-@pytest.fixture
-def clients(tmp_path):
-    """Members that are no whole nodes: gossipd alone, or stock Serf with Consul's tags."""
-    made = []
-
-    def make(kind, name, **options):
-        made.append(kind(tmp_path, name, **options))
-        return made[-1]
-    yield make
-    for client in made:
-        client.kill()
-
-
 def node_of(server, name):
     return server.json("/v1/catalog/node/" + name)
 
@@ -260,9 +247,9 @@ def test_the_leader_leaves(make_cluster):
 CONSUL_TAGS = {"role": "node", "dc": "dc1", "vsn": "2", "vsn_min": "2", "vsn_max": "3", "build": "1.8.7:", "segment": ""}
 
 
-def serf_client(clients, name, ident=None, **options):
+def serf_client(make, name, ident=None, **options):
     tags = dict(CONSUL_TAGS, id=ident or str(uuid.uuid4()))
-    return clients(Serf, name, tags=["%s=%s" % t for t in tags.items()], args=["-profile=lan"], **options)
+    return make(Serf, name, tags=["%s=%s" % t for t in tags.items()], args=["-profile=lan"], **options)
 
 
 def join(client, node):
@@ -278,9 +265,9 @@ def pair(tmp_path_factory):
 
 
 @pytest.mark.skipif(not SERF, reason="there is no serf")
-def test_clients_come_fail_and_are_reaped(pair, clients):
+def test_clients_come_fail_and_are_reaped(pair, make):
     server = pair.nodes[0]
-    client = serf_client(clients, "client1").start()
+    client = serf_client(make, "client1").start()
     join(client, server)
     wait_until(lambda: health_of(server, "client1") == "passing", what="it is registered")
     assert node_of(server, "client1")["Node"]["Address"] == client.address
@@ -293,9 +280,9 @@ def test_clients_come_fail_and_are_reaped(pair, clients):
 
 
 @pytest.mark.skipif(not SERF, reason="there is no serf")
-def test_clients_leave(pair, clients):
+def test_clients_leave(pair, make):
     server = pair.nodes[0]
-    leaver, forced = serf_client(clients, "leaver").start(), serf_client(clients, "forced").start()
+    leaver, forced = serf_client(make, "leaver").start(), serf_client(make, "forced").start()
     for client in (leaver, forced):
         join(client, server)
         wait_until(lambda c=client: health_of(server, c.name) == "passing", what="it is registered")
@@ -310,12 +297,12 @@ def test_clients_leave(pair, clients):
 
 
 @pytest.mark.skipif(not SERF, reason="there is no serf")
-def test_a_client_waits_as_long_as_it_asks_for(pair, clients):
+def test_a_client_waits_as_long_as_it_asks_for(pair, make):
     """The tag rc_tm of later versions: longer than the servers' own time."""
     server = pair.nodes[0]
     tags = dict(CONSUL_TAGS, id=str(uuid.uuid4()), rc_tm="1h0m0s")
-    client = clients(Serf, "patient", tags=["%s=%s" % t for t in tags.items()]).start()
-    other = serf_client(clients, "impatient").start()
+    client = make(Serf, "patient", tags=["%s=%s" % t for t in tags.items()]).start()
+    other = serf_client(make, "impatient").start()
     for c in (client, other):
         join(c, server)
         wait_until(lambda n=c.name: health_of(server, n) == "passing", what="it is registered")
@@ -326,32 +313,32 @@ def test_a_client_waits_as_long_as_it_asks_for(pair, clients):
 
 
 @pytest.mark.skipif(not SERF, reason="there is no serf")
-def test_a_client_is_renamed_and_moves(pair, clients):
+def test_a_client_is_renamed_and_moves(pair, make):
     server = pair.nodes[0]
     ident = str(uuid.uuid4())
-    first = serf_client(clients, "before", ident).start()
+    first = serf_client(make, "before", ident).start()
     join(first, server)
     wait_until(lambda: health_of(server, "before") == "passing", what="it is registered")
     first.run("leave")
     first.kill()
-    second = serf_client(clients, "behind", ident).start()
+    second = serf_client(make, "behind", ident).start()
     join(second, server)
     wait_until(lambda: node_of(server, "behind")["Node"]["ID"] == ident and node_of(server, "before") is None,
                what="it has another name")
     second.run("leave")
     second.kill()
-    third = serf_client(clients, "behind", ident).start()  # on another address
+    third = serf_client(make, "behind", ident).start()  # on another address
     join(third, server)
     wait_until(lambda: node_of(server, "behind")["Node"]["Address"] == third.address
                and health_of(server, "behind") == "passing", what="it has another address")
 
 
 @pytest.mark.skipif(not SERF, reason="there is no serf")
-def test_a_name_gets_another_id(pair, clients):
+def test_a_name_gets_another_id(pair, make):
     """A machine that was set up anew, and is back before anybody missed it: one line says so."""
     server = pair.nodes[0]
     fresh = str(uuid.uuid4())
-    client = serf_client(clients, "again").start()
+    client = serf_client(make, "again").start()
     join(client, server)
     wait_until(lambda: health_of(server, "again") == "passing", what="it is registered")
     assert client.run("tags", "-set", "id=" + fresh).returncode == 0
@@ -362,11 +349,11 @@ def test_a_name_gets_another_id(pair, clients):
 
 
 @pytest.mark.skipif(not SERF, reason="there is no serf")
-def test_clones(pair, clients):
+def test_clones(pair, make):
     """Two agents with one id: who has the node keeps it, the other one is named in the log, once."""
     server = pair.nodes[0]
     ident = str(uuid.uuid4())
-    original, clone = serf_client(clients, "original", ident).start(), serf_client(clients, "clone").start()
+    original, clone = serf_client(make, "original", ident).start(), serf_client(make, "clone").start()
     for client in (original, clone):
         join(client, server)
         wait_until(lambda n=client.name: health_of(server, n) == "passing", what="it is registered")
@@ -378,12 +365,12 @@ def test_clones(pair, clients):
     assert len(said) == 1 and "another member has its node id " + ident in said[0], said
 
 
-def test_what_is_not_of_the_pool_stays(pair, clients):
+def test_what_is_not_of_the_pool_stays(pair, make):
     """Nodes from outside, and members that are no agents of this data centre."""
     server = pair.nodes[0]
     server.put("/v1/catalog/register", {"Node": "outside", "Address": "192.0.2.1"})
     if SERF:
-        stranger = clients(Serf, "stranger").start()
+        stranger = make(Serf, "stranger").start()
         join(stranger, server)
         wait_until(lambda: "stranger" in server.muster("members").stdout, what="it is a member")
     for node in pair.nodes:
@@ -394,9 +381,9 @@ def test_what_is_not_of_the_pool_stays(pair, clients):
     assert "outside" in names and "stranger" not in names and {"s1", "s2"} <= set(names)
 
 
-def test_gossipd_restarts_and_nobody_is_reaped(pair, clients):
+def test_gossipd_restarts_and_nobody_is_reaped(pair, make):
     server = pair.leader()
-    client = clients(Gossipd, "steady", config={"retry_join": [server.address]}).start()
+    client = make(Gossipd, "steady", config={"retry_join": [server.address]}).start()
     wait_until(lambda: health_of(server, "steady") == "passing", what="it is registered")
     created = node_of(server, "steady")["Node"]["CreateIndex"]
     old = server.kill("gossipd")
