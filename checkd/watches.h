@@ -5,8 +5,9 @@
  * runs). A reload leaves a watch alone whose definition stays the same, be its handler running or
  * not; one that is no longer defined ends, once its handler has.
  *
- * A watch of events remembers on disk which it handled last, so that a new checkd neither repeats
- * nor loses any; of everything else a new checkd handles the current state, as Consul does.
+ * A watch of events remembers on disk which it handled last, so that a new checkd loses none and
+ * repeats only those whose handler had not ended when checkd was killed; of everything else a new
+ * checkd handles the current state, as Consul does.
  */
 #ifndef MUSTER_CHECKD_WATCHES_H
 #define MUSTER_CHECKD_WATCHES_H

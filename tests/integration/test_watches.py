@@ -248,7 +248,8 @@ def test_newest_result_wins(make_node):
 
 
 def test_no_change_is_lost(make_node):
-    """WE03: checkd, httpd and gossipd are killed at any time; every final value is seen, and each event, none of them twice."""
+    """WE03: checkd, httpd and gossipd are killed at any time; every final value is seen, and each event, none of them twice whose handler
+    had ended."""
     node = make_node()
     key, events = Log(node, "key"), Log(node, "events")
     start(node, [{"type": "key", "key": "a", "args": key.args}, {"type": "event", "name": "e", "args": events.args}])
@@ -264,6 +265,7 @@ def test_no_change_is_lost(make_node):
         wait_until(lambda n=number: value(key.last()) == "after %d" % n)
         wait_until(lambda: [value({"Value": e["Payload"]}) for data in events.data() for e in data] == fired,
                    what="the event %d, once" % number)
+        wait_until(lambda: runs(node)["watches_handling"] == 0)
     node.wait_restarted("gossipd", node.kill("gossipd"))     # its list of events is gone with it: no news
     wait_until(lambda: node.put("/v1/event/fire/e", "last").status == 200)
     fired.append("last")
