@@ -18,19 +18,28 @@ static void on_again(void *arg)
 	feed_ask(arg);
 }
 
+/* All tables of it are of this index. A version that knew no faces left them as they were. */
+static bool naming_is_of(struct kv_txn *naming, uint64_t index)
+{
+	static const char *const marks[] = { "applied", "faces" };
+	struct str value, wanted = str_n(&index, sizeof(index));
+	bool same = index != 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(marks) && same; i++) {
+		same = kv_get(naming, NAMING_META, str_of(marks[i]), &value) &&
+		       str_eq(value, wanted);
+	}
+	return same;
+}
+
 void feed_state_opened(struct catalogd *c)
 {
 	struct kv_txn *state = db_begin(c->stores.state), *naming;
-	uint64_t derived = 0;
-	struct str value;
 
 	catalog_open(c->core, state);
 	c->feed.applied = catalog_applied(state, &c->feed.term);
 	naming = db_begin(c->stores.naming);
-	if (kv_get(naming, NAMING_META, STR("applied"), &value) && value.n == sizeof(derived)) {
-		memcpy(&derived, value.p, sizeof(derived));
-	}
-	if (derived != catalog_naming_index(state) || !derived) {
+	if (!naming_is_of(naming, catalog_naming_index(state))) {
 		catalog_naming(c->core, state, naming, NAMING_ALL);
 		if (kv_commit(naming)) {
 			catalogd_give_up("naming");

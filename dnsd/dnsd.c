@@ -38,6 +38,7 @@ static int core_make(const struct conf *c, size_t recursors, struct dns **out)
 		.recursors = recursors != 0,
 		.server = c->server,
 		.allow_stale = c->dns.allow_stale,
+		.translate_wan_addrs = c->translate_wan_addrs,
 		.node_ttl_s = c->dns.node_ttl_ns / NS_PER_S,
 		.udp_answer_limit = c->dns.udp_answer_limit,
 		.a_record_limit = c->dns.a_record_limit,

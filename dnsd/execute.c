@@ -21,6 +21,8 @@ struct execution {
 	struct rng rng;
 	char *query;
 	size_t query_n;
+	enum tagged_family family; /* of the addresses that are wanted */
+	bool wan;
 	struct arena arena; /* of the result's texts */
 	struct buf record;
 	struct dns_executed result;
@@ -130,6 +132,8 @@ struct str execute_start(struct dnsd *d, struct str query, const struct client *
 	e->query_n = query.n;
 	e->query = xmalloc(query.n);
 	memcpy(e->query, query.p, query.n);
+	e->family = reply->execute.family;
+	e->wan = reply->execute.wan;
 	list_add_tail(&d->executions, &e->link);
 	d->executions_count++;
 	if (client->connection) {
@@ -137,6 +141,7 @@ struct str execute_start(struct dnsd *d, struct str query, const struct client *
 		connection_address(client->connection, &peer);
 	}
 	path_render(d, &reply->execute, &path);
+	buf_put_lit(&headers, "X-Muster-Translate: .\r\n"); /* that is done here */
 	source_render(&reply->execute, &peer, &headers);
 	request.number = e->number;
 	request.path = buf_str(&path);
@@ -206,12 +211,32 @@ static struct pairs pairs_of(struct arena *arena, const struct json *object)
 	return pairs;
 }
 
+static void tagged_of(const struct json *object, struct tagged *out)
+{
+	const struct json *addresses = json_find(object, "TaggedAddresses"), *item;
+
+	*out = (struct tagged) { 0 };
+	if (!addresses || addresses->type != JSON_OBJECT) {
+		return;
+	}
+	json_for_each (item, addresses) {
+		bool service = item->type == JSON_OBJECT;
+
+		tagged_add(out, item->key, service ? text_of(item, "Address") : item->text,
+			service ? number_of(item, "Port", 0) : 0);
+	}
+}
+
 /* All of them pass: whom the query lets through is httpd's word. */
-static struct naming_instance instance_of(struct arena *arena, const struct json *v)
+static struct naming_instance instance_of(
+	struct arena *arena, const struct json *v, enum naming_face face)
 {
 	const struct json *node = json_find(v, "Node"), *service = json_find(v, "Service");
+	struct naming_faced faced;
 
-	return (struct naming_instance) {
+	tagged_of(node, &faced.node_tagged);
+	tagged_of(service, &faced.tagged);
+	faced.plain = (struct naming_instance) {
 		.node = text_of(node, "Node"),
 		.node_address = text_of(node, "Address"),
 		.node_meta = pairs_of(arena, json_find(node, "Meta")),
@@ -221,6 +246,16 @@ static struct naming_instance instance_of(struct arena *arena, const struct json
 		.weight_passing = weight_of(service, json_find(v, "Checks")),
 		.status = HEALTH_PASSING,
 	};
+	return naming_face_instance(&faced, face);
+}
+
+/* Where they are decides under which addresses they are shown. */
+static enum naming_face face_of(const struct execution *e, struct str datacenter)
+{
+	const struct conf *c = e->d->daemon->conf;
+	bool foreign = !str_eq(datacenter, c->datacenter);
+
+	return naming_face(e->family, e->wan || (foreign && c->translate_wan_addrs));
 }
 
 static void ttl_take(struct execution *e, struct str text)
@@ -238,6 +273,7 @@ static int result_take(struct execution *e, struct str body)
 	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
 	const struct json *nodes, *item;
 	struct naming_instance *instances;
+	enum naming_face face;
 	uint32_t count = 0;
 	struct json *v;
 	struct str service;
@@ -251,8 +287,9 @@ static int result_take(struct execution *e, struct str body)
 		return ST_INVALID;
 	}
 	instances = arena_array(&arena, struct naming_instance, nodes->count);
+	face = face_of(e, text_of(v, "Datacenter"));
 	json_for_each (item, nodes) {
-		instances[count++] = instance_of(&arena, item);
+		instances[count++] = instance_of(&arena, item, face);
 	}
 	naming_service_encode(&e->record, instances, count);
 	service = text_of(v, "Service");

@@ -398,7 +398,7 @@ static void node_put(struct list_query *l, struct str node, struct str node_json
 
 	jsonw_open(&w, '{');
 	jsonw_keyc(&w, "Node");
-	jsonw_raw(&w, node_json);
+	jsonw_raw(&w, list_shown(l, FILTER_NODE, node_json));
 	jsonw_keyc(&w, "Services");
 	if (as_list && !services) {
 		jsonw_raw(&w, STR("null}"));
@@ -409,7 +409,7 @@ static void node_put(struct list_query *l, struct str node, struct str node_json
 		if (!as_list) {
 			jsonw_key(&w, services[i].id);
 		}
-		jsonw_raw(&w, services[i].json);
+		jsonw_raw(&w, list_shown(l, FILTER_NODE_SERVICE, services[i].json));
 	}
 	jsonw_close(&w, as_list ? ']' : '}');
 	jsonw_close(&w, '}');

@@ -231,6 +231,9 @@ void exchange_ask_datacenter(
 
 /* The node that was asked first, this one or one that has handed the request on: "this agent". */
 struct str exchange_node(const struct exchange *x);
+/* Addresses are shown as another data centre sees them (translate_wan_addrs of the node that was
+ * asked first). */
+bool exchange_shows_wan(const struct exchange *x);
 /* Of this request, however often and through whichever servers it is tried: what it does under this
  * id is done once. */
 struct uuid exchange_request_id(struct exchange *x);

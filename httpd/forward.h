@@ -9,6 +9,9 @@
  *                       node of a session)
  *     X-Muster-Request  its id: a write that is repeated, also through another server, is done once
  *     X-Muster-Now      do not wait: the node that was asked first is about to end
+ *     X-Muster-Translate  the data centre of that node, where it has translate_wan_addrs: to others
+ *                       addresses of instances are shown translated. dnsd, which does that itself,
+ *                       says "." to its own httpd: nobody's
  *
  *     line.c            connections, kept while idle
  *     forward_target.c  whom to ask

@@ -56,9 +56,8 @@ static void target_put(const struct exchange *x, struct buf *out)
 
 	buf_put_str(out, r->target);
 	if (stale_ns <= 0 || x->conn->peer || !(x->route->flags & ROUTE_SHOWS_CONSISTENCY) ||
-		x->route->flags & ROUTE_AS_ASKED ||
-		request_has(r, "consistent") || request_has(r, "leader") ||
-		request_has(r, "stale")) {
+		x->route->flags & ROUTE_AS_ASKED || request_has(r, "consistent") ||
+		request_has(r, "leader") || request_has(r, "stale")) {
 		return;
 	}
 	buf_put_cstr(out, r->raw_query.p ? "&stale" : "?stale");
@@ -76,6 +75,23 @@ static void token_put(struct exchange *x, struct buf *out)
 	}
 }
 
+/* Whose view of addresses counts; "": nobody's. */
+static struct str viewer(const struct exchange *x)
+{
+	const struct conf *conf = x->httpd->conf;
+	struct str told = request_header(&x->request, "x-muster-translate");
+
+	return told.n ? told : conf->translate_wan_addrs ? conf->datacenter : STR("");
+}
+
+bool exchange_shows_wan(const struct exchange *x)
+{
+	struct str datacenter = viewer(x);
+
+	return datacenter.n && !str_eq(datacenter, STR(".")) &&
+	       !str_eq(datacenter, x->httpd->conf->datacenter);
+}
+
 static void ours_put(const struct forward *f, bool reads, struct buf *out)
 {
 	char id[UUID_TEXT_SIZE + 1];
@@ -88,6 +104,9 @@ static void ours_put(const struct forward *f, bool reads, struct buf *out)
 		buf_printf(out, "X-Muster-Request: %s\r\n", id);
 	}
 	field_put(out, "X-Muster-Node", exchange_node(f->x));
+	if (viewer(f->x).n) {
+		field_put(out, "X-Muster-Translate", viewer(f->x));
+	}
 	if (f->now || exchange_is_urgent(f->x)) {
 		buf_put_lit(out, "X-Muster-Now: 1\r\n");
 	}

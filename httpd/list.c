@@ -62,7 +62,7 @@ bool list_begin(struct list_query *l, struct exchange *x, enum filter_object obj
 	OWN_EMBEDDED(buf_fini) struct buf why = { 0 };
 	const struct request *r = &x->request;
 
-	*l = (struct list_query) { .x = x };
+	*l = (struct list_query) { .x = x, .object = object, .wan = exchange_shows_wan(x) };
 	if (r->params_count == 0) {
 		return true;
 	}
@@ -130,12 +130,17 @@ bool list_matches(struct list_query *l, struct str json)
 	return filter_match_text(l->filter, &l->scratch, json);
 }
 
+struct str list_shown(struct list_query *l, enum filter_object object, struct str json)
+{
+	return l->wan ? translate(&l->x->arena, object, json) : json;
+}
+
 static void append(struct list_query *l, struct str json)
 {
 	struct buf *body = exchange_body(l->x);
 
 	buf_put_char(body, l->count++ ? ',' : '[');
-	buf_put_str(body, json);
+	buf_put_str(body, list_shown(l, l->object, json));
 }
 
 static void collect(struct list_query *l, struct str json, struct str node, bool is_out)

@@ -16,6 +16,7 @@
 #define MUSTER_HTTPD_LIST_H
 
 #include "httpd/core/filter.h"
+#include "httpd/core/translate.h"
 #include "httpd/httpd.h"
 
 struct list_element {
@@ -27,6 +28,8 @@ struct list_element {
 
 struct list_query {
 	struct exchange *x;
+	enum filter_object object; /* what the elements are */
+	bool wan;		   /* they are shown as another data centre sees them */
 	struct filter *filter;
 	struct arena scratch; /* of the filter */
 	bool narrowed;	      /* shows only a part of the thing: the engine compares answers */
@@ -52,6 +55,8 @@ void list_add(struct list_query *l, struct str json, struct str node);
  * the last one takes its place, as in Consul. l->weeds must have been set. */
 void list_add_out(struct list_query *l, struct str json, struct str node);
 bool list_matches(struct list_query *l, struct str json); /* ?filter alone */
+/* An element, or a part of one, as its client is to see it; list_add does that by itself. */
+struct str list_shown(struct list_query *l, enum filter_object object, struct str json);
 void list_end(struct list_query *l);
 void list_drop(struct list_query *l);
 

@@ -171,13 +171,16 @@ void query_answer(struct exchange *x, const struct query_def *q, const struct qu
 	struct str datacenter, uint64_t failovers)
 {
 	struct jsonw w = jsonw_of(exchange_body(x));
+	bool wan = exchange_shows_wan(x);
 
 	jsonw_open(&w, '{');
 	jsonw_put_str(&w, "Service", q->service);
 	jsonw_keyc(&w, "Nodes");
 	jsonw_open(&w, '[');
 	for (uint32_t i = 0; i < hits->count; i++) {
-		jsonw_raw(&w, hits->items[i].json);
+		struct str json = hits->items[i].json;
+
+		jsonw_raw(&w, wan ? translate(&x->arena, FILTER_CHECK_SERVICE_NODE, json) : json);
 	}
 	jsonw_close(&w, ']');
 	jsonw_keyc(&w, "DNS");

@@ -24,7 +24,7 @@ void derive_note_node(struct catalog *c, struct str node)
 	}
 }
 
-static void naming_service(struct catalog *c, struct str service)
+void derive_naming(struct catalog *c, struct str service)
 {
 	set_add(&c->renamed, arena_printf(&c->arena, "s" STR_FMT, STR_ARG(service)));
 }
@@ -47,7 +47,7 @@ void derive_drop_instance(struct catalog *c, struct str node, struct str id, str
 		mark_gone(c, THING_SERVICE_CATALOG, name);
 		mark_gone(c, THING_SERVICE_HEALTH, name);
 	}
-	naming_service(c, name);
+	derive_naming(c, name);
 }
 
 /* What is rendered together; the node is that of the last instance, mostly the same again. */
@@ -148,7 +148,7 @@ static void put_health(struct catalog *c, struct str key, struct instance *in)
 		return;
 	}
 	if (!known || !same_naming(before, buf_str(&c->record))) {
-		naming_service(c, name);
+		derive_naming(c, name);
 	}
 	table_put(c, STATE_HEALTH, key, buf_str(&c->record));
 	mark(c, THING_SERVICE_HEALTH, name);

@@ -226,6 +226,8 @@ enum result_kind txn_apply(struct catalog *c, const struct cmd_txn *cmd);
 void derive_note_instance(struct catalog *c, struct str node, struct str id);
 void derive_note_node(struct catalog *c, struct str node); /* all its instances */
 void derive_drop_instance(struct catalog *c, struct str node, struct str id, struct str service);
+/* DNS shows the service (its name in lower case) otherwise by now. */
+void derive_naming(struct catalog *c, struct str service);
 void derive_flush(struct catalog *c);
 
 /* ---- restore.c ---- */

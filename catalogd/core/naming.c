@@ -5,46 +5,111 @@
  */
 #include "catalogd/core/internal.h"
 
-static struct naming_instance instance_of(const struct health_record *r)
+/* The records of one owner. An empty one is no record. */
+static void record_put(struct kv_txn *naming, enum naming_owner owner, struct str name,
+	enum naming_face face, struct str record)
 {
-	return (struct naming_instance) {
-		.node = r->node,
-		.node_address = r->node_address,
-		.node_meta = r->node_meta,
-		.node_tagged_addresses = r->node_tagged_addresses,
-		.service_id = r->service_id,
-		.address = r->address,
-		.tags = r->tags,
-		.port = r->port,
-		.weight_passing = r->weight_passing,
-		.weight_warning = r->weight_warning,
-		.status = (enum health)r->status,
+	enum naming_table table = owner == NAMING_OWNER_NODE ? NAMING_NODES : NAMING_SERVICES;
+	struct state_key room;
+
+	if (face != NAMING_FACE_ANY) {
+		table = NAMING_FACES;
+		name = naming_face_key(&room, owner, name, face);
+	}
+	if (record.n) {
+		kv_put(naming, table, name, record);
+	} else {
+		kv_del(naming, table, name);
+	}
+}
+
+/* The tagged addresses of an instance stand in its registration only. */
+static void tagged_find(struct catalog *c, struct kv_txn *state, struct str key, struct tagged *out)
+{
+	struct service_record r;
+	struct str value;
+
+	*out = (struct tagged) { 0 };
+	if (kv_get(state, STATE_SERVICES, key, &value)) {
+		must(!service_record_decode(value, &c->arena, &r));
+		tagged_of_service(out, &r.def);
+	}
+}
+
+/* key: lower(service) 0, and then that of the instance in SERVICES */
+static struct naming_faced faced_of(
+	struct catalog *c, struct kv_txn *state, const struct kv_walk *w)
+{
+	struct health_record r;
+	struct naming_faced out;
+	struct str instance;
+
+	must(!health_record_decode(w->value, &c->arena, &r));
+	out.plain = (struct naming_instance) {
+		.node = r.node,
+		.node_address = r.node_address,
+		.node_meta = r.node_meta,
+		.service_id = r.service_id,
+		.address = r.address,
+		.tags = r.tags,
+		.port = r.port,
+		.weight_passing = r.weight_passing,
+		.weight_warning = r.weight_warning,
+		.status = (enum health)r.status,
 	};
+	tagged_of_node(&out.node_tagged, &r.node_tagged_addresses);
+	str_split(w->key, '\0', &instance);
+	tagged_find(c, state, instance, &out.tagged);
+	return out;
+}
+
+static bool faces_agree(const struct naming_faced *items, uint32_t count, enum naming_face face,
+	enum naming_face other)
+{
+	bool agree = true;
+
+	for (uint32_t i = 0; i < count && agree; i++) {
+		agree = naming_faces_agree(&items[i], face, other);
+	}
+	return agree;
+}
+
+/* room: for as many instances. */
+static void service_face_put(struct catalog *c, struct kv_txn *naming, struct str service,
+	const struct naming_faced *items, uint32_t count, enum naming_face face,
+	struct naming_instance *room)
+{
+	bool needed = face == NAMING_FACE_ANY ||
+		      !faces_agree(items, count, face, naming_face_fallback(face));
+
+	buf_clear(&c->record);
+	if (needed && count) {
+		for (uint32_t i = 0; i < count; i++) {
+			room[i] = naming_face_instance(&items[i], face);
+		}
+		naming_service_encode(&c->record, room, count);
+	}
+	record_put(naming, NAMING_OWNER_SERVICE, service, face, buf_str(&c->record));
 }
 
 static void service_put(
 	struct catalog *c, struct kv_txn *state, struct kv_txn *naming, struct str service)
 {
 	struct state_key room;
-	struct naming_instance *items = NULL;
+	struct naming_faced *items = NULL;
+	struct naming_instance *shown;
 	uint32_t count = 0, size = 0;
 	struct kv_walk w;
 
 	kv_walk_init(&w, state, STATE_HEALTH, state_key2(&room, service, STR("")));
 	while (kv_walk_next(&w)) {
-		struct health_record r;
-
-		must(!health_record_decode(w.value, &c->arena, &r));
 		items = wire_list_room(&c->arena, items, count, &size, sizeof(items[0]));
-		items[count++] = instance_of(&r);
+		items[count++] = faced_of(c, state, &w);
 	}
-	if (!count) {
-		kv_del(naming, NAMING_SERVICES, service);
-		return;
+	shown = arena_array(&c->arena, struct naming_instance, count);
+	for (enum naming_face face = 0; face < NAMING_FACES_COUNT; face++) {
+		service_face_put(c, naming, service, items, count, face, shown);
 	}
-	buf_clear(&c->record);
-	naming_service_encode(&c->record, items, count);
-	kv_put(naming, NAMING_SERVICES, service, buf_str(&c->record));
 }
 
 static void node_put(
@@ -52,15 +117,19 @@ static void node_put(
 {
 	struct node_record r;
 	struct str value;
+	bool known = kv_get(state, STATE_NODES, node, &value);
 
-	if (!kv_get(state, STATE_NODES, node, &value)) {
-		kv_del(naming, NAMING_NODES, node);
-		return;
+	must(!known || !node_record_decode(value, &c->arena, &r));
+	for (enum naming_face face = 0; face < NAMING_FACES_COUNT; face++) {
+		enum naming_face fallback = naming_face_fallback(face);
+
+		buf_clear(&c->record);
+		if (known && (face == fallback || !str_eq(naming_face_address(&r.def, face),
+							  naming_face_address(&r.def, fallback)))) {
+			naming_node_encode(&c->record, &r.def, face);
+		}
+		record_put(naming, NAMING_OWNER_NODE, node, face, buf_str(&c->record));
 	}
-	must(!node_record_decode(value, &c->arena, &r));
-	buf_clear(&c->record);
-	naming_node_encode(&c->record, &r.def);
-	kv_put(naming, NAMING_NODES, node, buf_str(&c->record));
 }
 
 static void address_put(struct kv_txn *naming, const struct address_note *note)
@@ -210,5 +279,6 @@ void catalog_naming(
 				   are wrong */
 	if (!catalog_naming_late(c)) { /* else it is behind, and says so */
 		kv_put(naming, NAMING_META, STR("applied"), str_n(&index, sizeof(index)));
+		kv_put(naming, NAMING_META, STR("faces"), str_n(&index, sizeof(index)));
 	}
 }

@@ -125,6 +125,20 @@ static bool same_strs(struct strs a, struct strs b)
 	return same;
 }
 
+static bool same_tagged(const struct service_def *a, const struct service_def *b)
+{
+	bool same = a->tagged_addresses.count == b->tagged_addresses.count;
+
+	for (uint32_t i = 0; i < a->tagged_addresses.count && same; i++) {
+		const struct tagged_address *x = &a->tagged_addresses.items[i],
+					    *y = &b->tagged_addresses.items[i];
+
+		same = str_eq(x->name, y->name) && str_eq(x->address, y->address) &&
+		       x->port == y->port;
+	}
+	return same;
+}
+
 /* An instance took its place, maybe that of another one (before): what is derived from names moves.
  */
 static void service_place(struct catalog *c, struct str node, struct str key,
@@ -143,6 +157,9 @@ static void service_place(struct catalog *c, struct str node, struct str key,
 			service_address(c, key, before, true);
 		}
 		service_address(c, key, now, false);
+	}
+	if (before && !same_tagged(before, now)) {
+		derive_naming(c, lower(c, now->name));
 	}
 	if (before && !str_ieq(before->name, now->name)) {
 		derive_drop_instance(c, node, before->id, before->name);

@@ -23,7 +23,7 @@
 #include "common/base/buf.h"
 #include "common/msg/naming_layout.h"
 
-const char *const naming_table_names[] = { "META", "SERVICES", "NODES", "ADDRESSES" };
+const char *const naming_table_names[] = { "META", "SERVICES", "NODES", "ADDRESSES", "FACES" };
 
 struct item {
 	const struct naming_instance *instance;
@@ -203,9 +203,9 @@ static void node_put(struct buf *out, struct str name, struct str address, struc
 	memcpy(out->p + head + 4, &texts, sizeof(texts));
 }
 
-void naming_node_encode(struct buf *out, const struct node_def *node)
+void naming_node_encode(struct buf *out, const struct node_def *node, enum naming_face face)
 {
-	node_put(out, node->node, node->address, node->meta);
+	node_put(out, node->node, naming_face_address(node, face), node->meta);
 }
 
 /* ---- services ---- */

@@ -8,23 +8,43 @@
  * duplicates (naming.c draws the layout). The reader (naming_read.c) picks by number; it checks
  * every offset, so that wrong bytes give a refusal, not a crash. Host names are held in DNS form:
  * length-prefixed labels without the root, spelled as registered.
+ *
+ * Who is asking, and for what, can decide under which address a node or an instance is shown
+ * (tagged.h). Each such face has records of its own, but only where it is not like the one that it
+ * falls back to.
  */
 #ifndef MUSTER_COMMON_MSG_NAMING_H
 #define MUSTER_COMMON_MSG_NAMING_H
 
 #include "common/base/kv.h"
 #include "common/msg/state.h"
+#include "common/msg/tagged.h"
 
 enum naming_table {
-	NAMING_META,	  /* "applied" -> u64 index */
+	NAMING_META,	  /* "applied", "faces" -> u64 index, of all tables and of NAMING_FACES */
 	NAMING_SERVICES,  /* lower(service) -> naming_service_encode; no key when there is no
 			     instance */
 	NAMING_NODES,	  /* lower(node) -> naming_node_encode */
 	NAMING_ADDRESSES, /* naming_address_key -> name of the node or service as written, for PTR
 			   */
+	NAMING_FACES,	  /* naming_face_key -> as in NAMING_SERVICES and NAMING_NODES */
 	NAMING_TABLES_COUNT
 };
 extern const char *const naming_table_names[NAMING_TABLES_COUNT];
+
+/* NAMING_SERVICES and NAMING_NODES hold the first one. */
+enum naming_face {
+	NAMING_FACE_ANY,
+	NAMING_FACE_A,
+	NAMING_FACE_AAAA,
+	NAMING_FACE_WAN_ANY, /* the same three for other data centres */
+	NAMING_FACE_WAN_A,
+	NAMING_FACE_WAN_AAAA,
+	NAMING_FACES_COUNT
+};
+enum naming_face naming_face(enum tagged_family family, bool wan);
+/* What a face without a record is like; NAMING_FACE_ANY for itself. */
+enum naming_face naming_face_fallback(enum naming_face face);
 
 /* ---- the writer's half ---- */
 
@@ -33,7 +53,6 @@ struct naming_instance {
 	struct str node;	 /* as written */
 	struct str node_address; /* IP or host name */
 	struct pairs node_meta;
-	struct pairs node_tagged_addresses;
 	struct str service_id;
 	struct str address; /* of the service; "" : the node's */
 	struct strs tags;
@@ -42,9 +61,22 @@ struct naming_instance {
 	enum health status; /* worst of the instance's and its node's checks */
 };
 
+/* The same with all its addresses. */
+struct naming_faced {
+	struct naming_instance plain;
+	struct tagged node_tagged, tagged;
+};
+/* How it is shown. An address of the node that is not the plain one counts as the instance's own:
+ * the node's name would lead elsewhere. */
+struct naming_instance naming_face_instance(const struct naming_faced *in, enum naming_face face);
+/* Does it look the same with both? */
+bool naming_faces_agree(
+	const struct naming_faced *in, enum naming_face face, enum naming_face other);
+struct str naming_face_address(const struct node_def *node, enum naming_face face);
+
 /* Appends to *out. Critical instances and those whose node cannot be named in DNS are left out. */
 void naming_service_encode(struct buf *out, const struct naming_instance *items, uint32_t count);
-void naming_node_encode(struct buf *out, const struct node_def *node);
+void naming_node_encode(struct buf *out, const struct node_def *node, enum naming_face face);
 
 /*
  * The key in NAMING_ADDRESSES of one owner of an address; false when the address is not an IP (then
@@ -55,6 +87,10 @@ void naming_node_encode(struct buf *out, const struct node_def *node);
 enum naming_owner { NAMING_OWNER_NODE = 'n', NAMING_OWNER_SERVICE = 's' };
 bool naming_address_key(struct state_key *room, struct str address, enum naming_owner owner,
 	struct str id, struct str *key_out);
+
+/* The key in NAMING_FACES; name: lower(node) or lower(service). face: not the first one. */
+struct str naming_face_key(
+	struct state_key *room, enum naming_owner owner, struct str name, enum naming_face face);
 
 /* ---- the reader's half ---- */
 
@@ -103,6 +139,10 @@ struct naming_target {
 	struct naming_address address; /* NAMING_NONE: the node's */
 	uint16_t port, weight;
 };
+
+/* The record of a node or service (name in lower case) with this face or what it falls back to. */
+bool naming_find(struct kv_txn *t, enum naming_owner owner, struct str name, enum naming_face face,
+	struct str *record_out);
 
 int naming_node_open(struct str record, struct naming_node *out); /* ST_CORRUPT */
 /* Takes the next text from *texts as the data of a TXT record (character strings). false at the

@@ -89,6 +89,18 @@ bool lookup_elsewhere(struct lookup *l)
 	return at != NAMES_HERE;
 }
 
+enum tagged_family lookup_family(const struct lookup *l)
+{
+	return l->type == TYPE_A ? TAGGED_V4 : l->type == TYPE_AAAA ? TAGGED_V6 : TAGGED_ANY;
+}
+
+bool lookup_find(
+	const struct lookup *l, enum naming_owner owner, struct str name, struct str *record_out)
+{
+	return naming_find(l->job->request->names, owner, name,
+		naming_face(lookup_family(l), l->job->wan), record_out);
+}
+
 /* The words that say what kind of name this is. Mesh names are words too, behind which nothing is
  * found. */
 static const struct form {

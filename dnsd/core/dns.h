@@ -43,6 +43,7 @@ struct dns_settings {
 	bool recursors; /* there are some: names of others are relayed */
 	bool server;	/* has the names of its data centre, and asks other data centres itself */
 	bool allow_stale;
+	bool translate_wan_addrs; /* instances elsewhere are shown under their WAN addresses */
 	int64_t node_ttl_s, udp_answer_limit, a_record_limit;
 	int64_t soa_refresh, soa_retry, soa_expire, soa_min_ttl;
 	struct pairs service_ttl; /* name, prefix* or * -> duration in Go's syntax */
@@ -73,10 +74,12 @@ struct dns_execute {
 	bool has_subnet;		 /* the query says for whom it is asked ... */
 	uint8_t subnet[16], subnet_size; /* ... this address; 0: nobody's */
 	uint32_t instances_max;		 /* more cannot become part of an answer */
+	enum tagged_family family;	 /* of the addresses that are wanted */
+	bool wan;			 /* somebody in another data centre wants WAN addresses */
 };
 
-/* What it found: its instances as a service of the naming environment, all of them passing, in the
- * order in which they are answered. */
+/* What it found: its instances as a service of the naming environment, with the face that is
+ * wanted, all of them passing, in the order in which they are answered. */
 struct dns_executed {
 	enum { DNS_EXECUTED, DNS_EXECUTED_NOTHING, DNS_EXECUTED_FAILED } outcome;
 	struct str record;
@@ -136,8 +139,9 @@ size_t dns_servfail(struct str query, uint8_t out[DNS_MESSAGE_MAX]);
 /*
  * A question to a peer is a query like any other, with the client's question, flags and EDNS, and
  * an EDNS option of our own that carries what else the answer depends on: the client's transport,
- * whether it sent EDNS at all, whether stale names will do, and how many nodes it came through,
- * which ends loops. The answer is the client's but for its id and the RA flag.
+ * whether it sent EDNS at all, whether stale names will do, whether WAN addresses are wanted, and
+ * how many nodes it came through, which ends loops. The answer is the client's but for its id and
+ * the RA flag.
  */
 enum dns_said {
 	DNS_SAID_ANSWER,

@@ -84,6 +84,7 @@ struct job {
 	struct dns_reply *reply;
 	struct query query;
 	bool tcp, fresh; /* the client's transport; it will not have stale names */
+	bool wan;	 /* it is in another data centre, which wants WAN addresses */
 	uint8_t hops;	 /* nodes that the query came through */
 	bool ask;	 /* another server has to say */
 	bool executes;	 /* the answer waits for what a prepared query finds */
@@ -137,6 +138,11 @@ unsigned zone_labels(const struct dns *d, const struct subject *s); /* 0: not ou
 bool lookup_elsewhere(struct lookup *l);
 void lookup_not_found(struct lookup *l); /* NXDOMAIN with SOA */
 void lookup_failed(struct lookup *l);	 /* SERVFAIL */
+/* Which addresses are meant. */
+enum tagged_family lookup_family(const struct lookup *l);
+/* The record of a node or service (its name in lower case) with these addresses. */
+bool lookup_find(
+	const struct lookup *l, enum naming_owner owner, struct str name, struct str *record_out);
 /* How many answers of at least 16 bytes the client can get. */
 uint32_t job_want(const struct job *j);
 /* node.c */

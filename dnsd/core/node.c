@@ -74,7 +74,7 @@ void lookup_node(struct lookup *l)
 		return;
 	}
 	name = labels_join(l, l->left);
-	if (name.n == 0 || !kv_get(l->job->request->names, NAMING_NODES, name, &record)) {
+	if (name.n == 0 || !lookup_find(l, NAMING_OWNER_NODE, name, &record)) {
 		lookup_not_found(l);
 		return;
 	}

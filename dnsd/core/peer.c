@@ -19,6 +19,7 @@ enum peer_flag {
 	PEER_PLAIN = 1, /* the client sent no EDNS */
 	PEER_TCP = 2,	/* the client is at the other end of a connection */
 	PEER_FRESH = 4, /* stale names will not do */
+	PEER_WAN = 8,	/* the client's data centre is another one, and wants WAN addresses */
 };
 
 void job_peer(struct job *j)
@@ -29,6 +30,7 @@ void job_peer(struct job *j)
 	j->tcp = j->request->tcp;
 	j->fresh = !j->d->settings.allow_stale;
 	j->hops = 0;
+	j->wan = false;
 	if (!j->request->peer) {
 		return;
 	}
@@ -39,6 +41,7 @@ void job_peer(struct job *j)
 		flags = (uint8_t)option.p[1];
 		j->tcp = flags & PEER_TCP;
 		j->fresh = flags & PEER_FRESH;
+		j->wan = flags & PEER_WAN;
 	}
 	if (flags & PEER_PLAIN) {
 		j->query.edns = false;
@@ -93,12 +96,19 @@ static size_t option_put(uint8_t *p, uint16_t code, struct str data)
 	return OPTION_HEAD + data.n;
 }
 
+static uint8_t flags_of(const struct job *j)
+{
+	bool foreign = j->reply->datacenter[0];
+	bool wan = j->wan || (foreign && j->d->settings.translate_wan_addrs);
+
+	return (uint8_t)((j->query.edns ? 0 : PEER_PLAIN) | (j->tcp ? PEER_TCP : 0) |
+			 (j->fresh ? PEER_FRESH : 0) | (wan ? PEER_WAN : 0));
+}
+
 enum dns_outcome job_ask(struct job *j)
 {
 	const struct query *q = &j->query;
-	const uint8_t ours[2] = { (uint8_t)(j->hops + 1),
-		(uint8_t)((q->edns ? 0 : PEER_PLAIN) | (j->tcp ? PEER_TCP : 0) |
-			  (j->fresh ? PEER_FRESH : 0)) };
+	const uint8_t ours[2] = { (uint8_t)(j->hops + 1), flags_of(j) };
 	uint8_t *p = j->reply->bytes;
 	size_t n = DNS_HEADER_SIZE, opt;
 

@@ -37,8 +37,11 @@ static void execute(struct lookup *l)
 	struct dns_execute *e = &l->job->reply->execute;
 	const struct subject *s = l->subject;
 
-	*e = (struct dns_execute) { .instances_max = max_of(l->want * INSTANCES_PER_ANSWER,
-					    (uint32_t)INSTANCES_MIN) };
+	*e = (struct dns_execute) {
+		.instances_max = max_of(l->want * INSTANCES_PER_ANSWER, (uint32_t)INSTANCES_MIN),
+		.family = lookup_family(l),
+		.wan = l->job->wan,
+	};
 	e->instances_max = min_of(e->instances_max, (uint32_t)INSTANCES_MAX);
 	name_join(s, l->left, e->name);
 	if (l->right == 1) {

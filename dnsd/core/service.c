@@ -60,8 +60,7 @@ static int find(struct lookup *l, struct found *f)
 		lookup_failed(l);
 		return ST_INVALID;
 	}
-	if (l->subject->special ||
-		!kv_get(l->job->request->names, NAMING_SERVICES, service, &record)) {
+	if (l->subject->special || !lookup_find(l, NAMING_OWNER_SERVICE, service, &record)) {
 		lookup_not_found(l);
 		return ST_NOT_FOUND;
 	}

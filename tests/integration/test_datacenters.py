@@ -232,3 +232,104 @@ def test_a_data_centre_that_is_cut_off(tmp_path):
     finally:
         made.cleanup()
         network.close()
+
+
+# name, plain address, tagged; service: address, tagged; as seen at home and from dc1 (Consul 1.8.7 says the same)
+MANY_ADDRESSES = [
+    {"Node": "n1", "Address": "10.0.0.1",
+     "TaggedAddresses": {"lan_ipv4": "10.0.1.1", "lan_ipv6": "fd00::1", "wan": "10.0.2.1", "wan_ipv4": "10.0.3.1"},
+     "Service": {"ID": "a", "Service": "a", "Port": 80, "Address": "10.1.0.1", "TaggedAddresses": {
+         "lan_ipv4": {"Address": "10.1.2.1", "Port": 82}, "lan_ipv6": {"Address": "fd01::1", "Port": 83},
+         "wan": {"Address": "10.1.3.1", "Port": 84}, "wan_ipv4": {"Address": "10.1.4.1", "Port": 85}}}},
+    {"Node": "n2", "Address": "10.0.0.2", "TaggedAddresses": {"wan": "10.0.2.2"},
+     "Service": {"ID": "b", "Service": "b", "Port": 80, "Address": "10.1.0.2",
+                 "TaggedAddresses": {"wan": {"Address": "10.1.3.2", "Port": 84}}}},
+    {"Node": "n3", "Address": "10.0.0.3", "TaggedAddresses": {"wan": "10.0.2.3", "wan_ipv6": "fd00::3"},
+     "Service": {"ID": "c", "Service": "c", "Port": 80}},
+]
+ADDR_C = "fd000000000000000000000000000003.addr.dc2.consul."
+AT_HOME = {
+    "n1.node A": ["10.0.1.1"], "n1.node AAAA": ["fd00::1"], "n1.node ANY": ["fd00::1"],
+    "n2.node A": ["10.0.0.2"], "n2.node AAAA": [], "n3.node A": ["10.0.0.3"], "n3.node AAAA": [],
+    "a.service A": ["10.1.2.1"], "a.service AAAA": ["fd01::1"], "b.service A": ["10.1.0.2"],
+    "b.service SRV": ["1 1 80 0a010002.addr.dc2.consul."], "c.service A": ["10.0.0.3"],
+    "c.service SRV": ["1 1 80 n3.node.dc2.consul."],
+}
+ELSEWHERE = {
+    "n1.node A": ["10.0.3.1"], "n1.node AAAA": ["fd00::1"], "n1.node ANY": ["fd00::1"],
+    "n2.node A": ["10.0.2.2"], "n2.node AAAA": [], "n3.node A": ["10.0.2.3"], "n3.node AAAA": ["fd00::3"],
+    "a.service A": ["10.1.4.1"], "a.service AAAA": ["fd01::1"], "b.service A": ["10.1.3.2"],
+    "b.service SRV": ["1 1 84 0a010302.addr.dc2.consul."], "c.service A": ["10.0.2.3"],
+    "c.service SRV": ["1 1 80 " + ADDR_C],
+}
+
+
+def shown(node, where):
+    """(node's address, service's address, port) by every endpoint that shows them."""
+    nodes = {n["Node"]: n["Address"] for n in node.json("/v1/catalog/nodes" + where)}
+    found = {}
+    for name, service in (("n1", "a"), ("n2", "b"), ("n3", "c")):
+        health = node.json("/v1/health/service/" + service + where)[0]
+        catalog = node.json("/v1/catalog/service/" + service + where)[0]
+        whole = node.json("/v1/catalog/node/" + name + where)
+        listed = node.json("/v1/catalog/node-services/" + name + where)
+        ways = [(nodes[name], catalog["ServiceAddress"], catalog["ServicePort"]),
+                (catalog["Address"], catalog["ServiceAddress"], catalog["ServicePort"]),
+                (health["Node"]["Address"], health["Service"]["Address"], health["Service"]["Port"])]
+        ways += [(w["Node"]["Address"], s["Address"], s["Port"])
+                 for w, s in ((whole, whole["Services"][service]), (listed, listed["Services"][0]))]
+        assert len(set(ways)) == 1, (name, ways)
+        found[name] = ways[0]
+    return found
+
+
+def dug(node):
+    asked = [question.split() for question in ELSEWHERE]
+    return {"%s %s" % (name, kind): node.dig(name + ".dc2.consul", kind) for name, kind in asked}
+
+
+def test_wan_addresses(tmp_path):
+    """translate_wan_addrs: who is asked in another data centre shows the addresses that lead there."""
+    plain = {"n1": ("10.0.0.1", "10.1.0.1", 80), "n2": ("10.0.0.2", "10.1.0.2", 80), "n3": ("10.0.0.3", "", 80)}
+    translated = {"n1": ("fd00::1", "fd01::1", 84), "n2": ("10.0.2.2", "10.1.3.2", 84), "n3": ("fd00::3", "", 80)}
+    world = World(tmp_path)
+    for node in (world.c1, world.t1):
+        node.config["translate_wan_addrs"] = True
+    try:
+        world.start()
+        for node in MANY_ADDRESSES:
+            assert world.t1.put("/v1/catalog/register", node).status == 200
+        assert shown(world.t1, "?dc=dc2") == plain, "its own are not translated"
+        assert shown(world.s1, "?dc=dc2") == plain, "who is asked has not set it, and the other side's setting is not meant"
+        assert shown(world.c1, "?dc=dc2") == translated
+        assert dug(world.t1) == AT_HOME and dug(world.s1) == AT_HOME
+        assert dug(world.c1) == ELSEWHERE
+        # A filter sees what is registered, as in Consul.
+        assert world.c1.json('/v1/catalog/nodes?dc=dc2&filter=Address==%2210.0.0.2%22')[0]["Address"] == "10.0.2.2"
+        query = {"Name": "q", "Service": {"Service": "b", "Failover": {"Datacenters": ["dc2"]}}}
+        assert world.c1.request("POST", "/v1/query", query).status == 200
+        found = world.c1.json("/v1/query/q/execute")
+        assert found["Datacenter"] == "dc2" and found["Nodes"][0]["Service"]["Address"] == "10.1.3.2"
+        assert world.s1.json("/v1/query/q/execute")["Nodes"][0]["Service"]["Address"] == "10.1.0.2"
+        assert world.c1.get("/v1/catalog/nodes").headers["X-Consul-Translate-Addresses"] == "true"
+    finally:
+        world.cleanup()
+
+
+def test_dns_of_queries_with_wan_addresses(tmp_path):
+    """The instances that a prepared query finds elsewhere, over DNS: the server that executes it has the setting."""
+    world = World(tmp_path)
+    world.s1.config["translate_wan_addrs"] = True
+    try:
+        world.start()
+        for node in MANY_ADDRESSES:
+            assert world.t1.put("/v1/catalog/register", node).status == 200
+        for service in "abc":
+            query = {"Name": "q" + service, "Service": {"Service": service, "Failover": {"Datacenters": ["dc2"]}}}
+            assert world.s1.request("POST", "/v1/query", query).status == 200
+        for question, answers in ELSEWHERE.items():
+            name, kind = question.replace(".service", ".query").split()
+            if name.endswith(".query"):
+                assert world.s1.dig("q%s.consul" % name, kind) == answers, question
+    finally:
+        world.cleanup()

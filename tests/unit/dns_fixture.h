@@ -68,7 +68,7 @@ static inline void fixture_node(
 	OWN_EMBEDDED(buf_fini) struct buf b = { 0 };
 	struct node_def def = { .node = str_of(name), .address = str_of(address), .meta = meta };
 
-	naming_node_encode(&b, &def);
+	naming_node_encode(&b, &def, NAMING_FACE_ANY);
 	kv_put(f->txn, NAMING_NODES, str_of(name), buf_str(&b));
 	fixture_owner(f, address, NAMING_OWNER_NODE, name);
 }
@@ -80,6 +80,28 @@ static inline void fixture_service(
 
 	naming_service_encode(&b, items, count);
 	kv_put(f->txn, NAMING_SERVICES, str_of(name), buf_str(&b));
+}
+
+/* An instance without an address of its own on a node that has this one too, for others. */
+static inline void fixture_face(struct fixture *f, const char *service, const char *node,
+	enum naming_face face, const char *address, int64_t port)
+{
+	OWN_EMBEDDED(buf_fini) struct buf b = { 0 };
+	struct naming_instance item = { .node = str_of(node),
+		.node_address = str_of(address),
+		.address = str_of(address),
+		.port = port,
+		.weight_passing = 1 };
+	struct node_def def = { .node = str_of(node), .address = str_of(address) };
+	struct state_key room;
+
+	naming_service_encode(&b, &item, 1);
+	kv_put(f->txn, NAMING_FACES,
+		naming_face_key(&room, NAMING_OWNER_SERVICE, str_of(service), face), buf_str(&b));
+	buf_clear(&b);
+	naming_node_encode(&b, &def, NAMING_FACE_ANY);
+	kv_put(f->txn, NAMING_FACES, naming_face_key(&room, NAMING_OWNER_NODE, str_of(node), face),
+		buf_str(&b));
 }
 
 static inline struct naming_instance fixture_instance(

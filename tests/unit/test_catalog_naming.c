@@ -64,16 +64,22 @@ static void register_something(struct world *w, struct rng *r)
 		.status = ONE_OF(r, "passing", "warning", "critical"),
 	};
 	struct str tags[] = { ONE_OF(r, "a", "b"), ONE_OF(r, "c", "d") };
+	struct pair node_tagged = { ONE_OF(r, "lan_ipv6", "wan", "wan_ipv4"),
+		ONE_OF(r, "10.9.0.1", "fd00::1", "") };
+	struct tagged_address tagged = { ONE_OF(r, "lan_ipv4", "wan", "wan_ipv6"),
+		ONE_OF(r, "10.9.1.1", "fd00::1:1"), (int64_t)rng_below(r, 3) };
 	struct cmd_register cmd = {
 		.node = { .node = ONE_OF(r, "n", "N", "m", "host.x"),
 			.id = ONE_OF(r, "", "00000000-0000-0000-0000-000000000001",
 				"00000000-0000-0000-0000-000000000002"),
-			.address = ONE_OF(r, "10.0.0.1", "10.0.0.2", "fd00::1", "a.host") },
+			.address = ONE_OF(r, "10.0.0.1", "10.0.0.2", "fd00::1", "a.host"),
+			.tagged_addresses = { &node_tagged, (uint32_t)rng_below(r, 2), true } },
 		.has_service = rng_below(r, 2),
 		.service = { .id = ONE_OF(r, "s", "S", "t"),
 			.name = ONE_OF(r, "web", "Web", "db"),
 			.tags = { tags, (uint32_t)rng_below(r, 3), true },
 			.address = ONE_OF(r, "", "", "10.0.0.1", "10.0.1.1"),
+			.tagged_addresses = { &tagged, (uint32_t)rng_below(r, 2) },
 			.port = (int64_t)rng_below(r, 2) },
 	};
 
@@ -155,4 +161,38 @@ TEST(what_is_put_off_is_of_the_new_state)
 }
 END_TEST
 
-UNIT_MAIN("catalog_naming", changes_make_the_whole, what_is_put_off_is_of_the_new_state)
+/* An instance's own tagged addresses stand in no record that DNS is derived from, but count. */
+TEST(tagged_addresses_alone)
+{
+	OWN(kv_mem_free) struct kv_mem *naming = kv_mem_new(NAMING_TABLES_COUNT);
+	struct tagged_address tagged = { STR("wan"), STR("192.0.2.1"), 81 };
+	struct cmd_register cmd = { .node = { .node = STR("n"), .address = STR("10.0.0.1") },
+		.has_service = true,
+		.service = { .id = STR("s"),
+			.name = STR("Web"),
+			.address = STR("10.1.0.1"),
+			.tagged_addresses = { &tagged, 1 } } };
+	struct world w;
+
+	world_init(&w, NULL);
+	derive(&w, w.c, naming, NAMING_ALL);
+	APPLY(&w, cmd_register, &cmd);
+	derive(&w, w.c, naming, NAMING_CHANGED);
+	for (int change = 0; change < 3; change++) {
+		uint64_t before = naming_digest(naming);
+
+		tagged.port += change == 0;
+		tagged.address = change == 1 ? STR("192.0.2.2") : tagged.address;
+		cmd.service.tagged_addresses.count = change < 2;
+		APPLY(&w, cmd_register, &cmd);
+		ck_assert(catalog_naming_changed(w.c));
+		derive(&w, w.c, naming, NAMING_CHANGED);
+		ck_assert_uint_ne(naming_digest(naming), before);
+		ck_assert_uint_eq(naming_digest(naming), whole_digest(&w));
+	}
+	world_fini(&w);
+}
+END_TEST
+
+UNIT_MAIN("catalog_naming", changes_make_the_whole, what_is_put_off_is_of_the_new_state,
+	tagged_addresses_alone)

@@ -175,6 +175,63 @@ TEST(other_data_centre_by_way_of_a_server)
 }
 END_TEST
 
+static void wan_check(bool translate, const char *name, unsigned type, const char *expected)
+{
+	struct dns_settings here = fixture_settings(), there = fixture_settings();
+	OWN_EMBEDDED(fixture_fini) struct fixture client, server, other;
+
+	here.server = false;
+	here.translate_wan_addrs = translate;
+	fixture_init(&client, &here);
+	client.not_ready = client.others = true;
+	node_make(&server, PEER); /* which passes on what its client wants */
+	there.datacenter = STR("dc2");
+	fixture_init(&other, &there);
+	other.peer = other.others = true;
+	fixture_face(&other, "six", "ext.3", NAMING_FACE_WAN_ANY, "192.0.2.1", 99);
+	fixture_face(&other, "six", "ext.3", NAMING_FACE_WAN_A, "192.0.2.2", 99);
+	ck_assert_int_eq(fixture_ask(&client, name, type, 0, false), DNS_ASK);
+	ck_assert_int_eq(hand_on(&client, &server), DNS_ASK);
+	ck_assert_int_eq(hand_on(&server, &other), DNS_REPLY);
+	ck_assert_str_eq(buf_cstr(&other.text), expected);
+}
+
+TEST(wan_addresses_for_another_data_centre)
+{
+	wan_check(false, "six.service.dc2.consul", T_AAAA,
+		"NOERROR aa rd\nAN six.service.dc2.consul. 0 AAAA 2001:db8::1\n");
+	wan_check(true, "six.service.dc2.consul", T_A,
+		"NOERROR aa rd\nAN six.service.dc2.consul. 0 A 192.0.2.2\n");
+	wan_check(true, "ext.3.node.dc2.consul", T_A,
+		"NOERROR aa rd\nAN ext.3.node.dc2.consul. 0 A 192.0.2.2\n");
+	wan_check(true, "ext.3.node.dc2.consul", T_ANY,
+		"NOERROR aa rd\nAN ext.3.node.dc2.consul. 0 A 192.0.2.1\n");
+	wan_check(true, "six.service.dc2.consul", T_SRV,
+		"NOERROR aa rd\nAN six.service.dc2.consul. 0 SRV 1 1 99 "
+		"c0000201.addr.dc2.consul.\nAR c0000201.addr.dc2.consul. 0 A 192.0.2.1\n");
+}
+END_TEST
+
+/* Who asks for the names of its own data centre sees them as they are. */
+TEST(no_wan_addresses_at_home)
+{
+	struct dns_settings s = fixture_settings();
+	OWN_EMBEDDED(fixture_fini) struct fixture client, server;
+
+	s.translate_wan_addrs = true;
+	fixture_init(&server, &s);
+	server.peer = true;
+	fixture_face(&server, "six", "ext.3", NAMING_FACE_WAN_ANY, "192.0.2.1", 99);
+	s.server = false;
+	fixture_init(&client, &s);
+	client.not_ready = client.others = true;
+	ck_assert_int_eq(fixture_ask(&client, "six.service.dc1.consul", T_ANY, 0, false), DNS_ASK);
+	ck_assert_int_eq(hand_on(&client, &server), DNS_REPLY);
+	ck_assert_str_eq(buf_cstr(&server.text),
+		"NOERROR aa rd\nAN six.service.dc1.consul. 0 AAAA 2001:db8::1\n");
+}
+END_TEST
+
 TEST(loops_end)
 {
 	OWN_EMBEDDED(fixture_fini) struct fixture a;
@@ -372,6 +429,7 @@ TEST(cache_is_bounded)
 END_TEST
 
 UNIT_MAIN("dns-peer", where_a_question_goes, same_answer_by_way_of_others,
-	other_data_centre_by_way_of_a_server, loops_end, only_the_leader_where_stale_will_not_do,
+	other_data_centre_by_way_of_a_server, wan_addresses_for_another_data_centre,
+	no_wan_addresses_at_home, loops_end, only_the_leader_where_stale_will_not_do,
 	what_a_peer_says, recursion_is_offered_by_who_is_asked, cache_is_for_the_same_question,
 	cache_is_bounded)

@@ -121,7 +121,7 @@ TEST(test_node)
 	struct naming_node n;
 	struct str rdata;
 
-	naming_node_encode(&b, &def);
+	naming_node_encode(&b, &def, NAMING_FACE_ANY);
 	ck_assert_int_eq(naming_node_open(buf_str(&b), &n), 0);
 	ck_str_is(n.name, "\x02"
 			  "db\x01"
@@ -149,7 +149,7 @@ TEST(test_long_text)
 	struct str rdata;
 
 	memset(value, 'v', sizeof(value));
-	naming_node_encode(&b, &def);
+	naming_node_encode(&b, &def, NAMING_FACE_ANY);
 	ck_assert_int_eq(naming_node_open(buf_str(&b), &n), 0);
 	ck_assert_int_eq(n.address.kind, NAMING_HOST);
 	ck_assert(n.plain);
