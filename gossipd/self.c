@@ -163,6 +163,16 @@ int pool_address_of(const struct net_address *a, struct pool_address *out)
 	return out->n ? 0 : ST_INVALID;
 }
 
+static struct cidr *allowed_of(const struct strs *texts, struct arena *arena)
+{
+	struct cidr *allowed = arena_array(arena, struct cidr, texts->count);
+
+	for (uint32_t i = 0; i < texts->count; i++) {
+		must(!cidr_parse(texts->items[i], &allowed[i])); /* it has been checked */
+	}
+	return allowed;
+}
+
 int self_options(const struct conf *c, const char *id, enum gossip_pool_name pool,
 	struct arena *arena, struct pool_options *out)
 {
@@ -170,6 +180,7 @@ int self_options(const struct conf *c, const char *id, enum gossip_pool_name poo
 	bool wan = pool == GOSSIP_WAN;
 	int64_t port = wan ? c->ports.serf_wan : c->ports.serf_lan;
 	int64_t reconnect_ms = c->reconnect_timeout_ns / NS_PER_MS;
+	const struct strs *allowed = wan ? &c->serf_wan_allowed_cidrs : &c->serf_lan_allowed_cidrs;
 	OWN_EMBEDDED(buf_fini) struct buf meta = { 0 };
 	struct tags tags = { .arena = arena };
 	struct net_address advertised;
@@ -192,6 +203,8 @@ int self_options(const struct conf *c, const char *id, enum gossip_pool_name poo
 		.compress = true,
 		.coordinates = !c->disable_coordinates,
 		.rules = wan ? POOL_RULES_WAN : POOL_RULES_LAN,
+		.allowed = allowed_of(allowed, arena),
+		.allowed_count = allowed->count,
 		.datacenter = c->datacenter,
 		.id = arena_str(arena, str_of(id)),
 		.segment = STR(""),

@@ -21,6 +21,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "common/base/cidr.h"
 #include "common/sys/net.h"
 #include "common/sys/share.h"
 #include "common/sys/tls.h"
@@ -100,28 +101,6 @@ void client_render(const struct client *client, struct buf *out)
 	buf_put_cstr(out, text);
 }
 
-static bool in_network(const struct client *client, struct str cidr)
-{
-	struct str bits_text, address = str_split(cidr, '/', &bits_text);
-	char text[INET6_ADDRSTRLEN] = "";
-	uint8_t network[16];
-	uint64_t bits;
-
-	memcpy(text, address.p, min_of(address.n, sizeof(text) - 1));
-	if (inet_pton(client->address_size == 4 ? AF_INET : AF_INET6, text, network) != 1) {
-		return false;
-	}
-	if (!bits_text.p || str_to_u64(bits_text, &bits) || bits > client->address_size * 8u) {
-		return false;
-	}
-	for (uint64_t i = 0; i < bits; i++) {
-		if ((network[i / 8] ^ client->address[i / 8]) & (0x80 >> i % 8)) {
-			return false;
-		}
-	}
-	return true;
-}
-
 /* http_config.allow_write_http_from; Unix sockets have their permissions instead. */
 bool client_may_write(const struct engine *e, const struct conn *c)
 {
@@ -131,7 +110,10 @@ bool client_may_write(const struct engine *e, const struct conn *c)
 		return true;
 	}
 	for (uint32_t i = 0; i < allowed->count; i++) {
-		if (in_network(c->client, allowed->items[i])) {
+		struct cidr network;
+
+		if (!cidr_parse(allowed->items[i], &network) &&
+			cidr_has(&network, c->client->address, c->client->address_size)) {
 			return true;
 		}
 	}

@@ -85,6 +85,10 @@ struct conf {
 	/* addresses */
 	struct str bind_addr, client_addr, advertise_addr, advertise_addr_wan, serf_lan_bind,
 		serf_wan_bind;
+	/* what is only told, as tagged_addresses; "" where there is none */
+	struct str advertise_addr_ipv4, advertise_addr_ipv6, advertise_addr_wan_ipv4,
+		advertise_addr_wan_ipv6;
+	struct strs serf_lan_allowed_cidrs, serf_wan_allowed_cidrs; /* none: everybody */
 	struct pairs tagged_addresses; /* complete: lan, lan_ipv4, wan, wan_ipv4 ... */
 	bool translate_wan_addrs;
 	struct conf_ports ports;

@@ -227,31 +227,90 @@ static int advertise_fill(struct conf_builder *b)
 	return 0;
 }
 
-static void tag(struct pairs *all, const char *name, struct str value)
+/* Those that are advertised as the addresses of one family, of which there may be none. */
+static int family_check(struct conf_builder *b, const char *path, struct str *value, int wanted)
 {
-	for (uint32_t i = 0; i < all->count; i++) {
-		if (str_is(all->items[i].key, name)) {
-			return; /* configured */
-		}
+	int family = wanted, r = single_check(b, path, value);
+
+	if (!r && value->n && ip_valid(*value, &family) && family != wanted) {
+		r = conf_refuse(b, path, "%s must be an %s address", path,
+			wanted == AF_INET6 ? "ipv6" : "ipv4");
 	}
-	all->items[all->count++] = (struct pair) { str_of(name), value };
+	return r;
 }
 
+static int families_check(struct conf_builder *b)
+{
+	const struct {
+		const char *path;
+		struct str *value;
+		int family;
+	} rows[] = { { "advertise_addr_ipv4", &b->c->advertise_addr_ipv4, AF_INET },
+		{ "advertise_addr_ipv6", &b->c->advertise_addr_ipv6, AF_INET6 },
+		{ "advertise_addr_wan_ipv4", &b->c->advertise_addr_wan_ipv4, AF_INET },
+		{ "advertise_addr_wan_ipv6", &b->c->advertise_addr_wan_ipv6, AF_INET6 } };
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows) && !r; i++) {
+		r = family_check(b, rows[i].path, rows[i].value, rows[i].family);
+	}
+	return r;
+}
+
+/* What the address in use is, where nothing else is set for its family. */
+static void families_fill(struct str address, struct str *ipv4, struct str *ipv6)
+{
+	int family = AF_INET;
+	struct str *own;
+
+	ip_valid(address, &family);
+	own = family == AF_INET6 ? ipv6 : ipv4;
+	*own = own->n ? *own : address;
+}
+
+static bool is_computed(struct str name)
+{
+	static const char *const names[] = { "lan", "lan_ipv4", "lan_ipv6", "wan", "wan_ipv4",
+		"wan_ipv6" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (str_is(name, names[i])) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static void tag(struct pairs *all, const char *name, struct str value)
+{
+	if (value.n) {
+		all->items[all->count++] = (struct pair) { str_of(name), value };
+	}
+}
+
+/* Names of the configuration's own, and the six that follow from what is advertised. */
 static void tagged_addresses_fill(struct conf *c)
 {
-	struct pairs all = { arena_array(&c->arena, struct pair, c->tagged_addresses.count + 4), 0,
+	struct pairs all = { arena_array(&c->arena, struct pair, c->tagged_addresses.count + 6), 0,
 		true };
-	int family = AF_INET;
 
 	for (uint32_t i = 0; i < c->tagged_addresses.count; i++) {
-		all.items[all.count++] = c->tagged_addresses.items[i];
+		if (!is_computed(c->tagged_addresses.items[i].key)) {
+			all.items[all.count++] = c->tagged_addresses.items[i];
+		}
+	}
+	families_fill(c->advertise_addr, &c->advertise_addr_ipv4, &c->advertise_addr_ipv6);
+	families_fill(
+		c->advertise_addr_wan, &c->advertise_addr_wan_ipv4, &c->advertise_addr_wan_ipv6);
+	if (!c->advertise_addr_wan_ipv6.n) {
+		c->advertise_addr_wan_ipv6 = c->advertise_addr_ipv6;
 	}
 	tag(&all, "lan", c->advertise_addr);
-	ip_valid(c->advertise_addr, &family);
-	tag(&all, family == AF_INET6 ? "lan_ipv6" : "lan_ipv4", c->advertise_addr);
+	tag(&all, "lan_ipv4", c->advertise_addr_ipv4);
+	tag(&all, "lan_ipv6", c->advertise_addr_ipv6);
 	tag(&all, "wan", c->advertise_addr_wan);
-	ip_valid(c->advertise_addr_wan, &family);
-	tag(&all, family == AF_INET6 ? "wan_ipv6" : "wan_ipv4", c->advertise_addr_wan);
+	tag(&all, "wan_ipv4", c->advertise_addr_wan_ipv4);
+	tag(&all, "wan_ipv6", c->advertise_addr_wan_ipv6);
 	pairs_sort(&all);
 	c->tagged_addresses = all;
 }
@@ -281,6 +340,7 @@ int conf_addresses_fill(struct conf_builder *b)
 		}
 		list_check(b, several[i].path, *several[i].value, i > 0);
 	}
+	r = r ? r : families_check(b);
 	if (r || b->faults.count) {
 		return r;
 	}

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/base/cidr.h"
 #include "common/base/err.h"
 #include "common/base/time.h"
 
@@ -313,10 +314,29 @@ static int ui_check(struct conf_builder *b)
 	return 0;
 }
 
+static void networks_check(struct conf_builder *b)
+{
+	const struct {
+		const char *key;
+		const struct strs *list;
+	} rows[] = { { "allow_write_http_from", &b->c->http.allow_write_http_from },
+		{ "serf_lan_allowed_cidrs", &b->c->serf_lan_allowed_cidrs },
+		{ "serf_wan_allowed_cidrs", &b->c->serf_wan_allowed_cidrs } };
+	struct cidr ignored;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		for (uint32_t k = 0; k < rows[i].list->count; k++) {
+			if (cidr_parse(rows[i].list->items[k], &ignored)) {
+				conf_fault(b, &b->faults, "%s: invalid cidr: " STR_FMT, rows[i].key,
+					STR_ARG(rows[i].list->items[k]));
+			}
+		}
+	}
+}
+
 static void lists_check(struct conf_builder *b)
 {
-	const struct strs *filters = &b->c->telemetry.prefix_filter,
-			  *nets = &b->c->http.allow_write_http_from;
+	const struct strs *filters = &b->c->telemetry.prefix_filter;
 	const struct pairs *ttl = &b->c->dns.service_ttl;
 
 	for (uint32_t i = 0; i < filters->count; i++) {
@@ -327,12 +347,7 @@ static void lists_check(struct conf_builder *b)
 				STR_ARG(filters->items[i]));
 		}
 	}
-	for (uint32_t i = 0; i < nets->count; i++) {
-		if (str_find(nets->items[i], '/') < 0) {
-			conf_fault(b, &b->faults, "allow_write_http_from: invalid cidr: " STR_FMT,
-				STR_ARG(nets->items[i]));
-		}
-	}
+	networks_check(b);
 	for (uint32_t i = 0; i < ttl->count; i++) {
 		OWN_EMBEDDED(buf_fini) struct buf reason = { 0 };
 		int64_t ns;

@@ -50,8 +50,14 @@ static void options_copy(struct pool *p, const struct pool_options *options)
 	struct str *const strs[] = { &p->options.name, &p->options.datacenter, &p->options.id,
 		&p->options.segment };
 
+	struct cidr *allowed = arena_array(&p->names, struct cidr, options->allowed_count);
+
 	must(options->name.n && options->address.n && options->meta.n <= POOL_META_MAX);
 	p->options = *options;
+	for (uint32_t i = 0; i < options->allowed_count; i++) {
+		allowed[i] = options->allowed[i];
+	}
+	p->options.allowed = allowed;
 	for (size_t i = 0; i < ARRAY_SIZE(strs); i++) {
 		*strs[i] = arena_str(&p->names, *strs[i]);
 	}

@@ -21,6 +21,7 @@
 #define MUSTER_GOSSIPD_CORE_POOL_H
 
 #include "common/base/arena.h"
+#include "common/base/cidr.h"
 #include "common/base/list.h"
 #include "common/base/map.h"
 #include "common/base/rng.h"
@@ -86,6 +87,8 @@ struct pool_options {
 	bool sealed;		/* packets are encrypted: room is left for it */
 	bool resolve_conflicts; /* ask the others who owns our name when somebody else claims it */
 	enum pool_rules rules;
+	const struct cidr *allowed; /* where members may be; none: anywhere */
+	uint32_t allowed_count;
 	struct str datacenter, id, segment;
 	uint64_t seed;
 };
@@ -289,7 +292,7 @@ struct pool {
 	struct vivaldi vivaldi;
 	struct pool_keys_result keys;
 	bool started;
-	uint32_t packets_filled; /* whose turn it is (send.c) */
+	uint32_t packets_filled;      /* whose turn it is (send.c) */
 	struct pool_address claimant; /* of our name, as last told; n 0: none */
 	struct mono claimed_at;
 	struct mono corrections_at;

@@ -308,13 +308,26 @@ static void alive_store(struct pool *p, struct pool_node *n, const struct swim_a
 	}
 }
 
+static bool address_is_allowed(const struct pool *p, const struct swim_alive *m)
+{
+	bool allowed = !p->options.allowed_count || str_eq(m->node, p->options.name);
+
+	for (uint32_t i = 0; i < p->options.allowed_count && !allowed; i++) {
+		allowed = cidr_has(&p->options.allowed[i], m->addr.p, m->addr.n);
+	}
+	return allowed;
+}
+
 /* The record of a name, made when there is none; NULL: refused. */
 static struct pool_node *alive_node(struct pool *p, const struct swim_alive *m)
 {
 	OWN_EMBEDDED(buf_fini) struct buf why = { 0 };
 	struct pool_node *n = node_find(p, m->node);
 
-	if (!rules_admit(p, m, false, &why)) {
+	if (!address_is_allowed(p, m)) {
+		buf_put_lit(&why, "its address is none of the allowed ones");
+	}
+	if (why.n || !rules_admit(p, m, false, &why)) {
 		note_add(p, POOL_NOTE_REFUSED, m->node, buf_str(&why));
 		return NULL;
 	}

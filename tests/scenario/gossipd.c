@@ -117,6 +117,8 @@ static void put_state(const struct pool *p, struct buf *out)
 
 static void init(struct world *w, struct str command)
 {
+	struct str network = scenario_word(command, "allowed");
+	struct cidr allowed;
 	struct pool_options options = { .name = scenario_word(command, "name"),
 		.meta = STR("\xff\x80"),
 		.address = address_of_digit('1'),
@@ -126,7 +128,11 @@ static void init(struct world *w, struct str command)
 		.reconnect_timeout_ms = 60000,
 		.tombstone_ms = 60000,
 		.leave_delay_ms = 1000,
+		.allowed = &allowed,
+		.allowed_count = network.n != 0,
 		.seed = 1 };
+
+	must(!network.n || !cidr_parse(network, &allowed));
 
 	if (w->live) {
 		pool_fini(&w->pool);

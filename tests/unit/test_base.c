@@ -4,6 +4,9 @@
  */
 #include "tests/unit/unit.h"
 
+#include <arpa/inet.h>
+
+#include "common/base/cidr.h"
 #include "common/base/cursor.h"
 #include "common/base/hash.h"
 #include "common/base/map.h"
@@ -200,5 +203,39 @@ TEST(test_ends_of_programs)
 }
 END_TEST
 
+TEST(test_cidr)
+{
+	static const struct {
+		const char *network, *address; /* NULL: no network */
+		bool has;
+	} rows[] = { { "10.0.0.0/8", "10.255.0.1", true }, { "10.0.0.0/8", "11.0.0.1", false },
+		{ "10.0.0.7/32", "10.0.0.7", true }, { "10.0.0.7/32", "10.0.0.6", false },
+		{ "10.0.0.128/25", "10.0.0.129", true }, { "10.0.0.128/25", "10.0.0.1", false },
+		{ "1.2.3.4/0", "200.0.0.1", true }, { "fd00::/7", "fc00::1", true },
+		{ "fd00::1/127", "fd00::2", false }, { "::/0", "10.0.0.1", false },
+		{ "10.0.0.0", NULL, false }, { "10.0.0.0/33", NULL, false },
+		{ "10.0.0/8", NULL, false }, { "/8", NULL, false }, { "10.0.0.0/", NULL, false },
+		{ "10.0.0.0/8/8", NULL, false }, { "fd00::/129", NULL, false },
+		{ "x", NULL, false }, { "", NULL, false } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		uint8_t bytes[16];
+		struct cidr c;
+		int r = cidr_parse(str_of(rows[i].network), &c);
+
+		ck_assert_msg(!r == (rows[i].address != NULL), "%s", rows[i].network);
+		if (rows[i].address) {
+			bool v6 = strchr(rows[i].address, ':');
+
+			ck_assert_int_eq(
+				inet_pton(v6 ? AF_INET6 : AF_INET, rows[i].address, bytes), 1);
+			ck_assert_msg(cidr_has(&c, bytes, v6 ? 16 : 4) == rows[i].has, "%s in %s",
+				rows[i].address, rows[i].network);
+		}
+	}
+}
+END_TEST
+
 UNIT_MAIN("base", test_integers, test_durations, test_base64, test_uuid, test_crc32c_known_vector,
-	test_map, test_cursor_is_sticky, test_utf8, test_urls_and_keys, test_ends_of_programs)
+	test_map, test_cursor_is_sticky, test_utf8, test_urls_and_keys, test_ends_of_programs,
+	test_cidr)

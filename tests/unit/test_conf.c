@@ -19,6 +19,53 @@ static int load(const char *text, struct conf **out, struct buf *warnings, struc
 	return conf_load(&source, 1, out, warnings, why);
 }
 
+static const struct {
+	const char *settings, *tagged[7]; /* as Consul 1.8.7 makes them */
+} advertised[] = {
+	{ "", { "lan=127.0.0.1", "lan_ipv4=127.0.0.1", "wan=127.0.0.1", "wan_ipv4=127.0.0.1" } },
+	{ ",\"advertise_addr_ipv4\":\"127.0.0.2\"",
+		{ "lan=127.0.0.1", "lan_ipv4=127.0.0.2", "wan=127.0.0.1", "wan_ipv4=127.0.0.1" } },
+	{ ",\"advertise_addr_ipv6\":\"fd00::7\"",
+		{ "lan=127.0.0.1", "lan_ipv4=127.0.0.1", "lan_ipv6=fd00::7", "wan=127.0.0.1",
+			"wan_ipv4=127.0.0.1", "wan_ipv6=fd00::7" } },
+	{ ",\"advertise_addr\":\"127.0.0.3\",\"advertise_addr_ipv4\":\"127.0.0.2\","
+	  "\"advertise_addr_ipv6\":\"fd00::7\",\"advertise_addr_wan\":\"127.0.0.4\"",
+		{ "lan=127.0.0.3", "lan_ipv4=127.0.0.2", "lan_ipv6=fd00::7", "wan=127.0.0.4",
+			"wan_ipv4=127.0.0.4", "wan_ipv6=fd00::7" } },
+	{ ",\"advertise_addr_wan_ipv4\":\"127.0.0.9\"",
+		{ "lan=127.0.0.1", "lan_ipv4=127.0.0.1", "wan=127.0.0.1", "wan_ipv4=127.0.0.9" } },
+	{ ",\"tagged_addresses\":{\"lan_ipv4\":\"1.2.3.4\",\"wan\":\"x\",\"foo\":\"bar\"}",
+		{ "foo=bar", "lan=127.0.0.1", "lan_ipv4=127.0.0.1", "wan=127.0.0.1",
+			"wan_ipv4=127.0.0.1" } },
+};
+
+static void advertised_check(size_t i)
+{
+	OWN_EMBEDDED(buf_fini) struct buf text = { 0 };
+	OWN(conf_free) struct conf *c = NULL;
+	uint32_t n = 0;
+
+	buf_printf(&text, "{" BASE "%s}", advertised[i].settings);
+	ck_assert_int_eq(load(buf_cstr(&text), &c, NULL, NULL), 0);
+	for (; n < ARRAY_SIZE(advertised[i].tagged) && advertised[i].tagged[n]; n++) {
+		const struct pair *p = &c->tagged_addresses.items[n];
+
+		ck_assert_uint_lt(n, c->tagged_addresses.count);
+		buf_clear(&text);
+		buf_printf(&text, STR_FMT "=" STR_FMT, STR_ARG(p->key), STR_ARG(p->value));
+		ck_assert_str_eq(buf_cstr(&text), advertised[i].tagged[n]);
+	}
+	ck_assert_uint_eq(c->tagged_addresses.count, n);
+}
+
+TEST(test_advertised)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(advertised); i++) {
+		advertised_check(i);
+	}
+}
+END_TEST
+
 TEST(test_defaults)
 {
 	OWN(conf_free) struct conf *c = NULL;
@@ -164,6 +211,12 @@ static const char *const refused[][2] = {
 		"1 error occurred:\n\t* client_addr: invalid ip address: x\n\n" },
 	{ "{" BASE ",\"advertise_addr\":\"0.0.0.0\"}",
 		"Advertise address cannot be 0.0.0.0, :: or [::] (x.json line 1)" },
+	{ "{" BASE ",\"advertise_addr_ipv4\":\"fd00::1\"}",
+		"advertise_addr_ipv4 must be an ipv4 address (x.json line 1)" },
+	{ "{" BASE ",\"advertise_addr_wan_ipv6\":\"10.0.0.1\"}",
+		"advertise_addr_wan_ipv6 must be an ipv6 address (x.json line 1)" },
+	{ "{" BASE ",\"advertise_addr_ipv6\":\"x\"}",
+		"1 error occurred:\n\t* advertise_addr_ipv6: invalid ip address: x\n\n" },
 	{ "{\"data_dir\":\"/nonexistent\",\"bind_addr\":\"{{ GetPublicIP }}\"}",
 		"bind_addr: the address template \"GetPublicIP\" is not supported: only "
 		"GetPrivateIP and GetInterfaceIP are "
@@ -173,6 +226,10 @@ static const char *const refused[][2] = {
 		"discard_check_output flag (x.json line 1)" },
 	{ "{" BASE ",\"http_config\":{\"allow_write_http_from\":[\"x\"]}}",
 		"1 error occurred:\n\t* allow_write_http_from: invalid cidr: x\n\n" },
+	{ "{" BASE ",\"serf_lan_allowed_cidrs\":[\"10.0.0.0/99\"],"
+	  "\"serf_wan_allowed_cidrs\":[\"10.0.0.1\"]}",
+		"2 errors occurred:\n\t* serf_lan_allowed_cidrs: invalid cidr: 10.0.0.0/99\n"
+		"\t* serf_wan_allowed_cidrs: invalid cidr: 10.0.0.1\n\n" },
 };
 
 TEST(test_refused)
@@ -320,6 +377,6 @@ TEST(test_reload_takes_defaults_once)
 }
 END_TEST
 
-UNIT_MAIN("conf", test_defaults, test_dev, test_merge, test_older_spellings, test_refused,
-	test_warnings, test_interface_template, test_debug_hides_secrets, test_node_id,
-	test_reload_keeps_what_needs_a_restart, test_reload_takes_defaults_once)
+UNIT_MAIN("conf", test_advertised, test_defaults, test_dev, test_merge, test_older_spellings,
+	test_refused, test_warnings, test_interface_template, test_debug_hides_secrets,
+	test_node_id, test_reload_keeps_what_needs_a_restart, test_reload_takes_defaults_once)
