@@ -117,13 +117,14 @@ static void argument_add(struct agent *a, size_t *count, const char *flag, const
 	a->arguments[(*count)++] = path;
 }
 
-/* The same sources for the daemons: texts become files in the run directory. */
+/* The same sources for the daemons: texts become files in the run directory. From here on paths are
+ * absolute for us, too: a reload reads them where we live then. */
 static int arguments_make(struct agent *a)
 {
 	size_t count = 0;
 
 	for (size_t i = 0; i < a->sources_count; i++) {
-		const struct conf_source *s = &a->sources[i];
+		struct conf_source *s = &a->sources[i];
 		struct str path;
 		int r;
 
@@ -135,6 +136,7 @@ static int arguments_make(struct agent *a)
 			OWN(free) char *full = absolute(s->path);
 
 			path = arena_str(&a->arena, str_of(full));
+			s->path = path.p;
 			argument_add(
 				a, &count, s->directory ? "-config-dir" : "-config-file", path.p);
 			continue;

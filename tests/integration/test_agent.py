@@ -370,6 +370,20 @@ def test_sighup_reloads_and_refuses(node):
     wait_until(lambda: "from-file" not in node.json("/v1/agent/services"), what="the service has gone")
 
 
+def test_a_relative_path_is_read_again(make_node):
+    """The agent has another working directory by then."""
+    node = make_node()
+    node.write_config("00-log.json", {"log_level": "DEBUG"})
+    command = [word.replace(str(node.config_dir), node.config_dir.name) for word in node.command()]
+    with open(node.log_path, "wb") as log:
+        node.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=node.directory,
+                                        env=clean_environment(), start_new_session=True, preexec_fn=node.before_program)
+    node.wait_ready()
+    node.write_config("10-service.json", {"service": {"name": "from-file", "port": 1}})
+    assert node.control("agent", "reload")["ok"] is True
+    wait_until(lambda: "from-file" in node.json("/v1/agent/services"), what="the service of the file")
+
+
 def test_who_does_not_read_the_log_does_not_stop_the_node(make_node):
     """stdout is a pipe that nobody empties; what did not fit is counted."""
     node = make_node()
