@@ -320,6 +320,30 @@ TEST(test_reload_takes_defaults_once)
 }
 END_TEST
 
+/* What is mixed is read as it was the first time: a daemon without a network has no interfaces to
+ * look at. */
+TEST(test_reload_without_a_network)
+{
+	OWN(conf_free) struct conf *before = NULL;
+	OWN(conf_free) struct conf *c = NULL;
+	OWN_EMBEDDED(buf_fini) struct buf kept = { 0 };
+	const struct conf_source sources[] = {
+		{ "a.json", false,
+			"{\"data_dir\":\"/nonexistent\",\"bind_addr\":\"{{ "
+			"GetInterfaceIP \\\"none-0\\\" }}\"}" },
+		{ "b.json", false, "{\"node_name\":\"b\"}" }
+	};
+
+	ck_assert_int_eq(conf_load(sources, 1, &before, NULL, NULL), ST_INVALID);
+	ck_assert_int_eq(conf_load_offline(sources, 1, &before, NULL, NULL), 0);
+	ck_assert_int_eq(conf_load_offline(sources, 2, &c, NULL, NULL), 0);
+	ck_assert_int_eq(conf_keep(before, &c, &kept, NULL), 0);
+	ck_buf_is(&kept, "node_name");
+	ck_str_is(c->bind_addr, "127.0.0.1");
+}
+END_TEST
+
 UNIT_MAIN("conf", test_defaults, test_dev, test_merge, test_older_spellings, test_refused,
 	test_warnings, test_interface_template, test_debug_hides_secrets, test_node_id,
-	test_reload_keeps_what_needs_a_restart, test_reload_takes_defaults_once)
+	test_reload_keeps_what_needs_a_restart, test_reload_takes_defaults_once,
+	test_reload_without_a_network)
