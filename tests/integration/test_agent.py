@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """muster agent: the six processes, what happens when one of them or the agent itself dies, and how a node ends."""
 import fcntl
+import json
 import os
 import pathlib
 import signal
@@ -434,6 +435,17 @@ def test_wrong_configuration_is_refused(make_node, config, text):
     node.start(wait=False)
     assert node.process.wait(60) == 1
     assert text in node.log()
+
+
+def test_as_many_configuration_files_as_may_be(make_node, tmp_path):
+    files = []
+    for number in range(62):
+        files.append(tmp_path / str(number) / "one.json")
+        files[-1].parent.mkdir()
+        files[-1].write_text(json.dumps({"service": {"name": "s%d" % number}}))
+    node = make_node(args=["-config-file=%s" % path for path in files[1:]])  # and the folder of each node
+    node.start()
+    wait_until(lambda: len(node.json("/v1/agent/services")) == 61, what="the service of each file")
 
 
 def running_for(node):
