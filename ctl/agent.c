@@ -28,16 +28,20 @@
 #include "ctl/commands.h"
 #include "version.h"
 
-enum { LEAVE_MAX_MS = 30000 };
+enum {
+	LEAVE_MAX_MS = 30000,
+	FLAG_SOURCES = 2,
+	NAMED_SOURCES_MAX = DAEMON_SOURCES_MAX - FLAG_SOURCES
+};
 
 struct agent {
 	struct ctl *ctl;
 	struct flagset set;
 	struct agent_flags flags;
 	struct buf head, tail; /* configuration from flags */
-	struct conf_source sources[AGENT_SOURCES_MAX + 2 + FLAG_LIST_MAX];
+	struct conf_source sources[DAEMON_SOURCES_MAX];
 	size_t sources_count;
-	const char *arguments[2 * AGENT_SOURCES_MAX + 8]; /* the same for the daemons */
+	const char *arguments[2 * DAEMON_SOURCES_MAX + 1]; /* the same for the daemons */
 	struct arena arena;
 	struct conf *conf;
 	struct buf warnings;
@@ -128,10 +132,6 @@ static int arguments_make(struct agent *a)
 		struct str path;
 		int r;
 
-		if (count + 3 > ARRAY_SIZE(a->arguments)) {
-			return err_new(
-				-E2BIG, "more than %d sources of configuration", AGENT_SOURCES_MAX);
-		}
 		if (!s->text) {
 			OWN(free) char *full = absolute(s->path);
 
@@ -157,6 +157,11 @@ static int configuration_load(struct agent *a, struct buf *why)
 	enum log_level level;
 	int r;
 
+	if (a->flags.files.count + a->flags.fragments.count > NAMED_SOURCES_MAX) {
+		buf_printf(why, "more than %d of -config-file, -config-dir and -hcl together",
+			NAMED_SOURCES_MAX);
+		return ST_INVALID;
+	}
 	sources_make(a);
 	r = conf_load(a->sources, a->sources_count, &a->conf, &a->warnings, why);
 	if (r == 0 && log_level_parse(a->conf->log_level, &level)) {

@@ -20,7 +20,6 @@
 #include "common/base/err.h"
 #include "common/base/json.h"
 #include "common/sys/clock.h"
-#include "common/sys/daemon.h"
 #include "common/sys/log.h"
 #include "ctl/agent.h"
 
@@ -32,7 +31,7 @@ enum {
 	SOCKET_FIRST = 3,
 	/* descriptors are moved up here before they are put in place */
 	SOCKET_ASIDE = SOCKET_FIRST + AGENT_SOCKETS_MAX,
-	ARGUMENTS_MAX = 2 * AGENT_SOURCES_MAX + 8,
+	ARGUMENTS_MAX = 2 * DAEMON_SOURCES_MAX + 8,
 };
 
 static const struct daemon_row {

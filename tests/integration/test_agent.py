@@ -446,6 +446,10 @@ def test_as_many_configuration_files_as_may_be(make_node, tmp_path):
     node = make_node(args=["-config-file=%s" % path for path in files[1:]])  # and the folder of each node
     node.start()
     wait_until(lambda: len(node.json("/v1/agent/services")) == 61, what="the service of each file")
+    one_more = make_node(name="n2", args=["-config-file=%s" % path for path in files])
+    one_more.start(wait=False)
+    assert one_more.process.wait(60) == 1
+    assert "==> more than 62 of -config-file, -config-dir and -hcl together\n" in one_more.log()
 
 
 def running_for(node):
