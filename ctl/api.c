@@ -347,6 +347,8 @@ static int transfer_run(struct api *a, const char *method, struct buf *path, str
 	buf_printf(&url, STR_FMT STR_FMT, STR_ARG(buf_str(&a->base)), STR_ARG(buf_str(path)));
 	t->curl = a->curl;
 	curl_easy_setopt(a->curl, CURLOPT_URL, buf_cstr(&url));
+	/* Or "kv delete -recurse x/.." would be about all keys. */
+	curl_easy_setopt(a->curl, CURLOPT_PATH_AS_IS, 1L);
 	curl_easy_setopt(a->curl, CURLOPT_HTTPHEADER, headers);
 	curl_easy_setopt(a->curl, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(a->curl, CURLOPT_WRITEDATA, t);

@@ -77,6 +77,17 @@ def test_kv(cli):
     cli("kv", "delete", "-recurse", "cli/")
 
 
+def test_dots_in_a_key_lead_nowhere(shared_node, link):
+    """A path that is to be cleaned is not the one that was meant: refused, and nothing done."""
+    shared_node.put("/v1/kv/dots/kept", b"value")
+    for key in ("dots/..", ".", "dots/x/../kept", "dots/./kept"):
+        for words in (["delete", "-recurse", key], ["delete", key], ["put", key, "other"], ["get", key]):
+            out = shared_node.muster("kv", *words, binary=link)
+            assert out.returncode == 1 and "Unexpected response code: 301" in out.stderr, (words, out.stdout, out.stderr)
+    assert shared_node.get("/v1/kv/dots/kept?raw").text == "value"
+    shared_node.delete("/v1/kv/dots/kept")
+
+
 def test_catalog_and_services(cli, shared_node):
     file = shared_node.directory / "services.json"
     file.write_text(json.dumps({"services": [{"name": "one", "port": 1, "tags": ["b", "a"]}, {"name": "two"}]}))
