@@ -273,7 +273,7 @@ static void on_stopped(void *arg)
 
 static void stop(struct agent *a, int status)
 {
-	a->status = status;
+	a->status |= status; /* what has ended badly does not end well any more */
 	a->stopping = true;
 	supervisor_stop(a->supervisor, false);
 }
@@ -289,17 +289,19 @@ static void on_left(void *arg, int status, struct str payload)
 
 	if (status) {
 		log_warning("leave-failed", "status=%s", status_name(status));
+	} else {
+		log_info("left", "%s", "");
 	}
-	log_info("left", "%s", "");
-	stop(a, 0);
+	stop(a, status != 0);
 }
 
-/* SIGINT and SIGTERM leave the cluster first where the configuration says so; then the exit status
- * is 0, else 1, as Consul's. */
+/* SIGINT and SIGTERM leave the cluster first where the configuration says so. After a leave, which
+ * the next signal cuts short, the exit status is 0, else 1, as Consul's. */
 static void signal_stop(struct agent *a, const char *name, bool leave)
 {
 	agent_log_say(a->log, "==> Caught signal: %s", name);
 	if (a->stopping) {
+		a->status = 1;
 		supervisor_stop(a->supervisor, true);
 		return;
 	}
@@ -311,7 +313,7 @@ static void signal_stop(struct agent *a, const char *name, bool leave)
 	}
 	log_info("leaving", "%s", "");
 	if (ipc_client_new(a->loop, "gossipd/write", &a->gossipd)) {
-		stop(a, 0);
+		stop(a, 1);
 		return;
 	}
 	IPC_CALL(a->gossipd, gossip_leave, &((struct gossip_leave) { .token = STR("") }),

@@ -294,6 +294,14 @@ def test_leave_on_terminate_gives_status_0(make_node):
     assert "agent: left" in node.log()
 
 
+def test_a_leave_that_is_cut_short_gives_status_1(make_node):
+    node = make_node(config={"leave_on_terminate": True}).start()
+    os.kill(node.pid_of("gossipd"), signal.SIGSTOP)
+    node.process.send_signal(signal.SIGTERM)
+    wait_until(lambda: "agent: leaving" in node.log(), what="the agent asks gossipd")
+    assert node.stop(signal.SIGTERM) == 1
+
+
 def test_sigkill_takes_the_daemons_along(node):
     pids = processes_of(node)
     node.process.kill()
