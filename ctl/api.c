@@ -22,7 +22,10 @@ void api_fini(struct api *a)
 	if (a->multi) {
 		curl_multi_cleanup(a->multi);
 	}
+	curl_slist_free_all(a->connect_to);
 	buf_fini(&a->base);
+	buf_fini(&a->url);
+	buf_fini(&a->host);
 	buf_fini(&a->token_text);
 	buf_fini(&a->error);
 	arena_fini(&a->arena);
@@ -132,6 +135,33 @@ static void tls_prepare(struct api *a)
 	}
 }
 
+/* curl takes the name for TLS from the URL. So where the certificate shall have another one,
+ * requests go to a URL with that, which CONNECT_TO sends where it belongs, with the Host header of
+ * the real one. */
+static void server_name_prepare(struct api *a)
+{
+	const char *name = or_environment(a->tls_server_name, "CONSUL_TLS_SERVER_NAME");
+	struct str rest,
+		place = str_split(str_skip(buf_str(&a->base), strlen("https://")), '/', &rest);
+	bool has_port = str_rfind(place, ':') > str_rfind(place, ']');
+	struct str port = has_port ? str_skip(place, (size_t)str_rfind(place, ':')) : STR(":443");
+	OWN_EMBEDDED(buf_fini) struct buf route = { 0 };
+
+	if (!name || !str_starts(buf_str(&a->base), STR("https://"))) {
+		buf_put_str(&a->url, buf_str(&a->base));
+		return;
+	}
+	buf_printf(&a->url, strchr(name, ':') ? "https://[%s]" : "https://%s", name);
+	buf_put_str(&a->url, port);
+	if (rest.p) {
+		buf_printf(&a->url, "/" STR_FMT, STR_ARG(rest));
+	}
+	buf_printf(&a->host, "Host: " STR_FMT, STR_ARG(place));
+	buf_printf(&route, "::" STR_FMT "%s", STR_ARG(place), has_port ? "" : ":443");
+	a->connect_to = curl_slist_append(NULL, buf_cstr(&route));
+	curl_easy_setopt(a->curl, CURLOPT_CONNECT_TO, a->connect_to);
+}
+
 static int prepare(struct api *a)
 {
 	const char *address = or_environment(a->http_addr, "CONSUL_HTTP_ADDR");
@@ -157,6 +187,7 @@ static int prepare(struct api *a)
 		curl_easy_setopt(a->curl, CURLOPT_USERPWD, auth);
 	}
 	tls_prepare(a);
+	server_name_prepare(a);
 	return token_prepare(a);
 }
 
@@ -297,6 +328,9 @@ static struct curl_slist *headers_make(struct api *a)
 	struct curl_slist *headers = curl_slist_append(NULL, "Expect:");
 
 	headers = curl_slist_append(headers, "Content-Type:");
+	if (a->host.n) {
+		headers = curl_slist_append(headers, buf_cstr(&a->host));
+	}
 	if (a->token_text.n) {
 		buf_printf(&token, "X-Consul-Token: " STR_FMT, STR_ARG(buf_str(&a->token_text)));
 		headers = curl_slist_append(headers, buf_cstr(&token));
@@ -335,7 +369,7 @@ static int perform(struct api *a, CURLcode *code_out)
 static int transfer_run(struct api *a, const char *method, struct buf *path, struct str body,
 	FILE *upload, struct transfer *t)
 {
-	OWN_EMBEDDED(buf_fini) struct buf url = { 0 };
+	OWN_EMBEDDED(buf_fini) struct buf url = { 0 }, shown = { 0 };
 	struct curl_slist *headers = headers_make(a);
 	CURLcode code;
 	int r;
@@ -344,7 +378,7 @@ static int transfer_run(struct api *a, const char *method, struct buf *path, str
 	if (a->stale && strcmp(method, "GET") == 0) {
 		path_mark(path, "stale");
 	}
-	buf_printf(&url, STR_FMT STR_FMT, STR_ARG(buf_str(&a->base)), STR_ARG(buf_str(path)));
+	buf_printf(&url, STR_FMT STR_FMT, STR_ARG(buf_str(&a->url)), STR_ARG(buf_str(path)));
 	t->curl = a->curl;
 	curl_easy_setopt(a->curl, CURLOPT_URL, buf_cstr(&url));
 	/* Or "kv delete -recurse x/.." would be about all keys. */
@@ -362,7 +396,9 @@ static int transfer_run(struct api *a, const char *method, struct buf *path, str
 	}
 	curl_easy_getinfo(a->curl, CURLINFO_RESPONSE_CODE, &t->answer->status);
 	if (code != CURLE_OK && !(code == CURLE_WRITE_ERROR && t->on_data)) {
-		failure_text(a, code, method, buf_cstr(&url));
+		buf_printf(&shown, STR_FMT STR_FMT, STR_ARG(buf_str(&a->base)),
+			STR_ARG(buf_str(path)));
+		failure_text(a, code, method, buf_cstr(&shown));
 		return ST_CLOSED;
 	}
 	return 0;

@@ -375,15 +375,23 @@ def test_tls_create(consul, link, tmp_path):
 def test_tls_certificates_are_used(make_node, link, tmp_path):
     """A node with the certificates that muster has made, and a client that trusts the authority alone."""
     node = make_node()
-    for words in (["ca", "create"], ["cert", "create", "-server", "-additional-ipaddress=" + node.address]):
+    for words in (["ca", "create"], ["cert", "create", "-server"]):
         subprocess.run([link, "tls", *words], capture_output=True, check=True, cwd=tmp_path)
     node.config = {"ports": {"https": 8501}, "cert_file": str(tmp_path / "dc1-server-consul-0.pem"),
                    "key_file": str(tmp_path / "dc1-server-consul-0-key.pem"), "ca_file": str(tmp_path / "consul-agent-ca.pem")}
     node.start()
-    out = subprocess.run([link, "catalog", "datacenters"], capture_output=True, text=True, check=False,
-                         env=dict(node.environment(), CONSUL_HTTP_ADDR="https://%s:8501" % node.address,
-                                  CONSUL_CACERT=str(tmp_path / "consul-agent-ca.pem")))
-    assert (out.returncode, out.stdout) == (0, "dc1\n"), out.stderr
+    environment = dict(node.environment(), CONSUL_HTTP_ADDR="https://%s:8501" % node.address,
+                       CONSUL_CACERT=str(tmp_path / "consul-agent-ca.pem"))
+
+    def ask(*words, **more):
+        return subprocess.run([link, "catalog", "datacenters", *words], capture_output=True, text=True, check=False,
+                              env=dict(environment, **more))
+    assert ask().returncode == 1    # the address is not in the certificate
+    for out in (ask("-tls-server-name=server.dc1.consul"), ask(CONSUL_TLS_SERVER_NAME="localhost"),
+                ask("-tls-server-name=localhost", CONSUL_TLS_SERVER_NAME="other")):
+        assert (out.returncode, out.stdout) == (0, "dc1\n"), out.stderr
+    out = ask("-tls-server-name=other.dc1.consul")
+    assert out.returncode == 1 and "Error listing datacenters: Get \"https://%s:8501/" % node.address in out.stderr
 
 
 def test_unreachable_agent(shared_node, link):
