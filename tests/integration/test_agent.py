@@ -433,6 +433,24 @@ def test_pid_file_and_log_file(tmp_path, make_node):
     assert len(logs) == 1 and "httpd: started" in logs[0].read_text()
 
 
+def test_older_log_files_go_whoever_wrote_them(tmp_path, make_node):
+    """log_rotate_max_files counts those of earlier runs; -1 keeps none."""
+    others, folder = {"m-x.log", "m-2.txt", "other-1.log"}, tmp_path / "logs"
+    earlier = {"m-100000000000000000%d.log" % number for number in range(3)}
+    folder.mkdir()
+    for name in others | earlier:
+        (folder / name).touch()
+    node = make_node(args=["-log-file=%s" % (folder / "m.log"), "-log-rotate-bytes=1000"])
+    for keep, kept in ((2, 2), (-1, 0)):
+        node.args = node.args[:2] + ["-log-rotate-max-files=%d" % keep]
+        node.start()
+        node.stop()
+        names = {path.name for path in folder.iterdir()}
+        assert others <= names and len(names - others) == kept + 1, names
+        assert not names & earlier
+        assert "agent: exit code=" in (folder / max(names - others)).read_text()
+
+
 @pytest.mark.parametrize("config, text", [
     ({"bogus": 1}, "invalid config key bogus (line 2)"),
     ({"ports": {"http": "x"}}, "'ports.http' expected type 'int', got unconvertible type 'string'"),
