@@ -454,6 +454,9 @@ static void derived_fill(struct conf_builder *b)
 	struct conf *c = b->c;
 
 	paths_fill(c);
+	if (str_ends(c->log_file, STR("/"))) {
+		c->log_file = arena_printf(&c->arena, STR_FMT "consul.log", STR_ARG(c->log_file));
+	}
 	if (!conf_get(b->merged, "leave_on_terminate")) {
 		c->leave_on_terminate = !c->server;
 	}

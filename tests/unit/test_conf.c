@@ -41,6 +41,15 @@ TEST(test_defaults)
 }
 END_TEST
 
+TEST(test_log_folder)
+{
+	OWN(conf_free) struct conf *c = NULL;
+
+	ck_assert_int_eq(load("{" BASE ",\"log_file\":\"/var/log/x/\"}", &c, NULL, NULL), 0);
+	ck_str_is(c->log_file, "/var/log/x/consul.log");
+}
+END_TEST
+
 TEST(test_dev)
 {
 	OWN(conf_free) struct conf *c = NULL;
@@ -343,7 +352,7 @@ TEST(test_reload_without_a_network)
 }
 END_TEST
 
-UNIT_MAIN("conf", test_defaults, test_dev, test_merge, test_older_spellings, test_refused,
-	test_warnings, test_interface_template, test_debug_hides_secrets, test_node_id,
-	test_reload_keeps_what_needs_a_restart, test_reload_takes_defaults_once,
+UNIT_MAIN("conf", test_defaults, test_log_folder, test_dev, test_merge, test_older_spellings,
+	test_refused, test_warnings, test_interface_template, test_debug_hides_secrets,
+	test_node_id, test_reload_keeps_what_needs_a_restart, test_reload_takes_defaults_once,
 	test_reload_without_a_network)
