@@ -281,6 +281,10 @@ static int key_check(struct conf_builder *b)
 		return conf_refuse(b, "encrypt",
 			"encrypt has invalid key: illegal base64 data at input byte %zu", bad_at);
 	}
+	if (b->c->encrypt.n && key.n != 16 && key.n != 24 && key.n != 32) {
+		return conf_refuse(b, "encrypt",
+			"encrypt has invalid key: key size must be 16, 24 or 32 bytes");
+	}
 	return 0;
 }
 

@@ -166,6 +166,8 @@ static const char *const refused[][2] = {
 		"HTTP address 127.0.0.1:8600 already configured for DNS (x.json line 1)" },
 	{ "{" BASE ",\"encrypt\":\"$$\"}",
 		"encrypt has invalid key: illegal base64 data at input byte 0 (x.json line 1)" },
+	{ "{" BASE ",\n\"encrypt\":\"c2hvcnQ=\"}",
+		"encrypt has invalid key: key size must be 16, 24 or 32 bytes (x.json line 2)" },
 	{ "{" BASE ",\"alt_domain\":\"service.x\"}",
 		"alt_domain cannot start with {service,connect,node,query,addr,dc1} (x.json line "
 		"1)" },
