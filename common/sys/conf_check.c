@@ -6,11 +6,13 @@
 #include "common/sys/conf_private.h"
 
 #include <ctype.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/base/err.h"
 #include "common/base/time.h"
+#include "common/sys/net.h"
 
 enum { NODE_META_MAX = 64, NODE_META_KEY_MAX = 128, NODE_META_VALUE_MAX = 512 };
 
@@ -317,10 +319,32 @@ static int ui_check(struct conf_builder *b)
 	return 0;
 }
 
+static bool is_network(struct str cidr)
+{
+	struct str bits_text, address = str_split(cidr, '/', &bits_text);
+	uint64_t bits;
+	int family;
+
+	return bits_text.p && net_ip_valid(address, &family) && !str_to_u64(bits_text, &bits) &&
+	       bits <= (family == AF_INET ? 32 : 128);
+}
+
+static void networks_check(struct conf_builder *b)
+{
+	const struct strs *nets = &b->c->http.allow_write_http_from;
+
+	for (uint32_t i = 0; i < nets->count; i++) {
+		nets->items[i] = str_trim(nets->items[i]);
+		if (!is_network(nets->items[i])) {
+			conf_fault(b, &b->faults, "allow_write_http_from: invalid cidr: " STR_FMT,
+				STR_ARG(nets->items[i]));
+		}
+	}
+}
+
 static void lists_check(struct conf_builder *b)
 {
-	const struct strs *filters = &b->c->telemetry.prefix_filter,
-			  *nets = &b->c->http.allow_write_http_from;
+	const struct strs *filters = &b->c->telemetry.prefix_filter;
 	const struct pairs *ttl = &b->c->dns.service_ttl;
 
 	for (uint32_t i = 0; i < filters->count; i++) {
@@ -331,12 +355,7 @@ static void lists_check(struct conf_builder *b)
 				STR_ARG(filters->items[i]));
 		}
 	}
-	for (uint32_t i = 0; i < nets->count; i++) {
-		if (str_find(nets->items[i], '/') < 0) {
-			conf_fault(b, &b->faults, "allow_write_http_from: invalid cidr: " STR_FMT,
-				STR_ARG(nets->items[i]));
-		}
-	}
+	networks_check(b);
 	for (uint32_t i = 0; i < ttl->count; i++) {
 		OWN_EMBEDDED(buf_fini) struct buf reason = { 0 };
 		int64_t ns;

@@ -50,6 +50,18 @@ TEST(test_log_folder)
 }
 END_TEST
 
+TEST(test_networks)
+{
+	OWN(conf_free) struct conf *c = NULL;
+
+	ck_assert_int_eq(
+		load("{" BASE ",\"http_config\":{\"allow_write_http_from\":[\" 10.0.0.0/8\"]}}", &c,
+			NULL, NULL),
+		0);
+	ck_str_is(c->http.allow_write_http_from.items[0], "10.0.0.0/8");
+}
+END_TEST
+
 TEST(test_dev)
 {
 	OWN(conf_free) struct conf *c = NULL;
@@ -184,6 +196,11 @@ static const char *const refused[][2] = {
 		"discard_check_output flag (x.json line 1)" },
 	{ "{" BASE ",\"http_config\":{\"allow_write_http_from\":[\"x\"]}}",
 		"1 error occurred:\n\t* allow_write_http_from: invalid cidr: x\n\n" },
+	{ "{" BASE ",\"http_config\":{\"allow_write_http_from\":[\"10.0.0.0/33\",\"::/"
+		   "0\",\"localhost/8\",\"10.0.0.0/\"]}}",
+		"3 errors occurred:\n\t* allow_write_http_from: invalid cidr: 10.0.0.0/\n\t* "
+		"allow_write_http_from: invalid cidr: 10.0.0.0/33\n"
+		"\t* allow_write_http_from: invalid cidr: localhost/8\n\n" },
 };
 
 TEST(test_refused)
@@ -354,7 +371,7 @@ TEST(test_reload_without_a_network)
 }
 END_TEST
 
-UNIT_MAIN("conf", test_defaults, test_log_folder, test_dev, test_merge, test_older_spellings,
-	test_refused, test_warnings, test_interface_template, test_debug_hides_secrets,
-	test_node_id, test_reload_keeps_what_needs_a_restart, test_reload_takes_defaults_once,
-	test_reload_without_a_network)
+UNIT_MAIN("conf", test_defaults, test_log_folder, test_networks, test_dev, test_merge,
+	test_older_spellings, test_refused, test_warnings, test_interface_template,
+	test_debug_hides_secrets, test_node_id, test_reload_keeps_what_needs_a_restart,
+	test_reload_takes_defaults_once, test_reload_without_a_network)
