@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The unmodified consul command-line tool against muster, and muster's own commands beside it."""
 import base64
+import io
 import json
 import os
 import pathlib
 import re
 import signal
 import subprocess
+import tarfile
 import time
 
 import pytest
@@ -158,6 +160,18 @@ def test_snapshot(cli, shared_node):
     shared_node.delete("/v1/kv/before")
     assert cli("snapshot", "restore", "state.snap") == "Restored snapshot\n"
     wait_until(lambda: shared_node.get("/v1/kv/before?raw").text == "1", what="the restored key")
+
+
+def test_snapshot_has_each_file_once(link, tmp_path):
+    path = tmp_path / "twice.snap"
+    with tarfile.open(path, "w:gz") as archive:
+        for name in ("meta.json", "state.bin", "SHA256SUMS", "state.bin"):
+            member = tarfile.TarInfo(name)
+            member.size = 3
+            archive.addfile(member, io.BytesIO(b"abc"))
+    out = subprocess.run([link, "snapshot", "inspect", str(path)], capture_output=True, text=True, check=False)
+    assert (out.returncode, out.stderr) == (1, "Error verifying snapshot: failed to read snapshot file: "
+                                            'unexpected file "state.bin" in snapshot\n')
 
 
 def test_monitor(cli, shared_node):
