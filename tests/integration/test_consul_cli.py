@@ -123,6 +123,12 @@ def test_members_info_peers(cli, shared_node):
     assert peers[1].split()[0] == "n1" and peers[1].split()[3:] == ["leader", "true", "3"]
 
 
+def test_keyring_is_refused(cli):
+    assert cli("keyring", "-list", "-relay-factor=6", status=1) == (
+        "Error parsing relay factor: Relay factor must be in range: [0, 5]\n")
+    assert cli("keyring", "-list", "-use=x", status=1) == "Only a single action is allowed\n"
+
+
 def test_event(cli, shared_node):
     out = cli("event", "-name=deploy", "payload of it")
     identity = re.fullmatch(r"Event ID: ([0-9a-f-]{36})\n", out).group(1)
