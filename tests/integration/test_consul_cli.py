@@ -414,6 +414,18 @@ def test_tls_certificates_are_used(make_node, link, tmp_path):
     assert out.returncode == 1 and "Error listing datacenters: Get \"https://%s:8501/" % node.address in out.stderr
 
 
+def test_validate_looks_at_every_file(consul, link, tmp_path):
+    files = [tmp_path / ("%03d.json" % number) for number in range(200)]
+    for path in files:
+        path.write_text("{}")
+    files[0].write_text(json.dumps({"data_dir": str(tmp_path), "bind_addr": "127.0.0.1"}))
+    for binary, last, status in ((link, "{}", 0), (link, '{"bogus": 1}', 1), (consul, '{"bogus": 1}', 1)):
+        files[-1].write_text(last)
+        out = subprocess.run([binary, "validate", *map(str, files)], capture_output=True, text=True, check=False)
+        assert out.returncode == status, out.stdout + out.stderr
+        assert status == 0 or "Config validation failed: failed to parse %s: 1 error occurred" % files[-1] in out.stderr
+
+
 def test_unreachable_agent(shared_node, link):
     out = subprocess.run([link, "kv", "get", "x"], capture_output=True, text=True, check=False,
                          env=dict(shared_node.environment(), CONSUL_HTTP_ADDR="127.0.0.1:1"))
