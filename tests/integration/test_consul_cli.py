@@ -426,6 +426,16 @@ def test_validate_looks_at_every_file(consul, link, tmp_path):
         assert status == 0 or "Config validation failed: failed to parse %s: 1 error occurred" % files[-1] in out.stderr
 
 
+def test_output_that_is_lost_is_told(shared_node, link):
+    shared_node.put("/v1/kv/exported/a", b"x" * 100000)
+    for words in (["kv", "export", "exported/"], ["kv", "get", "exported/a"], ["members"], ["version"]):
+        with open("/dev/full", "wb") as full:
+            out = subprocess.run([link, *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+                                 env=shared_node.environment())
+        assert (out.returncode, out.stderr) == (1, "Error writing the output\n"), words
+    shared_node.delete("/v1/kv/exported/a")
+
+
 def test_unreachable_agent(shared_node, link):
     out = subprocess.run([link, "kv", "get", "x"], capture_output=True, text=True, check=False,
                          env=dict(shared_node.environment(), CONSUL_HTTP_ADDR="127.0.0.1:1"))
