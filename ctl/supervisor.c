@@ -133,18 +133,28 @@ static void precedence_take(int nice)
 	}
 }
 
+/* As a program expects them; what came since the fork counts now. */
+static void signals_restore(void)
+{
+	static const int handled[] = { SIGPIPE, SIGHUP, SIGINT, SIGTERM, SIGCHLD };
+	sigset_t none;
+
+	for (size_t i = 0; i < ARRAY_SIZE(handled); i++) {
+		signal(handled[i], SIG_DFL);
+	}
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
 static _Noreturn void child_exec(const struct child *c)
 {
 	const struct supervisor *s = c->supervisor;
 	const char *argv[ARGUMENTS_MAX] = { c->program, "-run-dir", s->setup.run_dir };
 	OWN_EMBEDDED(buf_fini) struct buf names = { 0 }, number = { 0 };
 	int argc = 3, count, null = open("/dev/null", O_RDONLY);
-	sigset_t none;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	signal(SIGPIPE, SIG_DFL);
+	signals_restore();
 	precedence_take(c->row->nice);
 	for (int i = 0; s->setup.sources[i] && argc < ARGUMENTS_MAX - 1; i++) {
 		argv[argc++] = s->setup.sources[i];
@@ -172,17 +182,23 @@ static _Noreturn void child_exec(const struct child *c)
 	_exit(127);
 }
 
+/* With our handlers a child would take what is sent to it in its first moments for something of
+ * ours, and forget it. */
 static void child_start(struct child *c)
 {
+	sigset_t all, before;
 	pid_t pid;
 
 	c->ready = false;
 	c->stop_asked = false;
 	c->started = clock_mono();
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &before);
 	pid = fork();
 	if (pid == 0) {
 		child_exec(c);
 	}
+	sigprocmask(SIG_SETMASK, &before, NULL);
 	if (pid < 0) {
 		log_error("fork-failed", "daemon=%s error=\"%s\"", c->row->name, strerror(errno));
 		loop_timer_in(&c->again, BACKOFF_MAX_MS);
