@@ -179,10 +179,31 @@ static void services_print(struct api *api, const struct json *all, bool with_ta
 	}
 }
 
+static bool is_of(const struct json *service, const char *name)
+{
+	return strcmp(field_text(service, "Service"), name) == 0;
+}
+
+/* A name once, with the tags of all instances of it. first: the first of these. */
+static void name_put(struct jsonw *w, const struct json *first, const char *name)
+{
+	const struct json *service, *list, *tag;
+
+	jsonw_key(w, str_of(name));
+	jsonw_open(w, '[');
+	for (service = first; service; service = service->next) {
+		list = is_of(service, name) ? json_find(service, "Tags") : NULL;
+		for (tag = list ? list->first : NULL; tag; tag = tag->next) {
+			jsonw_str(w, tag->text);
+		}
+	}
+	jsonw_close(w, ']');
+}
+
 /* The names (and tags) of one node's services, in the shape of catalog/services. */
 static int node_services_get(struct api *api, struct buf *path, struct buf *shape)
 {
-	const struct json *answer, *service, *services;
+	const struct json *answer, *service, *services, *first;
 	struct jsonw w = jsonw_of(shape);
 	int r = api_get(api, path, &answer);
 
@@ -192,16 +213,13 @@ static int node_services_get(struct api *api, struct buf *path, struct buf *shap
 	services = json_find(answer, "Services");
 	jsonw_open(&w, '{');
 	for (service = services ? services->first : NULL; service; service = service->next) {
-		OWN_EMBEDDED(buf_fini) struct buf tags = { 0 };
-		const struct json *list = json_find(service, "Tags");
+		const char *name = field_text(service, "Service");
 
-		jsonw_key(&w, str_of(field_text(service, "Service")));
-		if (list && list->type == JSON_ARRAY) {
-			json_render(&tags, list);
-		} else {
-			buf_put_lit(&tags, "[]");
+		for (first = services->first; !is_of(first, name); first = first->next) {
 		}
-		jsonw_raw(&w, buf_str(&tags));
+		if (first == service) {
+			name_put(&w, first, name);
+		}
 	}
 	jsonw_close(&w, '}');
 	return 0;

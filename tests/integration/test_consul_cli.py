@@ -100,6 +100,11 @@ def test_catalog_and_services(cli, shared_node):
     assert cli("services", "register", "-name=three", "-port=3", "-tag=x", "-meta=k=v") == "Registered service: three\n"
     wait_until(lambda: cli("catalog", "services") == "consul\none\nthree\ntwo\n", what="services in the catalogue")
     assert re.search(r"^one +a,b$", cli("catalog", "services", "-tags"), re.M)
+    assert cli("services", "register", "-name=three", "-id=another", "-tag=w") == "Registered service: three\n"
+    wait_until(lambda: re.search(r"^three +w,x$", cli("catalog", "services", "-tags"), re.M), what="both instances")
+    assert cli("catalog", "services", "-node=n1") == "consul\none\nthree\ntwo\n"
+    assert re.search(r"^three +w,x$", cli("catalog", "services", "-node=n1", "-tags"), re.M)
+    assert cli("services", "deregister", "-id=another") == "Deregistered service: another\n"
     assert cli("catalog", "datacenters") == "dc1\n"
     nodes = cli("catalog", "nodes").split("\n")
     assert re.fullmatch(r"Node  ID        Address +DC", nodes[0])
