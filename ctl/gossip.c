@@ -14,9 +14,9 @@ enum { RELAY_FACTOR_MAX = 5 };
 
 static void counts_print(const struct json *pool, const char *field)
 {
-	const struct json *key;
+	const struct json *counts = json_find(pool, field), *key;
 
-	json_for_each (key, json_find(pool, field)) {
+	for (key = counts ? counts->first : NULL; key; key = key->next) {
 		printf("  " STR_FMT " [" STR_FMT "/%llu]\n", STR_ARG(key->key), STR_ARG(key->text),
 			(unsigned long long)field_u64(pool, "NumNodes"));
 	}
@@ -154,7 +154,7 @@ static const struct json *coordinate_of(const struct json *list, const char *nod
 {
 	const struct json *item;
 
-	json_for_each (item, list) {
+	for (item = list ? list->first : NULL; item; item = item->next) {
 		if (strcmp(field_text(item, "Node"), node) == 0) {
 			return json_find(item, "Coord");
 		}

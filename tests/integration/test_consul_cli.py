@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The unmodified consul command-line tool against muster, and muster's own commands beside it."""
 import base64
+import http.server
 import io
 import json
 import os
@@ -9,6 +10,7 @@ import re
 import signal
 import subprocess
 import tarfile
+import threading
 import time
 
 import pytest
@@ -429,6 +431,30 @@ def test_validate_looks_at_every_file(consul, link, tmp_path):
         out = subprocess.run([binary, "validate", *map(str, files)], capture_output=True, text=True, check=False)
         assert out.returncode == status, out.stdout + out.stderr
         assert status == 0 or "Config validation failed: failed to parse %s: 1 error occurred" % files[-1] in out.stderr
+
+
+def test_answers_may_lack_what_older_agents_do_not_know(link):
+    answers = {"/v1/operator/keyring": b'[{"Datacenter": "dc1", "Keys": {"a": 1}, "NumNodes": 1}]',
+               "/v1/coordinate/datacenters": b'[{"Datacenter": "dc1", "AreaID": "wan"}]'}
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(answers[self.path])
+
+        def log_message(self, *words):
+            pass
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+
+        def run(*words):
+            out = subprocess.run([link, words[0], "-http-addr=127.0.0.1:%d" % server.server_port, *words[1:]],
+                                 capture_output=True, text=True, check=False)
+            return out.returncode, out.stdout + out.stderr
+        assert run("keyring", "-list-primary") == (0, "==> Gathering installed primary encryption keys...\n\ndc1 (LAN):\n")
+        assert run("rtt", "-wan", "a.dc1", "b.dc1") == (1, 'Could not find a coordinate for node "a.dc1"\n')
+        server.shutdown()
 
 
 def test_output_that_is_lost_is_told(shared_node, link):
