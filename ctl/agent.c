@@ -154,24 +154,13 @@ static int arguments_make(struct agent *a)
 
 static int configuration_load(struct agent *a, struct buf *why)
 {
-	enum log_level level;
-	int r;
-
 	if (a->flags.files.count + a->flags.fragments.count > NAMED_SOURCES_MAX) {
 		buf_printf(why, "more than %d of -config-file, -config-dir and -hcl together",
 			NAMED_SOURCES_MAX);
 		return ST_INVALID;
 	}
 	sources_make(a);
-	r = conf_load(a->sources, a->sources_count, &a->conf, &a->warnings, why);
-	if (r == 0 && log_level_parse(a->conf->log_level, &level)) {
-		buf_printf(why,
-			"Invalid log level: " STR_FMT
-			". Valid log levels are: [TRACE DEBUG INFO WARN ERR ERROR]",
-			STR_ARG(a->conf->log_level));
-		return ST_INVALID;
-	}
-	return r;
+	return conf_load(a->sources, a->sources_count, &a->conf, &a->warnings, why);
 }
 
 /* ---- folders ---- */

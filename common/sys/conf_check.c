@@ -12,6 +12,7 @@
 
 #include "common/base/err.h"
 #include "common/base/time.h"
+#include "common/sys/log.h"
 #include "common/sys/net.h"
 
 enum { NODE_META_MAX = 64, NODE_META_KEY_MAX = 128, NODE_META_VALUE_MAX = 512 };
@@ -274,6 +275,18 @@ static int domain_check(struct conf_builder *b)
 	return 0;
 }
 
+static int log_level_check(struct conf_builder *b)
+{
+	enum log_level level;
+
+	return log_level_parse(b->c->log_level, &level) == 0
+		       ? 0
+		       : conf_refuse(b, "log_level",
+				 "Invalid log level: " STR_FMT
+				 ". Valid log levels are: [TRACE DEBUG INFO WARN ERR ERROR]",
+				 STR_ARG(b->c->log_level));
+}
+
 static int key_check(struct conf_builder *b)
 {
 	OWN_EMBEDDED(buf_fini) struct buf key = { 0 };
@@ -516,7 +529,7 @@ int conf_check(struct conf_builder *b)
 {
 	static int (*const rules[])(struct conf_builder * b) = { names_check, conf_addresses_fill,
 		domain_check, key_check, ui_check, server_check, meta_check, numbers_check,
-		joins_check, server_tls_check, others_check };
+		joins_check, server_tls_check, others_check, log_level_check };
 
 	lists_check(b);
 	for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {

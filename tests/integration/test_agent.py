@@ -374,6 +374,10 @@ def test_sighup_reloads_and_refuses(node):
     node.process.send_signal(signal.SIGHUP)
     wait_until(lambda: "invalid config key bogus" in node.log(), what="the refusal")
     assert "from-file" in node.json("/v1/agent/services")
+    node.write_config("10-service.json", {"log_level": "loud"})
+    answer = node.put("/v1/agent/reload")
+    assert answer.status == 500 and answer.text.startswith("Invalid log level: loud. Valid log levels are:")
+    assert node.control("httpd", "log-level")["level"] == "debug"
     (node.config_dir / "10-service.json").unlink()
     node.process.send_signal(signal.SIGHUP)
     wait_until(lambda: "from-file" not in node.json("/v1/agent/services"), what="the service has gone")

@@ -194,10 +194,13 @@ static const char *const refused[][2] = {
 	{ "{" BASE ",\"check_output_max_size\":0}",
 		"check_output_max_size must be positive, to discard check output use the "
 		"discard_check_output flag (x.json line 1)" },
+	{ "{" BASE ",\n\"log_level\":\"loud\"}",
+		"Invalid log level: loud. Valid log levels are: [TRACE DEBUG INFO WARN ERR ERROR] "
+		"(x.json line 2)" },
 	{ "{" BASE ",\"http_config\":{\"allow_write_http_from\":[\"x\"]}}",
 		"1 error occurred:\n\t* allow_write_http_from: invalid cidr: x\n\n" },
 	{ "{" BASE ",\"http_config\":{\"allow_write_http_from\":[\"10.0.0.0/33\",\"::/"
-		   "0\",\"localhost/8\",\"10.0.0.0/\"]}}",
+	  "0\",\"localhost/8\",\"10.0.0.0/\"]}}",
 		"3 errors occurred:\n\t* allow_write_http_from: invalid cidr: 10.0.0.0/\n\t* "
 		"allow_write_http_from: invalid cidr: 10.0.0.0/33\n"
 		"\t* allow_write_http_from: invalid cidr: localhost/8\n\n" },
