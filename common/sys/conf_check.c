@@ -15,7 +15,12 @@
 #include "common/sys/log.h"
 #include "common/sys/net.h"
 
-enum { NODE_META_MAX = 64, NODE_META_KEY_MAX = 128, NODE_META_VALUE_MAX = 512 };
+enum {
+	NODE_META_MAX = 64,
+	NODE_META_KEY_MAX = 128,
+	NODE_META_VALUE_MAX = 512,
+	MODE_DIGITS_MAX = 5
+};
 
 int conf_refuse(struct conf_builder *b, const char *path, const char *format, ...)
 {
@@ -287,6 +292,22 @@ static int log_level_check(struct conf_builder *b)
 				 STR_ARG(b->c->log_level));
 }
 
+static bool is_octal_digit(char c)
+{
+	return c >= '0' && c <= '7';
+}
+
+static int mode_check(struct conf_builder *b)
+{
+	struct str mode = b->c->unix_sockets.mode;
+
+	return mode.n <= MODE_DIGITS_MAX && all_of(mode, is_octal_digit)
+		       ? 0
+		       : conf_refuse(b, "unix_sockets.mode",
+				 "unix_sockets.mode: invalid mode specified: " STR_FMT,
+				 STR_ARG(mode));
+}
+
 static int key_check(struct conf_builder *b)
 {
 	OWN_EMBEDDED(buf_fini) struct buf key = { 0 };
@@ -529,7 +550,7 @@ int conf_check(struct conf_builder *b)
 {
 	static int (*const rules[])(struct conf_builder * b) = { names_check, conf_addresses_fill,
 		domain_check, key_check, ui_check, server_check, meta_check, numbers_check,
-		joins_check, server_tls_check, others_check, log_level_check };
+		joins_check, server_tls_check, others_check, log_level_check, mode_check };
 
 	lists_check(b);
 	for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {

@@ -194,6 +194,8 @@ static const char *const refused[][2] = {
 	{ "{" BASE ",\"check_output_max_size\":0}",
 		"check_output_max_size must be positive, to discard check output use the "
 		"discard_check_output flag (x.json line 1)" },
+	{ "{" BASE ",\n\"unix_sockets\":{\n\"mode\":\"rw-\"}}",
+		"unix_sockets.mode: invalid mode specified: rw- (x.json line 3)" },
 	{ "{" BASE ",\n\"log_level\":\"loud\"}",
 		"Invalid log level: loud. Valid log levels are: [TRACE DEBUG INFO WARN ERR ERROR] "
 		"(x.json line 2)" },
