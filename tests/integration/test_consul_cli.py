@@ -433,6 +433,13 @@ def test_validate_looks_at_every_file(consul, link, tmp_path):
         assert status == 0 or "Config validation failed: failed to parse %s: 1 error occurred" % files[-1] in out.stderr
 
 
+def test_validate_reads_a_pipe(link):
+    for text, status in (('{"data_dir": "/nonexistent", "bind_addr": "127.0.0.1"}', 0), ('{"bogus": 1}', 1)):
+        out = subprocess.run([link, "validate", "/dev/stdin"], input=text, capture_output=True, text=True, check=False)
+        assert out.returncode == status, out.stdout + out.stderr
+        assert status == 0 or "invalid config key bogus (line 1)" in out.stderr
+
+
 def test_answers_may_lack_what_older_agents_do_not_know(link):
     answers = {"/v1/operator/keyring": b'[{"Datacenter": "dc1", "Keys": {"a": 1}, "NumNodes": 1}]',
                "/v1/coordinate/datacenters": b'[{"Datacenter": "dc1", "AreaID": "wan"}]'}
