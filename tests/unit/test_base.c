@@ -71,6 +71,22 @@ TEST(test_durations)
 }
 END_TEST
 
+TEST(test_instants)
+{
+	const struct mono now = { 1000000000000000LL };
+	static const int64_t long_ns =
+		2562047LL * 3600 * NS_PER_S; /* the longest that Go can say */
+
+	ck_assert_int_eq(mono_add_ms(now, 5).ns, now.ns + 5000000);
+	ck_assert_int_eq(mono_add_ms(now, -5).ns, now.ns - 5000000);
+	ck_assert_int_eq(mono_add_ns(now, 5).ns, now.ns + 5);
+	ck_assert(mono_before(now, mono_add_ns(now, long_ns)));
+	ck_assert(mono_before(now, mono_add_ms(now, long_ns / NS_PER_MS)));
+	ck_assert(mono_before(now, mono_add_ms(now, INT64_MAX)));
+	ck_assert_int_eq(mono_add_ms(MONO_NEVER, -5).ns, MONO_NEVER.ns);
+}
+END_TEST
+
 TEST(test_base64)
 {
 	static const char *const pairs[][2] = { { "", "" }, { "f", "Zg==" }, { "fo", "Zm8=" },
@@ -232,6 +248,6 @@ TEST(test_ends_of_programs)
 }
 END_TEST
 
-UNIT_MAIN("base", test_integers, test_durations, test_base64, test_base64_refused, test_uuid,
-	test_crc32c_known_vector, test_map, test_cursor_is_sticky, test_utf8, test_urls_and_keys,
-	test_ends_of_programs)
+UNIT_MAIN("base", test_integers, test_durations, test_instants, test_base64, test_base64_refused,
+	test_uuid, test_crc32c_known_vector, test_map, test_cursor_is_sticky, test_utf8,
+	test_urls_and_keys, test_ends_of_programs)
