@@ -236,8 +236,8 @@ static int not_negative(struct conf_builder *b, const char *path)
 static int numbers_check(struct conf_builder *b)
 {
 	static const char *const counts[] = { "dns_config.udp_answer_limit",
-		"dns_config.a_record_limit", "autopilot.max_trailing_logs",
-		"autopilot.min_quorum" };
+		"dns_config.a_record_limit", "autopilot.max_trailing_logs", "autopilot.min_quorum",
+		"limits.kv_max_value_size", "limits.txn_max_req_len" };
 	struct conf *c = b->c;
 	int64_t multiplier = c->performance.raft_multiplier;
 	int r = 0;

@@ -194,6 +194,9 @@ static const char *const refused[][2] = {
 	{ "{" BASE ",\"check_output_max_size\":0}",
 		"check_output_max_size must be positive, to discard check output use the "
 		"discard_check_output flag (x.json line 1)" },
+	{ "{" BASE ",\n\"limits\":{\"kv_max_value_size\":-1}}",
+		"limits.kv_max_value_size cannot be -1. Must be greater than or equal to zero "
+		"(x.json line 2)" },
 	{ "{" BASE ",\n\"unix_sockets\":{\n\"mode\":\"rw-\"}}",
 		"unix_sockets.mode: invalid mode specified: rw- (x.json line 3)" },
 	{ "{" BASE ",\n\"log_level\":\"loud\"}",
