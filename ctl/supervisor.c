@@ -151,7 +151,7 @@ static _Noreturn void child_exec(const struct child *c)
 	const struct supervisor *s = c->supervisor;
 	const char *argv[ARGUMENTS_MAX] = { c->program, "-run-dir", s->setup.run_dir };
 	OWN_EMBEDDED(buf_fini) struct buf names = { 0 }, number = { 0 };
-	int argc = 3, count, null = open("/dev/null", O_RDONLY);
+	int argc = 3, count, null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	signals_restore();

@@ -128,6 +128,12 @@ def test_daemons_that_come_first_have_a_session_of_their_own(node):
             assert os.getpriority(os.PRIO_PROCESS, pid) == first.get(daemon, 0), daemon
 
 
+def test_daemons_get_what_is_theirs_and_no_more(node):
+    for daemon, pid in node.pids().items():
+        opened = {fd.name: os.readlink(fd) for fd in pathlib.Path("/proc/%d/fd" % pid).iterdir()}
+        assert [fd for fd, target in opened.items() if target == "/dev/null"] == ["0"], (daemon, opened)
+
+
 def test_status_command(node):
     out = node.muster("status")
     assert out.returncode == 0, out.stderr
