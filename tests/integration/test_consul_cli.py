@@ -77,6 +77,9 @@ def test_kv(cli):
     assert cli("kv", "get", "cli/a", status=1) == "Error! No key exists at: cli/a\n"
     assert cli("kv", "import", json.dumps(exported)) == "Imported: cli/a\nImported: cli/b\n"
     assert cli("kv", "get", "-base64", "cli/a") == "aGVsbG8=\n"
+    for words in (["-acquire"], ["-acquire", "-session="], ["-release", "-session="]):
+        assert cli("kv", "put", *words, "cli/a", "x", status=1) == (
+            "Error! Missing -session (required with -acquire and -release)\n")
     encoded = base64.encodebytes(b"of many lines " * 20).decode()
     assert cli("kv", "put", "-base64", "cli/a", "-", data=encoded) == "Success! Data written to: cli/a\n"
     assert cli("kv", "get", "cli/a") == "of many lines " * 20 + "\n"
