@@ -111,21 +111,20 @@ static const struct command commands[] = {
 	{ "watch", "Watch for changes", watch_run, NULL, 0, NULL },
 };
 
-static int usage(struct ctl *c)
+static int usage(struct ctl *c, FILE *to)
 {
 	size_t width = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
 		width = max_of(width, strlen(commands[i].name));
 	}
-	fprintf(stderr,
+	fprintf(to,
 		"Usage: %s [--version] [--help] <command> [<args>]\n\nAvailable commands are:\n",
 		c->program);
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
-		fprintf(stderr, "    %-*s    %s\n", (int)width, commands[i].name,
-			commands[i].synopsis);
+		fprintf(to, "    %-*s    %s\n", (int)width, commands[i].name, commands[i].synopsis);
 	}
-	fputc('\n', stderr);
+	fputc('\n', to);
 	return 127;
 }
 
@@ -144,7 +143,7 @@ static int run(struct ctl *c, int argc, char **argv)
 		return version_run(c, 0, argv);
 	}
 	if (!strcmp(name, "-h") || !strcmp(name, "-help") || !strcmp(name, "--help")) {
-		usage(c);
+		usage(c, stdout);
 		return 0;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
@@ -155,7 +154,7 @@ static int run(struct ctl *c, int argc, char **argv)
 					    : group_run(c, command, argc - 2, argv + 2);
 		}
 	}
-	return usage(c);
+	return usage(c, stderr);
 }
 
 /* What was asked for and did not get out (a full disk) is no success. The agent's output is its

@@ -98,6 +98,15 @@ def test_dots_in_a_key_lead_nowhere(shared_node, link):
     shared_node.delete("/v1/kv/dots/kept")
 
 
+def test_help_is_output_when_it_was_asked_for(consul, link):
+    for binary in (consul, link):
+        for words, status in ((["--help"], 0), (["-h"], 0), (["kv", "-h"], 0), (["kv", "get", "-h"], 0), ([], 127),
+                              (["bogus"], 127), (["kv"], 1)):
+            out = subprocess.run([binary, *words], capture_output=True, text=True, check=False)
+            told = (out.stdout, out.stderr) if status == 0 else (out.stderr, out.stdout)
+            assert out.returncode == status and told[0].startswith("Usage: consul ") and told[1] == "", (words, out)
+
+
 def test_catalog_and_services(cli, shared_node):
     file = shared_node.directory / "services.json"
     file.write_text(json.dumps({"services": [{"name": "one", "port": 1, "tags": ["b", "a"]}, {"name": "two"}]}))
