@@ -117,8 +117,12 @@ int catalog_nodes_run(struct ctl *c, int argc, char **argv)
 	if (at < argc) {
 		return ctl_fail("Too many arguments (expected 0, got %d)", argc - at);
 	}
-	buf_put_cstr(&path, service ? "/v1/catalog/service/" : "/v1/catalog/nodes");
-	path_put(&path, service ? service : "");
+	if (ctl_is_set(service)) {
+		buf_put_lit(&path, "/v1/catalog/service/");
+		path_put(&path, service);
+	} else {
+		buf_put_lit(&path, "/v1/catalog/nodes");
+	}
 	path_query(&path, "near", near);
 	path_query(&path, "filter", filter);
 	node_meta_put(&path, &meta);
@@ -129,7 +133,7 @@ int catalog_nodes_run(struct ctl *c, int argc, char **argv)
 		ctl_fail("No nodes match the given query - try expanding your search.");
 		return 0;
 	}
-	nodes_print(all, detailed, service);
+	nodes_print(all, detailed, ctl_is_set(service));
 	return 0;
 }
 
@@ -248,18 +252,22 @@ int catalog_services_run(struct ctl *c, int argc, char **argv)
 	if (at < argc) {
 		return ctl_fail("Too many arguments (expected 0, got %d)", argc - at);
 	}
-	buf_put_cstr(&path, node ? "/v1/catalog/node/" : "/v1/catalog/services");
-	path_put(&path, node ? node : "");
+	if (ctl_is_set(node)) {
+		buf_put_lit(&path, "/v1/catalog/node/");
+		path_put(&path, node);
+	} else {
+		buf_put_lit(&path, "/v1/catalog/services");
+	}
 	node_meta_put(&path, &meta);
-	if (node) {
+	if (ctl_is_set(node)) {
 		r = node_services_get(&api, &path, &shape);
 		r = r ? r : json_parse(&api.arena, buf_str(&shape), (struct json **)&all, NULL);
 	} else {
 		r = api_get(&api, &path, &all);
 	}
 	if (r) {
-		return ctl_fail(
-			node ? "Error listing services for node: %s" : "Error listing services: %s",
+		return ctl_fail(ctl_is_set(node) ? "Error listing services for node: %s"
+						 : "Error listing services: %s",
 			api_error(&api));
 	}
 	if (all->count == 0) {

@@ -193,7 +193,7 @@ static int put_check(const struct put *p, const struct flagset *f, int count, co
 	if (p->cas && !flag_given(f, "modify-index")) {
 		return ctl_fail("Must specify -modify-index with -cas!");
 	}
-	if ((p->acquire || p->release) && (!p->session || !p->session[0])) {
+	if ((p->acquire || p->release) && !ctl_is_set(p->session)) {
 		return ctl_fail("Error! Missing -session (required with -acquire and -release)");
 	}
 	return 0;

@@ -98,6 +98,17 @@ def test_dots_in_a_key_lead_nowhere(shared_node, link):
     shared_node.delete("/v1/kv/dots/kept")
 
 
+def test_an_empty_flag_is_none(cli):
+    """As a script passes it whose variable is not set."""
+    assert re.search(r"^n1 ", cli("catalog", "nodes", "-service="), re.M)
+    assert cli("catalog", "services", "-node=") == "consul\n"
+    assert cli("event", "-name=e", "-node=", "-service=", "-tag=").startswith("Event ID: ")
+    assert cli("services", "register", "-name=", status=1) == (
+        "Service registration requires at least one argument or flags.\n")
+    assert cli("services", "deregister", "-id=", status=1) == (
+        "Service deregistration requires at least one argument or -id.\n")
+
+
 def test_help_is_output_when_it_was_asked_for(consul, link):
     for binary in (consul, link):
         for words, status in ((["--help"], 0), (["-h"], 0), (["kv", "-h"], 0), (["kv", "get", "-h"], 0), ([], 127),
