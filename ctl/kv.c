@@ -416,10 +416,13 @@ int kv_import_run(struct ctl *c, int argc, char **argv)
 		return -1 - at;
 	}
 	if (argc - at > 1) {
-		return ctl_fail("Too many arguments (expected 1, got %d)", argc - at);
+		return ctl_fail("Error! Too many arguments (expected 1, got %d)", argc - at);
 	}
 	if (at == argc) {
 		return ctl_fail("Error! Missing DATA argument");
+	}
+	if (!argv[at][0]) {
+		return ctl_fail("Error! Empty DATA argument");
 	}
 	if (data_read(argv[at], &data, &why)) {
 		return ctl_fail("Error! Failed to read file: %s", buf_cstr(&why));

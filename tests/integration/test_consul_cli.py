@@ -76,6 +76,8 @@ def test_kv(cli):
     assert cli("kv", "delete", "-recurse", "cli/") == "Success! Deleted keys with prefix: cli/\n"
     assert cli("kv", "get", "cli/a", status=1) == "Error! No key exists at: cli/a\n"
     assert cli("kv", "import", json.dumps(exported)) == "Imported: cli/a\nImported: cli/b\n"
+    assert cli("kv", "import", "", status=1) == "Error! Empty DATA argument\n"
+    assert cli("kv", "import", "[]", "[]", status=1) == "Error! Too many arguments (expected 1, got 2)\n"
     assert cli("kv", "get", "-base64", "cli/a") == "aGVsbG8=\n"
     for words in (["-acquire"], ["-acquire", "-session="], ["-release", "-session="]):
         assert cli("kv", "put", *words, "cli/a", "x", status=1) == (
