@@ -76,6 +76,13 @@ def test_kv(cli):
     assert cli("kv", "delete", "-recurse", "cli/") == "Success! Deleted keys with prefix: cli/\n"
     assert cli("kv", "get", "cli/a", status=1) == "Error! No key exists at: cli/a\n"
     assert cli("kv", "import", json.dumps(exported)) == "Imported: cli/a\nImported: cli/b\n"
+    for entry, text in (("1", "number into Go value of type impexp.Entry"),
+                        ('{"key": "cli/c", "value": 1}', "number into Go struct field Entry.value of type string"),
+                        ('{"key": "cli/c", "flags": -1}', "number -1 into Go struct field Entry.flags of type uint64")):
+        assert cli("kv", "import", '[{"key": "cli/c", "value": "YQ=="}, %s]' % entry, status=1) == (
+            "Cannot unmarshal data: json: cannot unmarshal %s\n" % text)
+        assert cli("kv", "get", "cli/c", status=1) == "Error! No key exists at: cli/c\n"
+    assert cli("kv", "import", '[{"Key": "cli/c", "VALUE": "YQ==", "x": 1}]') == "Imported: cli/c\n"
     assert cli("kv", "import", "", status=1) == "Error! Empty DATA argument\n"
     assert cli("kv", "import", "[]", "[]", status=1) == "Error! Too many arguments (expected 1, got 2)\n"
     assert cli("kv", "get", "-base64", "cli/a") == "aGVsbG8=\n"
