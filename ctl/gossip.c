@@ -84,8 +84,10 @@ int keyring_run(struct ctl *c, int argc, char **argv)
 	if (at < 0) {
 		return -1 - at;
 	}
-	count = list + primary + (actions[0].key != NULL) + (actions[1].key != NULL) +
-		(actions[2].key != NULL);
+	count = list + primary;
+	for (size_t i = 0; i < ARRAY_SIZE(actions); i++) {
+		count += ctl_is_set(actions[i].key);
+	}
 	if (count == 0) {
 		ctl_help(c, &f, usage, about, &help);
 		return ctl_fail("%s", buf_cstr(&help));
@@ -112,7 +114,7 @@ int keyring_run(struct ctl *c, int argc, char **argv)
 		return keys_print(&api, &path, primary ? "PrimaryKeys" : "Keys");
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(actions); i++) {
-		if (actions[i].key) {
+		if (ctl_is_set(actions[i].key)) {
 			ctl_say("==> %s", actions[i].what);
 			return key_send(&api, actions[i].method, &path, actions[i].key);
 		}

@@ -166,6 +166,7 @@ def test_keyring_is_refused(cli):
     assert cli("keyring", "-list", "-relay-factor=6", status=1) == (
         "Error parsing relay factor: Relay factor must be in range: [0, 5]\n")
     assert cli("keyring", "-list", "-use=x", status=1) == "Only a single action is allowed\n"
+    assert cli("keyring", "-remove=", status=1).startswith("Usage: consul keyring [options]\n")
 
 
 def test_event(cli, shared_node):
