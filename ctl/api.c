@@ -4,6 +4,7 @@
  */
 #include "ctl/api.h"
 
+#include <ctype.h>
 #include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -173,7 +174,8 @@ static int prepare(struct api *a)
 	must(a->curl);
 	curl_easy_setopt(a->curl, CURLOPT_NOPROXY, "*");
 	if (str_starts(str_of(address), STR("unix://"))) {
-		curl_easy_setopt(a->curl, CURLOPT_UNIX_SOCKET_PATH, address + strlen("unix://"));
+		a->unix_path = address + strlen("unix://");
+		curl_easy_setopt(a->curl, CURLOPT_UNIX_SOCKET_PATH, a->unix_path);
 		buf_printf(&a->base, "http://localhost");
 	} else if (strstr(address, "://")) {
 		buf_put_str(&a->base, str_of(address));
@@ -278,28 +280,35 @@ static size_t on_header(char *p, size_t size, size_t count, void *arg)
 	return size * count;
 }
 
+static void dial_failure_put(const struct api *a, int error, struct buf *out)
+{
+	const char *words = strerror(error);
+	struct str host = buf_str(&a->base);
+
+	if (a->unix_path) {
+		buf_printf(out, "dial unix %s", a->unix_path);
+	} else {
+		host = str_skip(host, (size_t)str_find_str(host, STR("://")) + 3);
+		buf_printf(out, "dial tcp " STR_FMT, STR_ARG(host));
+	}
+	buf_printf(out, ": connect: %c%s", tolower((unsigned char)words[0]), words + 1);
+}
+
 /* curl's outcome in the words of Go's client. */
 static void failure_text(struct api *a, CURLcode code, const char *method, const char *url)
 {
 	char verb[16];
-	long error = 0, port = 0;
-	char *ip = NULL;
+	long error = 0;
 
 	snprintf(verb, sizeof(verb), "%c%s", method[0], method + 1);
 	for (char *p = verb + 1; *p; p++) {
 		*p = (char)(*p | 0x20);
 	}
 	curl_easy_getinfo(a->curl, CURLINFO_OS_ERRNO, &error);
-	curl_easy_getinfo(a->curl, CURLINFO_PRIMARY_IP, &ip);
-	curl_easy_getinfo(a->curl, CURLINFO_PRIMARY_PORT, &port);
 	buf_clear(&a->error);
 	buf_printf(&a->error, "%s \"%s\": ", verb, url);
-	if (code == CURLE_COULDNT_CONNECT && error == ECONNREFUSED) {
-		struct str host = buf_str(&a->base);
-
-		host = str_skip(host, (size_t)str_find_str(host, STR("://")) + 3);
-		buf_printf(&a->error, "dial tcp " STR_FMT ": connect: connection refused",
-			STR_ARG(host));
+	if (code == CURLE_COULDNT_CONNECT && error) {
+		dial_failure_put(a, (int)error, &a->error);
 	} else {
 		buf_put_cstr(&a->error, curl_easy_strerror(code));
 	}

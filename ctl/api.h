@@ -24,6 +24,7 @@ struct api {
 	struct buf url;	    /* the same for curl, with the name that TLS shall find */
 	struct buf host;    /* a header of its own where the two differ */
 	void *connect_to;
+	const char *unix_path; /* NULL: by TCP */
 	struct buf token_text;
 	struct buf error;   /* text of the last failure */
 	struct arena arena; /* of parsed answers */

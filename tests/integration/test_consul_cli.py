@@ -515,6 +515,17 @@ def test_unreachable_agent(shared_node, link):
                           "connect: connection refused\n")
 
 
+def test_unreachable_unix_socket(consul, link, tmp_path):
+    """What is wrong with the socket is told."""
+    (tmp_path / "file").touch()
+    for name, reason in (("nothing", "no such file or directory"), ("file", "connection refused")):
+        for binary in (consul, link):
+            out = subprocess.run([binary, "kv", "get", "-http-addr=unix://%s/%s" % (tmp_path, name), "x"],
+                                 capture_output=True, text=True, check=False)
+            assert out.returncode == 1 and out.stderr.endswith(
+                ": dial unix %s/%s: connect: %s\n" % (tmp_path, name, reason)), out.stderr
+
+
 def test_unix_socket(make_node, link):
     node = make_node()
     path = node.directory / "api.sock"
