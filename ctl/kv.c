@@ -322,7 +322,10 @@ int kv_delete_run(struct ctl *c, int argc, char **argv)
 		path_query_n(&path, "cas", modify_index);
 	}
 	if (api_ask(&api, "DELETE", &path, STR_NONE, &answer)) {
-		return ctl_fail("Error! Did not delete key %s: %s", key, api_error(&api));
+		return ctl_fail(recurse ? "Error! Did not delete prefix %s: %s"
+				: cas	? "Error! Did not delete key %s: %s"
+					: "Error deleting key %s: %s",
+			key, api_error(&api));
 	}
 	if (!str_starts(buf_str(&answer.body), STR("true"))) {
 		return ctl_fail("Error! Did not delete key %s: CAS failed", key);

@@ -515,6 +515,15 @@ def test_unreachable_agent(shared_node, link):
                           "connect: connection refused\n")
 
 
+def test_delete_words_its_failures(consul, link):
+    for words, text in ((["x"], "Error deleting key x: Delete"), (["-recurse", "x"], "Error! Did not delete prefix x: Delete"),
+                        (["-cas", "-modify-index=1", "x"], "Error! Did not delete key x: Delete")):
+        for binary in (consul, link):
+            out = subprocess.run([binary, "kv", "delete", "-http-addr=127.0.0.1:1", *words], capture_output=True, text=True,
+                                 check=False)
+            assert out.returncode == 1 and out.stderr.startswith(text), out.stderr
+
+
 def test_unreachable_unix_socket(consul, link, tmp_path):
     """What is wrong with the socket is told."""
     (tmp_path / "file").touch()
