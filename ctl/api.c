@@ -101,10 +101,12 @@ static int token_prepare(struct api *a)
 		struct str rest;
 
 		buf_printf(&path, "@%s", file);
+		buf_put_lit(&a->error, "Error loading token file: ");
 		if (data_read(buf_cstr(&path), &text, &a->error)) {
 			buf_fini(&text);
 			return ST_NOT_FOUND;
 		}
+		buf_clear(&a->error);
 		buf_put_str(&a->token_text, str_trim(str_split(buf_str(&text), '\n', &rest)));
 		buf_fini(&text);
 	} else if (token) {

@@ -524,6 +524,13 @@ def test_delete_words_its_failures(consul, link):
             assert out.returncode == 1 and out.stderr.startswith(text), out.stderr
 
 
+def test_a_token_file_that_is_not_there(consul, link):
+    for binary in (consul, link):
+        out = subprocess.run([binary, "kv", "get", "-token-file=/nonexistent", "x"], capture_output=True, text=True, check=False)
+        assert (out.returncode, out.stderr) == (1, "Error connecting to Consul agent: Error loading token file: "
+                                                   "open /nonexistent: no such file or directory\n")
+
+
 def test_unreachable_unix_socket(consul, link, tmp_path):
     """What is wrong with the socket is told."""
     (tmp_path / "file").touch()
