@@ -135,6 +135,11 @@ static const char *const refused[][2] = {
 	{ "{\"services\":[{\"name\":\"a\",\"checks\":[{\"bogus\":1}]}]}",
 		"failed to parse x.json: 1 error occurred:\n\t* invalid config key "
 		"services[0].checks[0].bogus (line 1)\n\n" },
+	{ "{\"service\":{\"name\":\"a\",\n\"check\":{\"checkid\":\"c\",\n\"script_args\":[\"x\"]}}"
+	  "}",
+		"failed to parse x.json: 2 errors occurred:\n\t* invalid config key "
+		"service.check.checkid (line 2)\n"
+		"\t* invalid config key service.check.script_args (line 3)\n\n" },
 	{ "{\n\"a\" 1}",
 		"failed to parse x.json: invalid character '1' after object key (line 2)" },
 	{ "{\"a\":1", "failed to parse x.json: unexpected end of JSON input (line 1)" },
