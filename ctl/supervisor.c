@@ -26,8 +26,9 @@
 enum {
 	BACKOFF_FIRST_MS = 50,
 	BACKOFF_MAX_MS = 1000,
-	LIFE_GOOD_MS = 10000, /* who lived so long is restarted at once */
-	STOP_MAX_MS = 7000,   /* the daemons cut their own drain at 5 s */
+	LIFE_GOOD_MS = 10000,  /* who lived so long is restarted at once */
+	LIFE_SERVED_MS = 1000, /* or so long, and then ended as it should */
+	STOP_MAX_MS = 7000,    /* the daemons cut their own drain at 5 s */
 	SOCKET_FIRST = 3,
 	/* descriptors are moved up here before they are put in place */
 	SOCKET_ASIDE = SOCKET_FIRST + AGENT_SOCKETS_MAX,
@@ -277,7 +278,8 @@ static void child_ended(struct supervisor *s, struct child *c, int status)
 {
 	int64_t life_ms = mono_diff_ms(clock_mono(), c->started), wait_ms;
 	/* One that served and was told to go must not be missed longer than it takes to start. */
-	bool orderly = c->ready && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	bool orderly = c->ready && life_ms >= LIFE_SERVED_MS && WIFEXITED(status) &&
+		       WEXITSTATUS(status) == 0;
 
 	c->pid = 0;
 	c->ready = false;
