@@ -162,6 +162,11 @@ def test_members_info_peers(cli, shared_node):
     assert peers[1].split()[0] == "n1" and peers[1].split()[3:] == ["leader", "true", "3"]
 
 
+def test_remove_peer_takes_a_datacenter(cli):
+    assert cli("operator", "raft", "remove-peer", "-datacenter=dc1", "-stale", status=1) == (
+        "Error removing peer: an address or id is required for the peer to remove\n")
+
+
 def test_keyring_is_refused(cli):
     assert cli("keyring", "-list", "-relay-factor=6", status=1) == (
         "Error parsing relay factor: Relay factor must be in range: [0, 5]\n")
