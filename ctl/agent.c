@@ -28,16 +28,20 @@
 #include "ctl/commands.h"
 #include "version.h"
 
-enum { LEAVE_MAX_MS = 30000 };
+enum {
+	LEAVE_MAX_MS = 30000,
+	FLAG_SOURCES = 2,
+	NAMED_SOURCES_MAX = DAEMON_SOURCES_MAX - FLAG_SOURCES
+};
 
 struct agent {
 	struct ctl *ctl;
 	struct flagset set;
 	struct agent_flags flags;
 	struct buf head, tail; /* configuration from flags */
-	struct conf_source sources[AGENT_SOURCES_MAX + 2 + FLAG_LIST_MAX];
+	struct conf_source sources[DAEMON_SOURCES_MAX];
 	size_t sources_count;
-	const char *arguments[2 * AGENT_SOURCES_MAX + 8]; /* the same for the daemons */
+	const char *arguments[2 * DAEMON_SOURCES_MAX + 1]; /* the same for the daemons */
 	struct arena arena;
 	struct conf *conf;
 	struct buf warnings;
@@ -117,24 +121,22 @@ static void argument_add(struct agent *a, size_t *count, const char *flag, const
 	a->arguments[(*count)++] = path;
 }
 
-/* The same sources for the daemons: texts become files in the run directory. */
+/* The same sources for the daemons: texts become files in the run directory. From here on paths are
+ * absolute for us, too: a reload reads them where we live then. */
 static int arguments_make(struct agent *a)
 {
 	size_t count = 0;
 
 	for (size_t i = 0; i < a->sources_count; i++) {
-		const struct conf_source *s = &a->sources[i];
+		struct conf_source *s = &a->sources[i];
 		struct str path;
 		int r;
 
-		if (count + 3 > ARRAY_SIZE(a->arguments)) {
-			return err_new(
-				-E2BIG, "more than %d sources of configuration", AGENT_SOURCES_MAX);
-		}
 		if (!s->text) {
 			OWN(free) char *full = absolute(s->path);
 
 			path = arena_str(&a->arena, str_of(full));
+			s->path = path.p;
 			argument_add(
 				a, &count, s->directory ? "-config-dir" : "-config-file", path.p);
 			continue;
@@ -152,19 +154,13 @@ static int arguments_make(struct agent *a)
 
 static int configuration_load(struct agent *a, struct buf *why)
 {
-	enum log_level level;
-	int r;
-
-	sources_make(a);
-	r = conf_load(a->sources, a->sources_count, &a->conf, &a->warnings, why);
-	if (r == 0 && log_level_parse(a->conf->log_level, &level)) {
-		buf_printf(why,
-			"Invalid log level: " STR_FMT
-			". Valid log levels are: [TRACE DEBUG INFO WARN ERR ERROR]",
-			STR_ARG(a->conf->log_level));
+	if (a->flags.files.count + a->flags.fragments.count > NAMED_SOURCES_MAX) {
+		buf_printf(why, "more than %d of -config-file, -config-dir and -hcl together",
+			NAMED_SOURCES_MAX);
 		return ST_INVALID;
 	}
-	return r;
+	sources_make(a);
+	return conf_load(a->sources, a->sources_count, &a->conf, &a->warnings, why);
 }
 
 /* ---- folders ---- */
@@ -266,7 +262,7 @@ static void on_stopped(void *arg)
 
 static void stop(struct agent *a, int status)
 {
-	a->status = status;
+	a->status |= status; /* what has ended badly does not end well any more */
 	a->stopping = true;
 	supervisor_stop(a->supervisor, false);
 }
@@ -282,17 +278,19 @@ static void on_left(void *arg, int status, struct str payload)
 
 	if (status) {
 		log_warning("leave-failed", "status=%s", status_name(status));
+	} else {
+		log_info("left", "%s", "");
 	}
-	log_info("left", "%s", "");
-	stop(a, 0);
+	stop(a, status != 0);
 }
 
-/* SIGINT and SIGTERM leave the cluster first where the configuration says so; then the exit status
- * is 0, else 1, as Consul's. */
+/* SIGINT and SIGTERM leave the cluster first where the configuration says so. After a leave, which
+ * the next signal cuts short, the exit status is 0, else 1, as Consul's. */
 static void signal_stop(struct agent *a, const char *name, bool leave)
 {
 	agent_log_say(a->log, "==> Caught signal: %s", name);
 	if (a->stopping) {
+		a->status = 1;
 		supervisor_stop(a->supervisor, true);
 		return;
 	}
@@ -304,7 +302,7 @@ static void signal_stop(struct agent *a, const char *name, bool leave)
 	}
 	log_info("leaving", "%s", "");
 	if (ipc_client_new(a->loop, "gossipd/write", &a->gossipd)) {
-		stop(a, 0);
+		stop(a, 1);
 		return;
 	}
 	IPC_CALL(a->gossipd, gossip_leave, &((struct gossip_leave) { .token = STR("") }),

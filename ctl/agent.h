@@ -14,12 +14,13 @@
 #define MUSTER_CTL_AGENT_H
 
 #include "common/sys/conf.h"
+#include "common/sys/daemon.h"
 #include "common/sys/loop.h"
 #include "ctl/ctl.h"
 
 /* ---- flags ---- */
 
-enum { AGENT_SOURCES_MAX = 64, AGENT_VALUES_MAX = 80 };
+enum { AGENT_VALUES_MAX = 80 };
 
 struct agent_flags {
 	struct flag_list files;	    /* -config-file, -config-dir in order */

@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdio.h>
@@ -36,7 +37,6 @@ struct agent_log {
 	struct mono rotate_at;
 	int64_t rotate_after_ms;
 	int64_t files_max;
-	struct buf older; /* names of the files of this run, one per line, oldest first */
 };
 
 static void write_all(int fd, struct str s)
@@ -54,35 +54,74 @@ static void write_all(int fd, struct str s)
 /* ---- log_file ---- */
 
 /* The file being written is always <base>-<unix ns><ext>. */
-static void file_name(const struct agent_log *log, struct buf *out)
+static void name_parts(const struct agent_log *log, struct str *base_out, struct str *extension_out)
 {
 	ssize_t dot = str_rfind(log->path, '.');
-	struct str base = log->path, extension = STR(".log");
 
+	*base_out = log->path;
+	*extension_out = STR(".log");
 	if (dot > str_rfind(log->path, '/')) {
-		base = str_cut(log->path, (size_t)dot);
-		extension = str_skip(log->path, (size_t)dot);
+		*base_out = str_cut(log->path, (size_t)dot);
+		*extension_out = str_skip(log->path, (size_t)dot);
 	}
+}
+
+static void file_name(const struct agent_log *log, struct buf *out)
+{
+	struct str base, extension;
+
+	name_parts(log, &base, &extension);
 	buf_printf(out, STR_FMT "-%lld" STR_FMT, STR_ARG(base), (long long)clock_wall().ns,
 		STR_ARG(extension));
 }
 
-static void older_drop(struct agent_log *log)
+static void pattern_put(struct buf *out, struct str s)
 {
-	size_t lines = 0;
-
-	for (size_t i = 0; i < log->older.n; i++) {
-		lines += log->older.p[i] == '\n';
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] && strchr("*?[\\", s.p[i])) {
+			buf_put_char(out, '\\');
+		}
+		buf_put_char(out, s.p[i]);
 	}
-	while (log->files_max > 0 && lines > (size_t)log->files_max) {
-		size_t end = (size_t)str_find(buf_str(&log->older), '\n');
+}
 
-		log->older.p[end] = 0;
-		unlink(log->older.p);
-		memmove(log->older.p, log->older.p + end + 1, log->older.n - end - 1);
-		log->older.n -= end + 1;
-		lines--;
+/* One that was written before: only a number stands between base and extension. */
+static bool is_older(const struct agent_log *log, struct str name, struct str newest)
+{
+	struct str base, extension, number;
+	uint64_t ns;
+
+	name_parts(log, &base, &extension);
+	number = str_skip(name, base.n + 1);
+	number = str_cut(number, number.n - min_of(number.n, extension.n));
+	return !str_eq(name, newest) && str_to_u64(number, &ns) == 0;
+}
+
+/* Of all runs, as many stay as log_rotate_max_files says; less than 0: none. */
+static void older_drop(const struct agent_log *log, struct str newest)
+{
+	OWN_EMBEDDED(buf_fini) struct buf pattern = { 0 };
+	int64_t count = 0, keep = max_of(log->files_max, (int64_t)0);
+	struct str base, extension;
+	glob_t found = { 0 };
+
+	name_parts(log, &base, &extension);
+	pattern_put(&pattern, base);
+	buf_put_lit(&pattern, "-*");
+	pattern_put(&pattern, extension);
+	if (log->files_max == 0 || glob(buf_cstr(&pattern), 0, NULL, &found)) {
+		return;
 	}
+	for (size_t i = 0; i < found.gl_pathc; i++) { /* sorted: the oldest first */
+		count += is_older(log, str_of(found.gl_pathv[i]), newest);
+	}
+	for (size_t i = 0; i < found.gl_pathc && count > keep; i++) {
+		if (is_older(log, str_of(found.gl_pathv[i]), newest)) {
+			unlink(found.gl_pathv[i]);
+			count--;
+		}
+	}
+	globfree(&found);
 }
 
 /* Where that fails the older one is written on. */
@@ -98,8 +137,7 @@ static int file_open(struct agent_log *log)
 	}
 	fd_close_own(&log->fd);
 	log->fd = fd;
-	older_drop(log);
-	buf_printf(&log->older, "%s\n", buf_cstr(&name));
+	older_drop(log, buf_str(&name));
 	log->bytes = 0;
 	log->rotate_at = mono_add_ms(clock_mono(), log->rotate_after_ms);
 	return 0;
@@ -289,6 +327,5 @@ void agent_log_close(struct agent_log *log)
 	fd_close_own(&log->fd);
 	buf_fini(&log->lines);
 	buf_fini(&log->shown);
-	buf_fini(&log->older);
 	free(log);
 }

@@ -4,6 +4,7 @@
  */
 #include "ctl/api.h"
 
+#include <ctype.h>
 #include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +23,10 @@ void api_fini(struct api *a)
 	if (a->multi) {
 		curl_multi_cleanup(a->multi);
 	}
+	curl_slist_free_all(a->connect_to);
 	buf_fini(&a->base);
+	buf_fini(&a->url);
+	buf_fini(&a->host);
 	buf_fini(&a->token_text);
 	buf_fini(&a->error);
 	arena_fini(&a->arena);
@@ -97,10 +101,12 @@ static int token_prepare(struct api *a)
 		struct str rest;
 
 		buf_printf(&path, "@%s", file);
+		buf_put_lit(&a->error, "Error loading token file: ");
 		if (data_read(buf_cstr(&path), &text, &a->error)) {
 			buf_fini(&text);
 			return ST_NOT_FOUND;
 		}
+		buf_clear(&a->error);
 		buf_put_str(&a->token_text, str_trim(str_split(buf_str(&text), '\n', &rest)));
 		buf_fini(&text);
 	} else if (token) {
@@ -132,6 +138,33 @@ static void tls_prepare(struct api *a)
 	}
 }
 
+/* curl takes the name for TLS from the URL. So where the certificate shall have another one,
+ * requests go to a URL with that, which CONNECT_TO sends where it belongs, with the Host header of
+ * the real one. */
+static void server_name_prepare(struct api *a)
+{
+	const char *name = or_environment(a->tls_server_name, "CONSUL_TLS_SERVER_NAME");
+	struct str rest,
+		place = str_split(str_skip(buf_str(&a->base), strlen("https://")), '/', &rest);
+	bool has_port = str_rfind(place, ':') > str_rfind(place, ']');
+	struct str port = has_port ? str_skip(place, (size_t)str_rfind(place, ':')) : STR(":443");
+	OWN_EMBEDDED(buf_fini) struct buf route = { 0 };
+
+	if (!name || !str_starts(buf_str(&a->base), STR("https://"))) {
+		buf_put_str(&a->url, buf_str(&a->base));
+		return;
+	}
+	buf_printf(&a->url, strchr(name, ':') ? "https://[%s]" : "https://%s", name);
+	buf_put_str(&a->url, port);
+	if (rest.p) {
+		buf_printf(&a->url, "/" STR_FMT, STR_ARG(rest));
+	}
+	buf_printf(&a->host, "Host: " STR_FMT, STR_ARG(place));
+	buf_printf(&route, "::" STR_FMT "%s", STR_ARG(place), has_port ? "" : ":443");
+	a->connect_to = curl_slist_append(NULL, buf_cstr(&route));
+	curl_easy_setopt(a->curl, CURLOPT_CONNECT_TO, a->connect_to);
+}
+
 static int prepare(struct api *a)
 {
 	const char *address = or_environment(a->http_addr, "CONSUL_HTTP_ADDR");
@@ -143,7 +176,8 @@ static int prepare(struct api *a)
 	must(a->curl);
 	curl_easy_setopt(a->curl, CURLOPT_NOPROXY, "*");
 	if (str_starts(str_of(address), STR("unix://"))) {
-		curl_easy_setopt(a->curl, CURLOPT_UNIX_SOCKET_PATH, address + strlen("unix://"));
+		a->unix_path = address + strlen("unix://");
+		curl_easy_setopt(a->curl, CURLOPT_UNIX_SOCKET_PATH, a->unix_path);
 		buf_printf(&a->base, "http://localhost");
 	} else if (strstr(address, "://")) {
 		buf_put_str(&a->base, str_of(address));
@@ -157,6 +191,7 @@ static int prepare(struct api *a)
 		curl_easy_setopt(a->curl, CURLOPT_USERPWD, auth);
 	}
 	tls_prepare(a);
+	server_name_prepare(a);
 	return token_prepare(a);
 }
 
@@ -247,28 +282,35 @@ static size_t on_header(char *p, size_t size, size_t count, void *arg)
 	return size * count;
 }
 
+static void dial_failure_put(const struct api *a, int error, struct buf *out)
+{
+	const char *words = strerror(error);
+	struct str host = buf_str(&a->base);
+
+	if (a->unix_path) {
+		buf_printf(out, "dial unix %s", a->unix_path);
+	} else {
+		host = str_skip(host, (size_t)str_find_str(host, STR("://")) + 3);
+		buf_printf(out, "dial tcp " STR_FMT, STR_ARG(host));
+	}
+	buf_printf(out, ": connect: %c%s", tolower((unsigned char)words[0]), words + 1);
+}
+
 /* curl's outcome in the words of Go's client. */
 static void failure_text(struct api *a, CURLcode code, const char *method, const char *url)
 {
 	char verb[16];
-	long error = 0, port = 0;
-	char *ip = NULL;
+	long error = 0;
 
 	snprintf(verb, sizeof(verb), "%c%s", method[0], method + 1);
 	for (char *p = verb + 1; *p; p++) {
 		*p = (char)(*p | 0x20);
 	}
 	curl_easy_getinfo(a->curl, CURLINFO_OS_ERRNO, &error);
-	curl_easy_getinfo(a->curl, CURLINFO_PRIMARY_IP, &ip);
-	curl_easy_getinfo(a->curl, CURLINFO_PRIMARY_PORT, &port);
 	buf_clear(&a->error);
 	buf_printf(&a->error, "%s \"%s\": ", verb, url);
-	if (code == CURLE_COULDNT_CONNECT && error == ECONNREFUSED) {
-		struct str host = buf_str(&a->base);
-
-		host = str_skip(host, (size_t)str_find_str(host, STR("://")) + 3);
-		buf_printf(&a->error, "dial tcp " STR_FMT ": connect: connection refused",
-			STR_ARG(host));
+	if (code == CURLE_COULDNT_CONNECT && error) {
+		dial_failure_put(a, (int)error, &a->error);
 	} else {
 		buf_put_cstr(&a->error, curl_easy_strerror(code));
 	}
@@ -297,6 +339,9 @@ static struct curl_slist *headers_make(struct api *a)
 	struct curl_slist *headers = curl_slist_append(NULL, "Expect:");
 
 	headers = curl_slist_append(headers, "Content-Type:");
+	if (a->host.n) {
+		headers = curl_slist_append(headers, buf_cstr(&a->host));
+	}
 	if (a->token_text.n) {
 		buf_printf(&token, "X-Consul-Token: " STR_FMT, STR_ARG(buf_str(&a->token_text)));
 		headers = curl_slist_append(headers, buf_cstr(&token));
@@ -335,7 +380,7 @@ static int perform(struct api *a, CURLcode *code_out)
 static int transfer_run(struct api *a, const char *method, struct buf *path, struct str body,
 	FILE *upload, struct transfer *t)
 {
-	OWN_EMBEDDED(buf_fini) struct buf url = { 0 };
+	OWN_EMBEDDED(buf_fini) struct buf url = { 0 }, shown = { 0 };
 	struct curl_slist *headers = headers_make(a);
 	CURLcode code;
 	int r;
@@ -344,9 +389,11 @@ static int transfer_run(struct api *a, const char *method, struct buf *path, str
 	if (a->stale && strcmp(method, "GET") == 0) {
 		path_mark(path, "stale");
 	}
-	buf_printf(&url, STR_FMT STR_FMT, STR_ARG(buf_str(&a->base)), STR_ARG(buf_str(path)));
+	buf_printf(&url, STR_FMT STR_FMT, STR_ARG(buf_str(&a->url)), STR_ARG(buf_str(path)));
 	t->curl = a->curl;
 	curl_easy_setopt(a->curl, CURLOPT_URL, buf_cstr(&url));
+	/* Or "kv delete -recurse x/.." would be about all keys. */
+	curl_easy_setopt(a->curl, CURLOPT_PATH_AS_IS, 1L);
 	curl_easy_setopt(a->curl, CURLOPT_HTTPHEADER, headers);
 	curl_easy_setopt(a->curl, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(a->curl, CURLOPT_WRITEDATA, t);
@@ -360,7 +407,9 @@ static int transfer_run(struct api *a, const char *method, struct buf *path, str
 	}
 	curl_easy_getinfo(a->curl, CURLINFO_RESPONSE_CODE, &t->answer->status);
 	if (code != CURLE_OK && !(code == CURLE_WRITE_ERROR && t->on_data)) {
-		failure_text(a, code, method, buf_cstr(&url));
+		buf_printf(&shown, STR_FMT STR_FMT, STR_ARG(buf_str(&a->base)),
+			STR_ARG(buf_str(path)));
+		failure_text(a, code, method, buf_cstr(&shown));
 		return ST_CLOSED;
 	}
 	return 0;

@@ -21,6 +21,10 @@ struct api {
 	int wake_fd;	    /* > 0: a request ends with ST_AGAIN once this is readable */
 	int64_t timeout_ms; /* of a request; 0: none */
 	struct buf base;    /* "http://127.0.0.1:8500" */
+	struct buf url;	    /* the same for curl, with the name that TLS shall find */
+	struct buf host;    /* a header of its own where the two differ */
+	void *connect_to;
+	const char *unix_path; /* NULL: by TCP */
 	struct buf token_text;
 	struct buf error;   /* text of the last failure */
 	struct arena arena; /* of parsed answers */

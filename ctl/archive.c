@@ -105,16 +105,16 @@ static int members_read(gzFile f, struct archive *out, struct sums *sums, struct
 		memcpy(size_text, header + SIZE_AT, SIZE_SIZE);
 		size_text[SIZE_SIZE] = 0;
 		size = strtoull(size_text, NULL, 8);
-		if (strcmp(name, "state.bin") == 0) {
+		if (strcmp(name, "state.bin") == 0 && !sums->state_seen) {
 			good = member_read(f, size, sums->state, NULL);
 			sums->state_seen = true;
 			out->size = size;
 		} else if (size > SMALL_MAX) {
 			good = false;
-		} else if (strcmp(name, "meta.json") == 0) {
+		} else if (strcmp(name, "meta.json") == 0 && !sums->meta_seen) {
 			good = member_read(f, size, sums->meta, &out->meta);
 			sums->meta_seen = true;
-		} else if (strcmp(name, "SHA256SUMS") == 0) {
+		} else if (strcmp(name, "SHA256SUMS") == 0 && !sums->listed.n) {
 			good = member_read(f, size, ignored, &sums->listed);
 		} else {
 			buf_printf(why,

@@ -117,8 +117,12 @@ int catalog_nodes_run(struct ctl *c, int argc, char **argv)
 	if (at < argc) {
 		return ctl_fail("Too many arguments (expected 0, got %d)", argc - at);
 	}
-	buf_put_cstr(&path, service ? "/v1/catalog/service/" : "/v1/catalog/nodes");
-	path_put(&path, service ? service : "");
+	if (ctl_is_set(service)) {
+		buf_put_lit(&path, "/v1/catalog/service/");
+		path_put(&path, service);
+	} else {
+		buf_put_lit(&path, "/v1/catalog/nodes");
+	}
 	path_query(&path, "near", near);
 	path_query(&path, "filter", filter);
 	node_meta_put(&path, &meta);
@@ -129,7 +133,7 @@ int catalog_nodes_run(struct ctl *c, int argc, char **argv)
 		ctl_fail("No nodes match the given query - try expanding your search.");
 		return 0;
 	}
-	nodes_print(all, detailed, service);
+	nodes_print(all, detailed, ctl_is_set(service));
 	return 0;
 }
 
@@ -179,10 +183,31 @@ static void services_print(struct api *api, const struct json *all, bool with_ta
 	}
 }
 
+static bool is_of(const struct json *service, const char *name)
+{
+	return strcmp(field_text(service, "Service"), name) == 0;
+}
+
+/* A name once, with the tags of all instances of it. first: the first of these. */
+static void name_put(struct jsonw *w, const struct json *first, const char *name)
+{
+	const struct json *service, *list, *tag;
+
+	jsonw_key(w, str_of(name));
+	jsonw_open(w, '[');
+	for (service = first; service; service = service->next) {
+		list = is_of(service, name) ? json_find(service, "Tags") : NULL;
+		for (tag = list ? list->first : NULL; tag; tag = tag->next) {
+			jsonw_str(w, tag->text);
+		}
+	}
+	jsonw_close(w, ']');
+}
+
 /* The names (and tags) of one node's services, in the shape of catalog/services. */
 static int node_services_get(struct api *api, struct buf *path, struct buf *shape)
 {
-	const struct json *answer, *service, *services;
+	const struct json *answer, *service, *services, *first;
 	struct jsonw w = jsonw_of(shape);
 	int r = api_get(api, path, &answer);
 
@@ -192,16 +217,13 @@ static int node_services_get(struct api *api, struct buf *path, struct buf *shap
 	services = json_find(answer, "Services");
 	jsonw_open(&w, '{');
 	for (service = services ? services->first : NULL; service; service = service->next) {
-		OWN_EMBEDDED(buf_fini) struct buf tags = { 0 };
-		const struct json *list = json_find(service, "Tags");
+		const char *name = field_text(service, "Service");
 
-		jsonw_key(&w, str_of(field_text(service, "Service")));
-		if (list && list->type == JSON_ARRAY) {
-			json_render(&tags, list);
-		} else {
-			buf_put_lit(&tags, "[]");
+		for (first = services->first; !is_of(first, name); first = first->next) {
 		}
-		jsonw_raw(&w, buf_str(&tags));
+		if (first == service) {
+			name_put(&w, first, name);
+		}
 	}
 	jsonw_close(&w, '}');
 	return 0;
@@ -230,18 +252,22 @@ int catalog_services_run(struct ctl *c, int argc, char **argv)
 	if (at < argc) {
 		return ctl_fail("Too many arguments (expected 0, got %d)", argc - at);
 	}
-	buf_put_cstr(&path, node ? "/v1/catalog/node/" : "/v1/catalog/services");
-	path_put(&path, node ? node : "");
+	if (ctl_is_set(node)) {
+		buf_put_lit(&path, "/v1/catalog/node/");
+		path_put(&path, node);
+	} else {
+		buf_put_lit(&path, "/v1/catalog/services");
+	}
 	node_meta_put(&path, &meta);
-	if (node) {
+	if (ctl_is_set(node)) {
 		r = node_services_get(&api, &path, &shape);
 		r = r ? r : json_parse(&api.arena, buf_str(&shape), (struct json **)&all, NULL);
 	} else {
 		r = api_get(&api, &path, &all);
 	}
 	if (r) {
-		return ctl_fail(
-			node ? "Error listing services for node: %s" : "Error listing services: %s",
+		return ctl_fail(ctl_is_set(node) ? "Error listing services for node: %s"
+						 : "Error listing services: %s",
 			api_error(&api));
 	}
 	if (all->count == 0) {

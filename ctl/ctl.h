@@ -40,6 +40,12 @@ int ctl_begin(struct ctl *c, struct flagset *f, const char *usage, const char *a
 void ctl_help(struct ctl *c, const struct flagset *f, const char *usage, const char *about,
 	struct buf *out);
 
+/* A flag's text: an empty one is as good as none. */
+static inline bool ctl_is_set(const char *text)
+{
+	return text && text[0];
+}
+
 __attribute__((format(printf, 1, 2))) int ctl_fail(
 	const char *format, ...); /* a line to stderr; returns 1 */
 __attribute__((format(printf, 1, 2))) void ctl_say(const char *format, ...); /* a line to stdout */

@@ -17,7 +17,7 @@ int filters_check(const struct event_filter *filters, size_t count)
 		OWN_EMBEDDED(buf_fini) struct buf why = { 0 };
 		OWN(regex_free) struct regex *ignored = NULL;
 
-		if (!filters[i].text) {
+		if (!ctl_is_set(filters[i].text)) {
 			continue;
 		}
 		if (regex_new(str_of(filters[i].text), &ignored, &why)) {
@@ -53,7 +53,7 @@ int event_run(struct ctl *c, int argc, char **argv)
 	if (at < 0) {
 		return -1 - at;
 	}
-	if (!name || !name[0]) {
+	if (!ctl_is_set(name)) {
 		ctl_help(c, &f, usage, about, &help);
 		return ctl_fail("Event name must be specified\n\n%s", buf_cstr(&help));
 	}
@@ -61,7 +61,7 @@ int event_run(struct ctl *c, int argc, char **argv)
 		ctl_help(c, &f, usage, about, &help);
 		return ctl_fail("Too many command line arguments.\n\n%s", buf_cstr(&help));
 	}
-	if (filters[2].text && !filters[1].text) {
+	if (ctl_is_set(filters[2].text) && !ctl_is_set(filters[1].text)) {
 		return ctl_fail("Cannot provide tag filter without service filter.");
 	}
 	if (filters_check(filters, ARRAY_SIZE(filters))) {

@@ -504,7 +504,7 @@ static int check(const struct execution *e)
 	if (filters_check(e->filters, ARRAY_SIZE(e->filters))) {
 		return 1;
 	}
-	if (e->filters[2].text && !e->filters[1].text) {
+	if (ctl_is_set(e->filters[2].text) && !ctl_is_set(e->filters[1].text)) {
 		return ctl_fail("Cannot provide tag filter without service filter.");
 	}
 	return 0;

@@ -10,11 +10,13 @@
 
 /* ---- keyring ---- */
 
+enum { RELAY_FACTOR_MAX = 5 };
+
 static void counts_print(const struct json *pool, const char *field)
 {
-	const struct json *key;
+	const struct json *counts = json_find(pool, field), *key;
 
-	json_for_each (key, json_find(pool, field)) {
+	for (key = counts ? counts->first : NULL; key; key = key->next) {
 		printf("  " STR_FMT " [" STR_FMT "/%llu]\n", STR_ARG(key->key), STR_ARG(key->text),
 			(unsigned long long)field_u64(pool, "NumNodes"));
 	}
@@ -66,8 +68,8 @@ int keyring_run(struct ctl *c, int argc, char **argv)
 	OWN_EMBEDDED(buf_fini) struct buf path = { 0 }, help = { 0 };
 	OWN_EMBEDDED(api_fini) struct api api = { 0 };
 	bool list = false, primary = false, local = false;
-	const char *relay = "";
 	struct flagset f = { 0 };
+	int64_t relay = 0;
 	int at, count;
 
 	flag_add(&f, "install", FLAG_TEXT, &actions[0].key, "Installs this key everywhere.");
@@ -76,14 +78,16 @@ int keyring_run(struct ctl *c, int argc, char **argv)
 	flag_add(&f, "list", FLAG_BOOL, &list, "Lists the keys and how many members have them.");
 	flag_add(&f, "list-primary", FLAG_BOOL, &primary, "Lists the keys that are used.");
 	flag_add(&f, "local-only", FLAG_BOOL, &local, "With -list: asks this agent alone.");
-	flag_add(&f, "relay-factor", FLAG_TEXT, &relay,
+	flag_add(&f, "relay-factor", FLAG_INT, &relay,
 		"Answers come through so many other members too (0 to 5).");
 	at = api_begin(c, &api, &f, false, usage, about, argc, argv);
 	if (at < 0) {
 		return -1 - at;
 	}
-	count = list + primary + (actions[0].key != NULL) + (actions[1].key != NULL) +
-		(actions[2].key != NULL);
+	count = list + primary;
+	for (size_t i = 0; i < ARRAY_SIZE(actions); i++) {
+		count += ctl_is_set(actions[i].key);
+	}
 	if (count == 0) {
 		ctl_help(c, &f, usage, about, &help);
 		return ctl_fail("%s", buf_cstr(&help));
@@ -91,19 +95,26 @@ int keyring_run(struct ctl *c, int argc, char **argv)
 	if (count > 1) {
 		return ctl_fail("Only a single action is allowed");
 	}
+	if (relay < 0 || relay > RELAY_FACTOR_MAX) {
+		return ctl_fail(
+			"Error parsing relay factor: Relay factor must be in range: [0, %d]",
+			RELAY_FACTOR_MAX);
+	}
 	if (local && !list && !primary) {
 		return ctl_fail("Error validating local-only: local-only can only be set for list "
 				"requests");
 	}
 	buf_put_lit(&path, "/v1/operator/keyring");
-	path_query(&path, "relay-factor", relay);
+	if (relay) {
+		path_query_n(&path, "relay-factor", (uint64_t)relay);
+	}
 	path_query(&path, "local-only", local ? "true" : "");
 	if (list || primary) {
 		ctl_say("==> Gathering installed %sencryption keys...", primary ? "primary " : "");
 		return keys_print(&api, &path, primary ? "PrimaryKeys" : "Keys");
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(actions); i++) {
-		if (actions[i].key) {
+		if (ctl_is_set(actions[i].key)) {
 			ctl_say("==> %s", actions[i].what);
 			return key_send(&api, actions[i].method, &path, actions[i].key);
 		}
@@ -145,7 +156,7 @@ static const struct json *coordinate_of(const struct json *list, const char *nod
 {
 	const struct json *item;
 
-	json_for_each (item, list) {
+	for (item = list ? list->first : NULL; item; item = item->next) {
 		if (strcmp(field_text(item, "Node"), node) == 0) {
 			return json_find(item, "Coord");
 		}

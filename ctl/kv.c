@@ -193,7 +193,7 @@ static int put_check(const struct put *p, const struct flagset *f, int count, co
 	if (p->cas && !flag_given(f, "modify-index")) {
 		return ctl_fail("Must specify -modify-index with -cas!");
 	}
-	if ((p->acquire || p->release) && !p->session) {
+	if ((p->acquire || p->release) && !ctl_is_set(p->session)) {
 		return ctl_fail("Error! Missing -session (required with -acquire and -release)");
 	}
 	return 0;
@@ -322,7 +322,10 @@ int kv_delete_run(struct ctl *c, int argc, char **argv)
 		path_query_n(&path, "cas", modify_index);
 	}
 	if (api_ask(&api, "DELETE", &path, STR_NONE, &answer)) {
-		return ctl_fail("Error! Did not delete key %s: %s", key, api_error(&api));
+		return ctl_fail(recurse ? "Error! Did not delete prefix %s: %s"
+				: cas	? "Error! Did not delete key %s: %s"
+					: "Error deleting key %s: %s",
+			key, api_error(&api));
 	}
 	if (!str_starts(buf_str(&answer.body), STR("true"))) {
 		return ctl_fail("Error! Did not delete key %s: CAS failed", key);
@@ -379,26 +382,75 @@ int kv_export_run(struct ctl *c, int argc, char **argv)
 	return 0;
 }
 
-static int import_one(struct api *api, const struct json *entry)
+struct entry {
+	struct str key, value;
+	uint64_t flags;
+};
+
+static const struct bind_field entry_fields[] = {
+	{ "key", BIND_STR, offsetof(struct entry, key) },
+	{ "flags", BIND_U64, offsetof(struct entry, flags) },
+	{ "value", BIND_STR, offsetof(struct entry, value) },
+};
+
+static const struct bind_object entry_rows = {
+	.go_name = "Entry",
+	.go_value = "impexp.Entry",
+	.size = sizeof(struct entry),
+	BIND_FIELDS(entry_fields),
+	.ignore_unknown = true,
+};
+
+static int import_one(struct api *api, const struct entry *e)
 {
 	OWN_EMBEDDED(api_answer_fini) struct api_answer answer = { 0 };
 	OWN_EMBEDDED(buf_fini) struct buf path = { 0 }, value = { 0 };
-	const char *key = field_text(entry, "key");
 	size_t bad_at = 0;
 
-	if (base64_parse(str_of(field_text(entry, "value")), &value, &bad_at)) {
-		return ctl_fail("Error base 64 decoding value for key %s: illegal base64 data at "
-				"input byte %zu",
-			key, bad_at);
+	if (base64_parse(e->value, &value, &bad_at)) {
+		return ctl_fail("Error base 64 decoding value for key " STR_FMT
+				": illegal base64 data at input byte %zu",
+			STR_ARG(e->key), bad_at);
 	}
-	key_path(&path, key);
-	if (field_u64(entry, "flags")) {
-		path_query_n(&path, "flags", field_u64(entry, "flags"));
+	buf_put_lit(&path, "/v1/kv/");
+	url_escape(&path, e->key, true);
+	if (e->flags) {
+		path_query_n(&path, "flags", e->flags);
 	}
 	if (api_ask(api, "PUT", &path, buf_str(&value), &answer)) {
-		return ctl_fail("Error! Failed writing data for key %s: %s", key, api_error(api));
+		return ctl_fail("Error! Failed writing data for key " STR_FMT ": %s",
+			STR_ARG(e->key), api_error(api));
 	}
-	ctl_say("Imported: %s", key);
+	ctl_say("Imported: " STR_FMT, STR_ARG(e->key));
+	return 0;
+}
+
+/* All of them, before the first is written. ST_INVALID with the text in *why. */
+static int entries_read(struct arena *arena, struct str data, struct entry **out, size_t *count_out,
+	struct buf *why)
+{
+	const struct json *item;
+	struct json *all;
+
+	if (json_parse(arena, data, &all, why)) {
+		if (str_ends(buf_str(why), STR("EOF"))) {
+			buf_clear(why);
+			buf_put_lit(why, "unexpected end of JSON input");
+		}
+		return ST_INVALID;
+	}
+	if (all->type != JSON_ARRAY && all->type != JSON_NULL) {
+		buf_printf(why, "json: cannot unmarshal %s into Go value of type []*impexp.Entry",
+			json_go_type(all));
+		return ST_INVALID;
+	}
+	*out = arena_array(arena, struct entry, all->count);
+	*count_out = 0;
+	json_for_each (item, all) {
+		if (bind_object(&entry_rows, item, arena, &(*out)[(*count_out)++], why)) {
+			return ST_INVALID;
+		}
+	}
 	return 0;
 }
 
@@ -407,8 +459,8 @@ int kv_import_run(struct ctl *c, int argc, char **argv)
 	OWN_EMBEDDED(buf_fini) struct buf data = { 0 }, why = { 0 };
 	OWN_EMBEDDED(api_fini) struct api api = { 0 };
 	struct flagset f = { 0 };
-	const struct json *entry;
-	struct json *all;
+	struct entry *entries;
+	size_t count;
 	int at = api_begin(c, &api, &f, true, "kv import [options] [DATA]",
 		"Writes the keys of an export. DATA is JSON, @file, or - for stdin.", argc, argv);
 
@@ -416,27 +468,22 @@ int kv_import_run(struct ctl *c, int argc, char **argv)
 		return -1 - at;
 	}
 	if (argc - at > 1) {
-		return ctl_fail("Too many arguments (expected 1, got %d)", argc - at);
+		return ctl_fail("Error! Too many arguments (expected 1, got %d)", argc - at);
 	}
 	if (at == argc) {
 		return ctl_fail("Error! Missing DATA argument");
 	}
+	if (!argv[at][0]) {
+		return ctl_fail("Error! Empty DATA argument");
+	}
 	if (data_read(argv[at], &data, &why)) {
 		return ctl_fail("Error! Failed to read file: %s", buf_cstr(&why));
 	}
-	if (json_parse(&api.arena, buf_str(&data), &all, &why)) {
-		bool ended = str_ends(buf_str(&why), STR("EOF"));
-
-		return ctl_fail("Cannot unmarshal data: %s",
-			ended ? "unexpected end of JSON input" : buf_cstr(&why));
+	if (entries_read(&api.arena, buf_str(&data), &entries, &count, &why)) {
+		return ctl_fail("Cannot unmarshal data: %s", buf_cstr(&why));
 	}
-	if (all->type != JSON_ARRAY) {
-		return ctl_fail("Cannot unmarshal data: json: cannot unmarshal %s into Go value of "
-				"type []*impexp.Entry",
-			json_go_type(all));
-	}
-	json_for_each (entry, all) {
-		if (import_one(&api, entry)) {
+	for (size_t i = 0; i < count; i++) {
+		if (import_one(&api, &entries[i])) {
 			return 1;
 		}
 	}

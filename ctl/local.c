@@ -70,7 +70,7 @@ int keygen_run(struct ctl *c, int argc, char **argv)
 int validate_run(struct ctl *c, int argc, char **argv)
 {
 	OWN_EMBEDDED(buf_fini) struct buf why = { 0 }, warnings = { 0 };
-	struct conf_source sources[FLAG_LIST_MAX];
+	OWN(free) struct conf_source *sources = xcalloc((size_t)argc, sizeof(*sources));
 	OWN(conf_free) struct conf *conf = NULL;
 	const char *format = "";
 	struct flagset f = { 0 };
@@ -93,7 +93,7 @@ int validate_run(struct ctl *c, int argc, char **argv)
 	if (at == argc) {
 		return ctl_fail("Must specify at least one config file or directory");
 	}
-	for (; at < argc && count < ARRAY_SIZE(sources); at++) {
+	for (; at < argc; at++) {
 		struct stat st;
 
 		sources[count++] = (struct conf_source) { argv[at],

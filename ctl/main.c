@@ -111,21 +111,20 @@ static const struct command commands[] = {
 	{ "watch", "Watch for changes", watch_run, NULL, 0, NULL },
 };
 
-static int usage(struct ctl *c)
+static int usage(struct ctl *c, FILE *to)
 {
 	size_t width = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
 		width = max_of(width, strlen(commands[i].name));
 	}
-	fprintf(stderr,
+	fprintf(to,
 		"Usage: %s [--version] [--help] <command> [<args>]\n\nAvailable commands are:\n",
 		c->program);
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
-		fprintf(stderr, "    %-*s    %s\n", (int)width, commands[i].name,
-			commands[i].synopsis);
+		fprintf(to, "    %-*s    %s\n", (int)width, commands[i].name, commands[i].synopsis);
 	}
-	fputc('\n', stderr);
+	fputc('\n', to);
 	return 127;
 }
 
@@ -136,25 +135,38 @@ static const char *program_name(const char *path)
 	return strcmp(slash ? slash + 1 : path, "consul") == 0 ? "consul" : "muster";
 }
 
-int main(int argc, char **argv)
+static int run(struct ctl *c, int argc, char **argv)
 {
-	struct ctl c = { .program = program_name(argc ? argv[0] : "") };
 	const char *name = argc > 1 ? argv[1] : "";
 
 	if (!strcmp(name, "-v") || !strcmp(name, "-version") || !strcmp(name, "--version")) {
-		return version_run(&c, 0, argv);
+		return version_run(c, 0, argv);
 	}
 	if (!strcmp(name, "-h") || !strcmp(name, "-help") || !strcmp(name, "--help")) {
-		usage(&c);
+		usage(c, stdout);
 		return 0;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
 		const struct command *command = &commands[i];
 
 		if (strcmp(name, command->name) == 0) {
-			return command->run ? command->run(&c, argc - 2, argv + 2)
-					    : group_run(&c, command, argc - 2, argv + 2);
+			return command->run ? command->run(c, argc - 2, argv + 2)
+					    : group_run(c, command, argc - 2, argv + 2);
 		}
 	}
-	return usage(&c);
+	return usage(c, stderr);
+}
+
+/* What was asked for and did not get out (a full disk) is no success. The agent's output is its
+ * log, without which it goes on. */
+int main(int argc, char **argv)
+{
+	struct ctl c = { .program = program_name(argc ? argv[0] : "") };
+	int status = run(&c, argc, argv);
+	bool lost = fflush(stdout) || ferror(stdout);
+
+	if (lost && status == 0 && strcmp(argc > 1 ? argv[1] : "", "agent")) {
+		return ctl_fail("Error writing the output");
+	}
+	return status;
 }

@@ -58,7 +58,7 @@ int raft_remove_peer_run(struct ctl *c, int argc, char **argv)
 
 	flag_add(&f, "address", FLAG_TEXT, &address, "The address of the server, IP:port.");
 	flag_add(&f, "id", FLAG_TEXT, &id, "The node ID of the server.");
-	at = api_begin(c, &api, &f, false, "operator raft remove-peer [options]",
+	at = api_begin(c, &api, &f, true, "operator raft remove-peer [options]",
 		"Removes a server from the quorum that is gone for good.", argc, argv);
 	if (at < 0) {
 		return -1 - at;

@@ -183,10 +183,10 @@ int services_register_run(struct ctl *c, int argc, char **argv)
 	if (at < 0) {
 		return -1 - at;
 	}
-	if (at == argc && !r->name) {
+	if (at == argc && !ctl_is_set(r->name)) {
 		return ctl_fail("Service registration requires at least one argument or flags.");
 	}
-	if (at < argc && (r->id || r->name)) {
+	if (at < argc && (ctl_is_set(r->id) || ctl_is_set(r->name))) {
 		return ctl_fail("Service registration requires arguments or -id, not both.");
 	}
 	if (at == argc) {
@@ -240,13 +240,13 @@ int services_deregister_run(struct ctl *c, int argc, char **argv)
 	if (at < 0) {
 		return -1 - at;
 	}
-	if (at == argc && !id) {
+	if (at == argc && !ctl_is_set(id)) {
 		return ctl_fail("Service deregistration requires at least one argument or -id.");
 	}
-	if (at < argc && id) {
+	if (at < argc && ctl_is_set(id)) {
 		return ctl_fail("Service deregistration requires arguments or -id, not both.");
 	}
-	if (id) {
+	if (ctl_is_set(id)) {
 		return deregister(&api, id);
 	}
 	if (files_read(&api, argc - at, argv + at, all)) {
@@ -338,14 +338,14 @@ int maint_run(struct ctl *c, int argc, char **argv)
 	if (enable && disable) {
 		return ctl_fail("Only one of -enable or -disable may be provided");
 	}
-	if (!enable && reason && reason[0]) {
+	if (!enable && ctl_is_set(reason)) {
 		return ctl_fail("Reason may only be provided with -enable");
 	}
-	if (!enable && !disable && service && service[0]) {
+	if (!enable && !disable && ctl_is_set(service)) {
 		return ctl_fail("Service requires either -enable or -disable");
 	}
 	if (!enable && !disable) {
 		return maint_show(&api);
 	}
-	return maint_set(&api, enable, reason, service && service[0] ? service : NULL);
+	return maint_set(&api, enable, reason, ctl_is_set(service) ? service : NULL);
 }

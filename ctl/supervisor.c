@@ -20,19 +20,19 @@
 #include "common/base/err.h"
 #include "common/base/json.h"
 #include "common/sys/clock.h"
-#include "common/sys/daemon.h"
 #include "common/sys/log.h"
 #include "ctl/agent.h"
 
 enum {
 	BACKOFF_FIRST_MS = 50,
 	BACKOFF_MAX_MS = 1000,
-	LIFE_GOOD_MS = 10000, /* who lived so long is restarted at once */
-	STOP_MAX_MS = 7000,   /* the daemons cut their own drain at 5 s */
+	LIFE_GOOD_MS = 10000,  /* who lived so long is restarted at once */
+	LIFE_SERVED_MS = 1000, /* or so long, and then ended as it should */
+	STOP_MAX_MS = 7000,    /* the daemons cut their own drain at 5 s */
 	SOCKET_FIRST = 3,
 	/* descriptors are moved up here before they are put in place */
 	SOCKET_ASIDE = SOCKET_FIRST + AGENT_SOCKETS_MAX,
-	ARGUMENTS_MAX = 2 * AGENT_SOURCES_MAX + 8,
+	ARGUMENTS_MAX = 2 * DAEMON_SOURCES_MAX + 8,
 };
 
 static const struct daemon_row {
@@ -134,18 +134,28 @@ static void precedence_take(int nice)
 	}
 }
 
+/* As a program expects them; what came since the fork counts now. */
+static void signals_restore(void)
+{
+	static const int handled[] = { SIGPIPE, SIGHUP, SIGINT, SIGTERM, SIGCHLD };
+	sigset_t none;
+
+	for (size_t i = 0; i < ARRAY_SIZE(handled); i++) {
+		signal(handled[i], SIG_DFL);
+	}
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
 static _Noreturn void child_exec(const struct child *c)
 {
 	const struct supervisor *s = c->supervisor;
 	const char *argv[ARGUMENTS_MAX] = { c->program, "-run-dir", s->setup.run_dir };
 	OWN_EMBEDDED(buf_fini) struct buf names = { 0 }, number = { 0 };
-	int argc = 3, count, null = open("/dev/null", O_RDONLY);
-	sigset_t none;
+	int argc = 3, count, null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	signal(SIGPIPE, SIG_DFL);
+	signals_restore();
 	precedence_take(c->row->nice);
 	for (int i = 0; s->setup.sources[i] && argc < ARGUMENTS_MAX - 1; i++) {
 		argv[argc++] = s->setup.sources[i];
@@ -173,17 +183,23 @@ static _Noreturn void child_exec(const struct child *c)
 	_exit(127);
 }
 
+/* With our handlers a child would take what is sent to it in its first moments for something of
+ * ours, and forget it. */
 static void child_start(struct child *c)
 {
+	sigset_t all, before;
 	pid_t pid;
 
 	c->ready = false;
 	c->stop_asked = false;
 	c->started = clock_mono();
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &before);
 	pid = fork();
 	if (pid == 0) {
 		child_exec(c);
 	}
+	sigprocmask(SIG_SETMASK, &before, NULL);
 	if (pid < 0) {
 		log_error("fork-failed", "daemon=%s error=\"%s\"", c->row->name, strerror(errno));
 		loop_timer_in(&c->again, BACKOFF_MAX_MS);
@@ -262,7 +278,8 @@ static void child_ended(struct supervisor *s, struct child *c, int status)
 {
 	int64_t life_ms = mono_diff_ms(clock_mono(), c->started), wait_ms;
 	/* One that served and was told to go must not be missed longer than it takes to start. */
-	bool orderly = c->ready && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	bool orderly = c->ready && life_ms >= LIFE_SERVED_MS && WIFEXITED(status) &&
+		       WEXITSTATUS(status) == 0;
 
 	c->pid = 0;
 	c->ready = false;

@@ -78,8 +78,9 @@ int hex_parse(struct str s, void *out, size_t n); /* exactly 2n digits, any case
 
 void base64_render(
 	struct buf *out, const void *bytes, size_t n); /* standard alphabet with padding */
-int base64_parse(struct str s, struct buf *out,
-	size_t *bad_at); /* strict; ST_INVALID and offset of the bad byte (bad_at may be NULL) */
+/* As Go reads it: line ends are passed over, all else is strict. ST_INVALID and the offset that Go
+ * tells (bad_at may be NULL); *out has what came before. */
+int base64_parse(struct str s, struct buf *out, size_t *bad_at);
 
 /* Percent-encodes what is not unreserved in a URL (RFC 3986, section 2.3). */
 void url_escape(struct buf *out, struct str s, bool slash_kept);

@@ -126,41 +126,66 @@ static int base64_value(char c)
 	return c == '/' ? 63 : -1;
 }
 
+static size_t line_ends_skip(struct str s, size_t at)
+{
+	while (at < s.n && (s.p[at] == '\n' || s.p[at] == '\r')) {
+		at++;
+	}
+	return at;
+}
+
+/* From the first '=' on, behind so many digits of a group of four. */
+static int base64_padding(struct str s, size_t at, size_t digits, size_t *bad_at)
+{
+	size_t next = line_ends_skip(s, at + 1);
+
+	*bad_at = at;
+	if (digits < 2) {
+		return ST_INVALID;
+	}
+	if (digits == 2) {
+		*bad_at = next < s.n ? next - 1 : s.n;
+		if (next == s.n || s.p[next] != '=') {
+			return ST_INVALID;
+		}
+		next = line_ends_skip(s, next + 1);
+	}
+	*bad_at = next;
+	return next < s.n ? ST_INVALID : 0;
+}
+
+static void base64_group(struct buf *out, uint32_t v, size_t bytes)
+{
+	for (size_t i = 0; i < bytes; i++) {
+		buf_put_u8(out, (uint8_t)(v >> (16 - 8 * i)));
+	}
+}
+
 int base64_parse(struct str s, struct buf *out, size_t *bad_at)
 {
-	size_t n = s.n, padding = 0, ignored;
+	size_t digits = 0, ignored;
 	uint32_t v = 0;
 
 	bad_at = bad_at ? bad_at : &ignored;
-	while (padding < 2 && n && s.p[n - 1] == '=') {
-		n--;
-		padding++;
-	}
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = line_ends_skip(s, 0); i < s.n; i = line_ends_skip(s, i + 1)) {
 		int digit = base64_value(s.p[i]);
 
 		if (digit < 0) {
 			*bad_at = i;
-			return ST_INVALID;
+			if (s.p[i] != '=' || base64_padding(s, i, digits, bad_at)) {
+				return ST_INVALID;
+			}
+			base64_group(out, v << (6 * (4 - digits)), digits - 1);
+			return 0;
 		}
 		v = v << 6 | (uint32_t)digit;
-		if (i % 4 == 3) {
-			buf_put_u8(out, (uint8_t)(v >> 16));
-			buf_put_u8(out, (uint8_t)(v >> 8));
-			buf_put_u8(out, (uint8_t)v);
+		if (++digits == 4) {
+			base64_group(out, v, 3);
+			digits = 0;
 		}
 	}
-	if (s.n % 4 || n % 4 == 1) {
-		*bad_at = s.n;
-		return ST_INVALID;
-	}
-	if (n % 4 == 2) {
-		buf_put_u8(out, (uint8_t)(v >> 4));
-	} else if (n % 4 == 3) {
-		buf_put_u8(out, (uint8_t)(v >> 10));
-		buf_put_u8(out, (uint8_t)(v >> 2));
-	}
-	return 0;
+	*bad_at = s.n - digits;
+	return digits ? ST_INVALID : 0;
 }
 
 bool uuid_eq(const struct uuid *a, const struct uuid *b)

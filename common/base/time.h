@@ -24,14 +24,20 @@ struct wall {
 #define NS_PER_S   1000000000LL
 #define MONO_NEVER ((struct mono) { INT64_MAX })
 
-static inline struct mono mono_add_ms(struct mono t, int64_t ms)
-{
-	return (struct mono) { t.ns == INT64_MAX ? INT64_MAX : t.ns + ms * NS_PER_MS };
-}
-
+/* What lies behind the end of time is MONO_NEVER: durations are what somebody wrote. */
 static inline struct mono mono_add_ns(struct mono t, int64_t ns)
 {
-	return (struct mono) { t.ns == INT64_MAX ? INT64_MAX : t.ns + ns };
+	int64_t sum;
+
+	return t.ns == INT64_MAX || __builtin_add_overflow(t.ns, ns, &sum) ? MONO_NEVER
+									   : (struct mono) { sum };
+}
+
+static inline struct mono mono_add_ms(struct mono t, int64_t ms)
+{
+	int64_t ns;
+
+	return __builtin_mul_overflow(ms, NS_PER_MS, &ns) ? MONO_NEVER : mono_add_ns(t, ns);
 }
 
 static inline int64_t mono_diff_ns(struct mono later, struct mono earlier)

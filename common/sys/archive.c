@@ -357,6 +357,7 @@ struct reading {
 	const struct archive_slot *slots;
 	size_t count;
 	uint8_t sums[MEMBERS_MAX][SHA256_SIZE];
+	bool seen[MEMBERS_MAX], list_seen;
 	bool told[MEMBERS_MAX]; /* in SHA256SUMS */
 	struct buf list;	/* SHA256SUMS as read */
 };
@@ -406,6 +407,7 @@ static int sums_check(struct reading *r, struct buf *why)
 	return 0;
 }
 
+/* Each comes once: their limits are the limit of all. */
 static int read_member(struct reading *r, const struct member *m, struct buf *why)
 {
 	const struct archive_slot sums = { .name = sums_name,
@@ -416,13 +418,15 @@ static int read_member(struct reading *r, const struct member *m, struct buf *wh
 	uint8_t ignored[SHA256_SIZE];
 
 	for (size_t i = 0; i < r->count; i++) {
-		if (strcmp(m->name, r->slots[i].name) == 0) {
+		if (!r->seen[i] && strcmp(m->name, r->slots[i].name) == 0) {
+			r->seen[i] = true;
 			return in_member(&r->in, m, &r->slots[i], r->sums[i], why);
 		}
 	}
-	if (strcmp(m->name, sums_name) != 0) {
+	if (r->list_seen || strcmp(m->name, sums_name) != 0) {
 		return invalid(why, "unexpected file \"%s\" in snapshot", m->name);
 	}
+	r->list_seen = true;
 	return in_member(&r->in, m, &sums, ignored, why);
 }
 

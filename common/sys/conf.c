@@ -19,6 +19,7 @@ static int load(struct conf_builder *b, const struct conf_source *sources, size_
 	OWN_EMBEDDED(buf_fini) struct buf reason = { 0 };
 	int r;
 
+	c->offline = b->offline;
 	b->c = c;
 	b->why = &reason;
 	r = conf_sources_merge(b, sources, count);

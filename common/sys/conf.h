@@ -72,6 +72,7 @@ struct conf_acl {
 struct conf {
 	struct arena arena;
 	const struct json *merged; /* every key that is set, defaults included; values are valid */
+	bool offline;		   /* by conf_load_offline */
 	/* identity, process */
 	struct str node_name, node_id /* "": persisted */, datacenter, primary_datacenter, data_dir,
 		pid_file, log_level, domain, alt_domain;
@@ -143,16 +144,16 @@ struct conf_source {
  */
 int conf_load(const struct conf_source *sources, size_t count, struct conf **out,
 	struct buf *warnings, struct buf *why);
+/* The same for a daemon that sees no network: what only the machine's interfaces could tell is
+ * 127.0.0.1. */
+int conf_load_offline(const struct conf_source *sources, size_t count, struct conf **out,
+	struct buf *warnings, struct buf *why);
 /*
  * For a reload: of the keys that need a restart *fresh gets the running values. What differed is
  * named in *kept ("node_name, ports.http"). ST_INVALID with the message in *why where the new
  * values do not go together with the old ones; *fresh stays the caller's.
  */
 int conf_keep(const struct conf *running, struct conf **fresh, struct buf *kept, struct buf *why);
-/* The same for a daemon that sees no network: what only the machine's interfaces could tell is
- * 127.0.0.1. */
-int conf_load_offline(const struct conf_source *sources, size_t count, struct conf **out,
-	struct buf *warnings, struct buf *why);
 void conf_free(struct conf *c);
 DEFINE_OWN(struct conf, conf_free)
 

@@ -6,14 +6,21 @@
 #include "common/sys/conf_private.h"
 
 #include <ctype.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/base/cidr.h"
 #include "common/base/err.h"
 #include "common/base/time.h"
+#include "common/sys/log.h"
 
-enum { NODE_META_MAX = 64, NODE_META_KEY_MAX = 128, NODE_META_VALUE_MAX = 512 };
+enum {
+	NODE_META_MAX = 64,
+	NODE_META_KEY_MAX = 128,
+	NODE_META_VALUE_MAX = 512,
+	MODE_DIGITS_MAX = 5
+};
 
 int conf_refuse(struct conf_builder *b, const char *path, const char *format, ...)
 {
@@ -229,8 +236,8 @@ static int not_negative(struct conf_builder *b, const char *path)
 static int numbers_check(struct conf_builder *b)
 {
 	static const char *const counts[] = { "dns_config.udp_answer_limit",
-		"dns_config.a_record_limit", "autopilot.max_trailing_logs",
-		"autopilot.min_quorum" };
+		"dns_config.a_record_limit", "autopilot.max_trailing_logs", "autopilot.min_quorum",
+		"limits.kv_max_value_size", "limits.txn_max_req_len" };
 	struct conf *c = b->c;
 	int64_t multiplier = c->performance.raft_multiplier;
 	int r = 0;
@@ -273,6 +280,34 @@ static int domain_check(struct conf_builder *b)
 	return 0;
 }
 
+static int log_level_check(struct conf_builder *b)
+{
+	enum log_level level;
+
+	return log_level_parse(b->c->log_level, &level) == 0
+		       ? 0
+		       : conf_refuse(b, "log_level",
+				 "Invalid log level: " STR_FMT
+				 ". Valid log levels are: [TRACE DEBUG INFO WARN ERR ERROR]",
+				 STR_ARG(b->c->log_level));
+}
+
+static bool is_octal_digit(char c)
+{
+	return c >= '0' && c <= '7';
+}
+
+static int mode_check(struct conf_builder *b)
+{
+	struct str mode = b->c->unix_sockets.mode;
+
+	return mode.n <= MODE_DIGITS_MAX && all_of(mode, is_octal_digit)
+		       ? 0
+		       : conf_refuse(b, "unix_sockets.mode",
+				 "unix_sockets.mode: invalid mode specified: " STR_FMT,
+				 STR_ARG(mode));
+}
+
 static int key_check(struct conf_builder *b)
 {
 	OWN_EMBEDDED(buf_fini) struct buf key = { 0 };
@@ -281,6 +316,10 @@ static int key_check(struct conf_builder *b)
 	if (b->c->encrypt.n && base64_parse(b->c->encrypt, &key, &bad_at)) {
 		return conf_refuse(b, "encrypt",
 			"encrypt has invalid key: illegal base64 data at input byte %zu", bad_at);
+	}
+	if (b->c->encrypt.n && key.n != 16 && key.n != 24 && key.n != 32) {
+		return conf_refuse(b, "encrypt",
+			"encrypt has invalid key: key size must be 16, 24 or 32 bytes");
 	}
 	return 0;
 }
@@ -326,6 +365,7 @@ static void networks_check(struct conf_builder *b)
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		for (uint32_t k = 0; k < rows[i].list->count; k++) {
+			rows[i].list->items[k] = str_trim(rows[i].list->items[k]);
 			if (cidr_parse(rows[i].list->items[k], &ignored)) {
 				conf_fault(b, &b->faults, "%s: invalid cidr: " STR_FMT, rows[i].key,
 					STR_ARG(rows[i].list->items[k]));
@@ -469,6 +509,9 @@ static void derived_fill(struct conf_builder *b)
 	struct conf *c = b->c;
 
 	paths_fill(c);
+	if (str_ends(c->log_file, STR("/"))) {
+		c->log_file = arena_printf(&c->arena, STR_FMT "consul.log", STR_ARG(c->log_file));
+	}
 	if (!conf_get(b->merged, "leave_on_terminate")) {
 		c->leave_on_terminate = !c->server;
 	}
@@ -505,7 +548,7 @@ int conf_check(struct conf_builder *b)
 {
 	static int (*const rules[])(struct conf_builder * b) = { names_check, conf_addresses_fill,
 		domain_check, key_check, ui_check, server_check, meta_check, numbers_check,
-		joins_check, server_tls_check, others_check };
+		joins_check, server_tls_check, others_check, log_level_check, mode_check };
 
 	lists_check(b);
 	for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {

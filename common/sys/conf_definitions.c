@@ -16,7 +16,6 @@
 
 static const struct conf_key check_keys[] = {
 	ROW("id", KEY_TEXT),
-	ROW("checkid", KEY_TEXT),
 	ROW("name", KEY_TEXT),
 	ROW("notes", KEY_TEXT),
 	ROW("service_id", KEY_TEXT),
@@ -25,7 +24,6 @@ static const struct conf_key check_keys[] = {
 	ROW("status", KEY_TEXT),
 	ROW("args", KEY_TEXTS),
 	ROW("scriptargs", KEY_TEXTS),
-	ROW("script_args", KEY_TEXTS),
 	ROW("http", KEY_TEXT),
 	ROW("header", KEY_MULTI),
 	ROW("method", KEY_TEXT),
@@ -38,30 +36,22 @@ static const struct conf_key check_keys[] = {
 	ROW("shell", KEY_TEXT),
 	ROW("grpc", KEY_TEXT),
 	ROW("grpc_use_tls", KEY_BOOL),
-	ROW("grpcusetls", KEY_BOOL),
 	ROW("tls_server_name", KEY_TEXT),
 	ROW("tls_skip_verify", KEY_BOOL),
 	ROW("tlsskipverify", KEY_BOOL),
 	ROW("alias_node", KEY_TEXT),
-	ROW("aliasnode", KEY_TEXT),
 	ROW("alias_service", KEY_TEXT),
-	ROW("aliasservice", KEY_TEXT),
 	ROW("timeout", KEY_DURATION),
 	ROW("ttl", KEY_DURATION),
 	ROW("h2ping", KEY_TEXT),
-	ROW("h2ping_use_tls", KEY_BOOL),
 	ROW("os_service", KEY_TEXT),
 	ROW("disable_redirects", KEY_BOOL),
-	ROW("tcp_use_tls", KEY_BOOL),
 	ROW("success_before_passing", KEY_INT),
 	ROW("failures_before_warning", KEY_INT),
 	ROW("failures_before_critical", KEY_INT),
 	ROW("output_max_size", KEY_INT),
-	ROW("outputmaxsize", KEY_INT),
 	ROW("deregister_critical_service_after", KEY_DURATION),
 	ROW("deregistercriticalserviceafter", KEY_DURATION),
-	ROW("enterprisemeta", KEY_ANY),
-	ROW("namespace", KEY_TEXT),
 };
 const struct conf_schema conf_check_schema = CONF_SCHEMA(check_keys);
 
@@ -74,7 +64,6 @@ static const struct conf_key service_keys[] = {
 	ROW("tags", KEY_TEXTS),
 	ROW("address", KEY_TEXT),
 	ROW("tagged_addresses", KEY_ANY),
-	ROW("taggedaddresses", KEY_ANY),
 	ROW("meta", KEY_PAIRS),
 	ROW("port", KEY_INT),
 	INNER("check", KEY_OBJECT, &conf_check_schema),
@@ -85,6 +74,5 @@ static const struct conf_key service_keys[] = {
 	ROW("kind", KEY_TEXT),
 	ROW("proxy", KEY_ANY),
 	ROW("connect", KEY_ANY),
-	ROW("namespace", KEY_TEXT),
 };
 const struct conf_schema conf_service_schema = CONF_SCHEMA(service_keys);

@@ -114,7 +114,8 @@ int conf_keep(const struct conf *running, struct conf **fresh, struct buf *kept,
 		return 0;
 	}
 	source.text = buf_cstr(&text);
-	r = conf_load(&source, 1, &mixed, NULL, why);
+	r = running->offline ? conf_load_offline(&source, 1, &mixed, NULL, why)
+			     : conf_load(&source, 1, &mixed, NULL, why);
 	if (r == 0) {
 		conf_free(*fresh);
 		*fresh = mixed;

@@ -394,7 +394,8 @@ static int source_merge(struct conf_builder *b, const struct conf_source *s)
 	return s->directory ? directory_merge(b, s->path) : file_merge(b, s->path);
 }
 
-/* -dev lies below every source, so it must be known before the first is merged. */
+/* -dev lies below every source, so it must be known before the first is merged. What can be read
+ * only once (a pipe) is left for the merging. */
 static bool wants_dev(struct conf_builder *b, const struct conf_source *s)
 {
 	OWN_EMBEDDED(buf_fini) struct buf text = { 0 }, ignored = { 0 };
@@ -402,8 +403,10 @@ static bool wants_dev(struct conf_builder *b, const struct conf_source *s)
 	struct conf_builder quiet = { .c = b->c, .why = &ignored };
 	const struct json *dev;
 	struct json *tree;
+	struct stat st;
 
-	if (s->directory || (!s->text && file_read(&quiet, s->path, &text))) {
+	if (!s->text &&
+		(stat(s->path, &st) || !S_ISREG(st.st_mode) || file_read(&quiet, s->path, &text))) {
 		return false;
 	}
 	if (json_parse(&arena, s->text ? str_of(s->text) : buf_str(&text), &tree, NULL)) {

@@ -29,7 +29,7 @@ static int arguments_read(struct daemon *d, int argc, char **argv)
 		bool run = strcmp(argv[i], "-run-dir") == 0;
 
 		if ((!directory && !file && !run) || i + 1 == argc ||
-			p->sources_count == SOURCES_MAX) {
+			p->sources_count == DAEMON_SOURCES_MAX) {
 			fprintf(stderr,
 				"usage: muster-%s -run-dir DIR [-config-file FILE | -config-dir "
 				"DIR]...\n",

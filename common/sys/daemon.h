@@ -17,9 +17,9 @@
  * SIGTERM and control "drain" start the drain; SIGHUP and control "reload" the reload. Exit status
  * 0 after a clean end, DAEMON_GIVEN_UP after daemon_give_up, else 1.
  *
- * Arguments: -config-file F, -config-dir D (repeatable, in order), -run-dir D. Environment:
- * LISTEN_FDS/LISTEN_FDNAMES, NOTIFY_SOCKET, WATCHDOG_USEC as systemd sets them; MUSTER_PARENT=pid:
- * die with that parent (agent mode).
+ * Arguments: -config-file F, -config-dir D (in order, DAEMON_SOURCES_MAX at most), -run-dir D.
+ * Environment: LISTEN_FDS/LISTEN_FDNAMES, NOTIFY_SOCKET, WATCHDOG_USEC as systemd sets them;
+ * MUSTER_PARENT=pid: die with that parent (agent mode).
  */
 #ifndef MUSTER_COMMON_SYS_DAEMON_H
 #define MUSTER_COMMON_SYS_DAEMON_H
@@ -33,6 +33,8 @@
 #include "common/sys/sandbox.h"
 
 struct daemon;
+
+enum { DAEMON_SOURCES_MAX = 64 };
 
 /* What a daemon opens beside its folder in the run directory, its configuration and the system's
  * own files. A folder that is not there yet is made. */

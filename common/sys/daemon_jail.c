@@ -8,7 +8,7 @@
 
 #include "common/sys/daemon_private.h"
 
-enum { PATHS_MAX = SOURCES_MAX + 40 };
+enum { PATHS_MAX = 2 * DAEMON_SOURCES_MAX + 40 }; /* a source and its folder, and all others */
 
 struct jail_paths {
 	struct arena *arena;

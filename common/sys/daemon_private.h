@@ -8,10 +8,8 @@
 #include "common/sys/control.h"
 #include "common/sys/daemon.h"
 
-enum { SOURCES_MAX = 64 };
-
 struct daemon_private {
-	struct conf_source sources[SOURCES_MAX];
+	struct conf_source sources[DAEMON_SOURCES_MAX];
 	size_t sources_count;
 	const char *run_dir;
 	struct control_server *control;

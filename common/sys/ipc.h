@@ -16,7 +16,7 @@
 #include "common/msg/message.h"
 #include "common/sys/loop.h"
 
-enum { IPC_FRAME_MAX = 64 << 20, IPC_CALLS_MAX = 65536 };
+enum { IPC_FRAME_MAX = 64 << 20, IPC_CALL_MAX = 63 << 20, IPC_CALLS_MAX = 65536 };
 
 /* ---- server ---- */
 
@@ -88,8 +88,8 @@ DEFINE_OWN(struct ipc_client, ipc_client_free)
 
 /*
  * status 0: payload is the encoded reply, borrowed. Else: the server's refusal, ST_TIMEOUT after
- * timeout_ms, ST_FULL at once (then on_reply runs before ipc_call returns NULL). on_reply runs
- * exactly once unless cancelled.
+ * timeout_ms, ST_FULL or (more than IPC_CALL_MAX bytes) ST_TOO_LARGE at once (then on_reply runs
+ * before ipc_call returns NULL). on_reply runs exactly once unless cancelled.
  */
 typedef void (*ipc_reply_fn)(void *arg, int status, struct str payload);
 struct ipc_pending *ipc_call(struct ipc_client *c, uint16_t message, struct str encoded,

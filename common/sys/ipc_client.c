@@ -15,6 +15,9 @@
 
 enum { TICK_MS = 20, TICK_IDLE_MS = 250, LONG_CALL_MS = 15000, FRAMES_PER_TURN = 64 };
 
+_Static_assert((int)IPC_CALL_MAX + 2 * (int)FRAME_SEND_SOFT <= (int)IPC_FRAME_MAX,
+	"a call fits behind others");
+
 /* Counting connections and marks should do; but a call that is lost in spite of them must not be
  * lost for ever. One that stays without an answer is asked again after so long, then twice as long,
  * and so on. The server ignores the repeat of a call that is open. */
@@ -361,8 +364,8 @@ struct ipc_pending *ipc_call(struct ipc_client *c, uint16_t message, struct str 
 {
 	struct ipc_pending *p;
 
-	if (c->pendings.count >= IPC_CALLS_MAX) {
-		on_reply(arg, ST_FULL, STR_NONE);
+	if (encoded.n > IPC_CALL_MAX || c->pendings.count >= IPC_CALLS_MAX) {
+		on_reply(arg, encoded.n > IPC_CALL_MAX ? ST_TOO_LARGE : ST_FULL, STR_NONE);
 		return NULL;
 	}
 	p = xmalloc(sizeof(*p) + encoded.n);

@@ -153,8 +153,9 @@ void loop_timer_in(struct loop_timer *w, int64_t ms)
 
 	ev_timer_stop(w->loop->ev, timer);
 	/* libev counts from the beginning of its turn; after a long callback that lies in the past.
-	 */
-	ev_timer_set(timer, (double)ms / 1000. + (ev_time() - ev_now(w->loop->ev)), 0.);
+	 * Its other clock, ev_time(), is the wall's: somebody may have set that meanwhile. */
+	ev_now_update(w->loop->ev);
+	ev_timer_set(timer, (double)ms / 1000., 0.);
 	ev_timer_start(w->loop->ev, timer);
 }
 

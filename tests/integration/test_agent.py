@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """muster agent: the six processes, what happens when one of them or the agent itself dies, and how a node ends."""
 import fcntl
+import json
 import os
 import pathlib
 import signal
@@ -125,6 +126,12 @@ def test_daemons_that_come_first_have_a_session_of_their_own(node):
         assert (os.getsid(pid) == pid) == (daemon in first), daemon
         if os.geteuid() == 0:
             assert os.getpriority(os.PRIO_PROCESS, pid) == first.get(daemon, 0), daemon
+
+
+def test_daemons_get_what_is_theirs_and_no_more(node):
+    for daemon, pid in node.pids().items():
+        opened = {fd.name: os.readlink(fd) for fd in pathlib.Path("/proc/%d/fd" % pid).iterdir()}
+        assert [fd for fd, target in opened.items() if target == "/dev/null"] == ["0"], (daemon, opened)
 
 
 def test_status_command(node):
@@ -293,6 +300,14 @@ def test_leave_on_terminate_gives_status_0(make_node):
     assert "agent: left" in node.log()
 
 
+def test_a_leave_that_is_cut_short_gives_status_1(make_node):
+    node = make_node(config={"leave_on_terminate": True}).start()
+    os.kill(node.pid_of("gossipd"), signal.SIGSTOP)
+    node.process.send_signal(signal.SIGTERM)
+    wait_until(lambda: "agent: leaving" in node.log(), what="the agent asks gossipd")
+    assert node.stop(signal.SIGTERM) == 1
+
+
 def test_sigkill_takes_the_daemons_along(node):
     pids = processes_of(node)
     node.process.kill()
@@ -365,9 +380,27 @@ def test_sighup_reloads_and_refuses(node):
     node.process.send_signal(signal.SIGHUP)
     wait_until(lambda: "invalid config key bogus" in node.log(), what="the refusal")
     assert "from-file" in node.json("/v1/agent/services")
+    node.write_config("10-service.json", {"log_level": "loud"})
+    answer = node.put("/v1/agent/reload")
+    assert answer.status == 500 and answer.text.startswith("Invalid log level: loud. Valid log levels are:")
+    assert node.control("httpd", "log-level")["level"] == "debug"
     (node.config_dir / "10-service.json").unlink()
     node.process.send_signal(signal.SIGHUP)
     wait_until(lambda: "from-file" not in node.json("/v1/agent/services"), what="the service has gone")
+
+
+def test_a_relative_path_is_read_again(make_node):
+    """The agent has another working directory by then."""
+    node = make_node()
+    node.write_config("00-log.json", {"log_level": "DEBUG"})
+    command = [word.replace(str(node.config_dir), node.config_dir.name) for word in node.command()]
+    with open(node.log_path, "wb") as log:
+        node.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=node.directory,
+                                        env=clean_environment(), start_new_session=True, preexec_fn=node.before_program)
+    node.wait_ready()
+    node.write_config("10-service.json", {"service": {"name": "from-file", "port": 1}})
+    assert node.control("agent", "reload")["ok"] is True
+    wait_until(lambda: "from-file" in node.json("/v1/agent/services"), what="the service of the file")
 
 
 def test_who_does_not_read_the_log_does_not_stop_the_node(make_node):
@@ -410,6 +443,24 @@ def test_pid_file_and_log_file(tmp_path, make_node):
     assert len(logs) == 1 and "httpd: started" in logs[0].read_text()
 
 
+def test_older_log_files_go_whoever_wrote_them(tmp_path, make_node):
+    """log_rotate_max_files counts those of earlier runs; -1 keeps none."""
+    others, folder = {"m-x.log", "m-2.txt", "other-1.log"}, tmp_path / "logs"
+    earlier = {"m-100000000000000000%d.log" % number for number in range(3)}
+    folder.mkdir()
+    for name in others | earlier:
+        (folder / name).touch()
+    node = make_node(args=["-log-file=%s" % (folder / "m.log"), "-log-rotate-bytes=1000"])
+    for keep, kept in ((2, 2), (-1, 0)):
+        node.args = node.args[:2] + ["-log-rotate-max-files=%d" % keep]
+        node.start()
+        node.stop()
+        names = {path.name for path in folder.iterdir()}
+        assert others <= names and len(names - others) == kept + 1, names
+        assert not names & earlier
+        assert "agent: exit code=" in (folder / max(names - others)).read_text()
+
+
 @pytest.mark.parametrize("config, text", [
     ({"bogus": 1}, "invalid config key bogus (line 2)"),
     ({"ports": {"http": "x"}}, "'ports.http' expected type 'int', got unconvertible type 'string'"),
@@ -420,6 +471,21 @@ def test_wrong_configuration_is_refused(make_node, config, text):
     node.start(wait=False)
     assert node.process.wait(60) == 1
     assert text in node.log()
+
+
+def test_as_many_configuration_files_as_may_be(make_node, tmp_path):
+    files = []
+    for number in range(62):
+        files.append(tmp_path / str(number) / "one.json")
+        files[-1].parent.mkdir()
+        files[-1].write_text(json.dumps({"service": {"name": "s%d" % number}}))
+    node = make_node(args=["-config-file=%s" % path for path in files[1:]])  # and the folder of each node
+    node.start()
+    wait_until(lambda: len(node.json("/v1/agent/services")) == 61, what="the service of each file")
+    one_more = make_node(name="n2", args=["-config-file=%s" % path for path in files])
+    one_more.start(wait=False)
+    assert one_more.process.wait(60) == 1
+    assert "==> more than 62 of -config-file, -config-dir and -hcl together\n" in one_more.log()
 
 
 def running_for(node):

@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The unmodified consul command-line tool against muster, and muster's own commands beside it."""
 import base64
+import http.server
+import io
 import json
 import os
 import pathlib
 import re
 import signal
 import subprocess
+import tarfile
+import threading
 import time
 
 import pytest
@@ -72,9 +76,55 @@ def test_kv(cli):
     assert cli("kv", "delete", "-recurse", "cli/") == "Success! Deleted keys with prefix: cli/\n"
     assert cli("kv", "get", "cli/a", status=1) == "Error! No key exists at: cli/a\n"
     assert cli("kv", "import", json.dumps(exported)) == "Imported: cli/a\nImported: cli/b\n"
+    for entry, text in (("1", "number into Go value of type impexp.Entry"),
+                        ('{"key": "cli/c", "value": 1}', "number into Go struct field Entry.value of type string"),
+                        ('{"key": "cli/c", "flags": -1}', "number -1 into Go struct field Entry.flags of type uint64")):
+        assert cli("kv", "import", '[{"key": "cli/c", "value": "YQ=="}, %s]' % entry, status=1) == (
+            "Cannot unmarshal data: json: cannot unmarshal %s\n" % text)
+        assert cli("kv", "get", "cli/c", status=1) == "Error! No key exists at: cli/c\n"
+    assert cli("kv", "import", '[{"Key": "cli/c", "VALUE": "YQ==", "x": 1}]') == "Imported: cli/c\n"
+    assert cli("kv", "import", "", status=1) == "Error! Empty DATA argument\n"
+    assert cli("kv", "import", "[]", "[]", status=1) == "Error! Too many arguments (expected 1, got 2)\n"
     assert cli("kv", "get", "-base64", "cli/a") == "aGVsbG8=\n"
+    for words in (["-acquire"], ["-acquire", "-session="], ["-release", "-session="]):
+        assert cli("kv", "put", *words, "cli/a", "x", status=1) == (
+            "Error! Missing -session (required with -acquire and -release)\n")
+    encoded = base64.encodebytes(b"of many lines " * 20).decode()
+    assert cli("kv", "put", "-base64", "cli/a", "-", data=encoded) == "Success! Data written to: cli/a\n"
+    assert cli("kv", "get", "cli/a") == "of many lines " * 20 + "\n"
     assert cli("kv", "delete", "cli/a") == "Success! Deleted key: cli/a\n"
     cli("kv", "delete", "-recurse", "cli/")
+
+
+def test_dots_in_a_key_lead_nowhere(shared_node, link):
+    """A path that is to be cleaned is not the one that was meant: refused, and nothing done."""
+    shared_node.put("/v1/kv/dots/kept", b"value")
+    for key in ("dots/..", ".", "dots/x/../kept", "dots/./kept"):
+        for words in (["delete", "-recurse", key], ["delete", key], ["put", key, "other"], ["get", key]):
+            out = shared_node.muster("kv", *words, binary=link)
+            assert out.returncode == 1 and "Unexpected response code: 301" in out.stderr, (words, out.stdout, out.stderr)
+    assert shared_node.get("/v1/kv/dots/kept?raw").text == "value"
+    shared_node.delete("/v1/kv/dots/kept")
+
+
+def test_an_empty_flag_is_none(cli):
+    """As a script passes it whose variable is not set."""
+    assert re.search(r"^n1 ", cli("catalog", "nodes", "-service="), re.M)
+    assert cli("catalog", "services", "-node=") == "consul\n"
+    assert cli("event", "-name=e", "-node=", "-service=", "-tag=").startswith("Event ID: ")
+    assert cli("services", "register", "-name=", status=1) == (
+        "Service registration requires at least one argument or flags.\n")
+    assert cli("services", "deregister", "-id=", status=1) == (
+        "Service deregistration requires at least one argument or -id.\n")
+
+
+def test_help_is_output_when_it_was_asked_for(consul, link):
+    for binary in (consul, link):
+        for words, status in ((["--help"], 0), (["-h"], 0), (["kv", "-h"], 0), (["kv", "get", "-h"], 0), ([], 127),
+                              (["bogus"], 127), (["kv"], 1)):
+            out = subprocess.run([binary, *words], capture_output=True, text=True, check=False)
+            told = (out.stdout, out.stderr) if status == 0 else (out.stderr, out.stdout)
+            assert out.returncode == status and told[0].startswith("Usage: consul ") and told[1] == "", (words, out)
 
 
 def test_catalog_and_services(cli, shared_node):
@@ -84,6 +134,11 @@ def test_catalog_and_services(cli, shared_node):
     assert cli("services", "register", "-name=three", "-port=3", "-tag=x", "-meta=k=v") == "Registered service: three\n"
     wait_until(lambda: cli("catalog", "services") == "consul\none\nthree\ntwo\n", what="services in the catalogue")
     assert re.search(r"^one +a,b$", cli("catalog", "services", "-tags"), re.M)
+    assert cli("services", "register", "-name=three", "-id=another", "-tag=w") == "Registered service: three\n"
+    wait_until(lambda: re.search(r"^three +w,x$", cli("catalog", "services", "-tags"), re.M), what="both instances")
+    assert cli("catalog", "services", "-node=n1") == "consul\none\nthree\ntwo\n"
+    assert re.search(r"^three +w,x$", cli("catalog", "services", "-node=n1", "-tags"), re.M)
+    assert cli("services", "deregister", "-id=another") == "Deregistered service: another\n"
     assert cli("catalog", "datacenters") == "dc1\n"
     nodes = cli("catalog", "nodes").split("\n")
     assert re.fullmatch(r"Node  ID        Address +DC", nodes[0])
@@ -105,6 +160,18 @@ def test_members_info_peers(cli, shared_node):
     peers = cli("operator", "raft", "list-peers").split("\n")
     assert peers[0].split() == ["Node", "ID", "Address", "State", "Voter", "RaftProtocol"]
     assert peers[1].split()[0] == "n1" and peers[1].split()[3:] == ["leader", "true", "3"]
+
+
+def test_remove_peer_takes_a_datacenter(cli):
+    assert cli("operator", "raft", "remove-peer", "-datacenter=dc1", "-stale", status=1) == (
+        "Error removing peer: an address or id is required for the peer to remove\n")
+
+
+def test_keyring_is_refused(cli):
+    assert cli("keyring", "-list", "-relay-factor=6", status=1) == (
+        "Error parsing relay factor: Relay factor must be in range: [0, 5]\n")
+    assert cli("keyring", "-list", "-use=x", status=1) == "Only a single action is allowed\n"
+    assert cli("keyring", "-remove=", status=1).startswith("Usage: consul keyring [options]\n")
 
 
 def test_event(cli, shared_node):
@@ -144,6 +211,18 @@ def test_snapshot(cli, shared_node):
     shared_node.delete("/v1/kv/before")
     assert cli("snapshot", "restore", "state.snap") == "Restored snapshot\n"
     wait_until(lambda: shared_node.get("/v1/kv/before?raw").text == "1", what="the restored key")
+
+
+def test_snapshot_has_each_file_once(link, tmp_path):
+    path = tmp_path / "twice.snap"
+    with tarfile.open(path, "w:gz") as archive:
+        for name in ("meta.json", "state.bin", "SHA256SUMS", "state.bin"):
+            member = tarfile.TarInfo(name)
+            member.size = 3
+            archive.addfile(member, io.BytesIO(b"abc"))
+    out = subprocess.run([link, "snapshot", "inspect", str(path)], capture_output=True, text=True, check=False)
+    assert (out.returncode, out.stderr) == (1, "Error verifying snapshot: failed to read snapshot file: "
+                                            'unexpected file "state.bin" in snapshot\n')
 
 
 def test_monitor(cli, shared_node):
@@ -361,15 +440,76 @@ def test_tls_create(consul, link, tmp_path):
 def test_tls_certificates_are_used(make_node, link, tmp_path):
     """A node with the certificates that muster has made, and a client that trusts the authority alone."""
     node = make_node()
-    for words in (["ca", "create"], ["cert", "create", "-server", "-additional-ipaddress=" + node.address]):
+    for words in (["ca", "create"], ["cert", "create", "-server"]):
         subprocess.run([link, "tls", *words], capture_output=True, check=True, cwd=tmp_path)
     node.config = {"ports": {"https": 8501}, "cert_file": str(tmp_path / "dc1-server-consul-0.pem"),
                    "key_file": str(tmp_path / "dc1-server-consul-0-key.pem"), "ca_file": str(tmp_path / "consul-agent-ca.pem")}
     node.start()
-    out = subprocess.run([link, "catalog", "datacenters"], capture_output=True, text=True, check=False,
-                         env=dict(node.environment(), CONSUL_HTTP_ADDR="https://%s:8501" % node.address,
-                                  CONSUL_CACERT=str(tmp_path / "consul-agent-ca.pem")))
-    assert (out.returncode, out.stdout) == (0, "dc1\n"), out.stderr
+    environment = dict(node.environment(), CONSUL_HTTP_ADDR="https://%s:8501" % node.address,
+                       CONSUL_CACERT=str(tmp_path / "consul-agent-ca.pem"))
+
+    def ask(*words, **more):
+        return subprocess.run([link, "catalog", "datacenters", *words], capture_output=True, text=True, check=False,
+                              env=dict(environment, **more))
+    assert ask().returncode == 1    # the address is not in the certificate
+    for out in (ask("-tls-server-name=server.dc1.consul"), ask(CONSUL_TLS_SERVER_NAME="localhost"),
+                ask("-tls-server-name=localhost", CONSUL_TLS_SERVER_NAME="other")):
+        assert (out.returncode, out.stdout) == (0, "dc1\n"), out.stderr
+    out = ask("-tls-server-name=other.dc1.consul")
+    assert out.returncode == 1 and "Error listing datacenters: Get \"https://%s:8501/" % node.address in out.stderr
+
+
+def test_validate_looks_at_every_file(consul, link, tmp_path):
+    files = [tmp_path / ("%03d.json" % number) for number in range(200)]
+    for path in files:
+        path.write_text("{}")
+    files[0].write_text(json.dumps({"data_dir": str(tmp_path), "bind_addr": "127.0.0.1"}))
+    for binary, last, status in ((link, "{}", 0), (link, '{"bogus": 1}', 1), (consul, '{"bogus": 1}', 1)):
+        files[-1].write_text(last)
+        out = subprocess.run([binary, "validate", *map(str, files)], capture_output=True, text=True, check=False)
+        assert out.returncode == status, out.stdout + out.stderr
+        assert status == 0 or "Config validation failed: failed to parse %s: 1 error occurred" % files[-1] in out.stderr
+
+
+def test_validate_reads_a_pipe(link):
+    for text, status in (('{"data_dir": "/nonexistent", "bind_addr": "127.0.0.1"}', 0), ('{"bogus": 1}', 1)):
+        out = subprocess.run([link, "validate", "/dev/stdin"], input=text, capture_output=True, text=True, check=False)
+        assert out.returncode == status, out.stdout + out.stderr
+        assert status == 0 or "invalid config key bogus (line 1)" in out.stderr
+
+
+def test_answers_may_lack_what_older_agents_do_not_know(link):
+    answers = {"/v1/operator/keyring": b'[{"Datacenter": "dc1", "Keys": {"a": 1}, "NumNodes": 1}]',
+               "/v1/coordinate/datacenters": b'[{"Datacenter": "dc1", "AreaID": "wan"}]'}
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(answers[self.path])
+
+        def log_message(self, *words):
+            pass
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+
+        def run(*words):
+            out = subprocess.run([link, words[0], "-http-addr=127.0.0.1:%d" % server.server_port, *words[1:]],
+                                 capture_output=True, text=True, check=False)
+            return out.returncode, out.stdout + out.stderr
+        assert run("keyring", "-list-primary") == (0, "==> Gathering installed primary encryption keys...\n\ndc1 (LAN):\n")
+        assert run("rtt", "-wan", "a.dc1", "b.dc1") == (1, 'Could not find a coordinate for node "a.dc1"\n')
+        server.shutdown()
+
+
+def test_output_that_is_lost_is_told(shared_node, link):
+    shared_node.put("/v1/kv/exported/a", b"x" * 100000)
+    for words in (["kv", "export", "exported/"], ["kv", "get", "exported/a"], ["members"], ["version"]):
+        with open("/dev/full", "wb") as full:
+            out = subprocess.run([link, *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+                                 env=shared_node.environment())
+        assert (out.returncode, out.stderr) == (1, "Error writing the output\n"), words
+    shared_node.delete("/v1/kv/exported/a")
 
 
 def test_unreachable_agent(shared_node, link):
@@ -378,6 +518,33 @@ def test_unreachable_agent(shared_node, link):
     assert out.returncode == 1
     assert out.stderr == ('Error querying Consul agent: Get "http://127.0.0.1:1/v1/kv/x": dial tcp 127.0.0.1:1: '
                           "connect: connection refused\n")
+
+
+def test_delete_words_its_failures(consul, link):
+    for words, text in ((["x"], "Error deleting key x: Delete"), (["-recurse", "x"], "Error! Did not delete prefix x: Delete"),
+                        (["-cas", "-modify-index=1", "x"], "Error! Did not delete key x: Delete")):
+        for binary in (consul, link):
+            out = subprocess.run([binary, "kv", "delete", "-http-addr=127.0.0.1:1", *words], capture_output=True, text=True,
+                                 check=False)
+            assert out.returncode == 1 and out.stderr.startswith(text), out.stderr
+
+
+def test_a_token_file_that_is_not_there(consul, link):
+    for binary in (consul, link):
+        out = subprocess.run([binary, "kv", "get", "-token-file=/nonexistent", "x"], capture_output=True, text=True, check=False)
+        assert (out.returncode, out.stderr) == (1, "Error connecting to Consul agent: Error loading token file: "
+                                                   "open /nonexistent: no such file or directory\n")
+
+
+def test_unreachable_unix_socket(consul, link, tmp_path):
+    """What is wrong with the socket is told."""
+    (tmp_path / "file").touch()
+    for name, reason in (("nothing", "no such file or directory"), ("file", "connection refused")):
+        for binary in (consul, link):
+            out = subprocess.run([binary, "kv", "get", "-http-addr=unix://%s/%s" % (tmp_path, name), "x"],
+                                 capture_output=True, text=True, check=False)
+            assert out.returncode == 1 and out.stderr.endswith(
+                ": dial unix %s/%s: connect: %s\n" % (tmp_path, name, reason)), out.stderr
 
 
 def test_unix_socket(make_node, link):

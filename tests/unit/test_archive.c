@@ -103,6 +103,22 @@ TEST(test_refusals)
 }
 END_TEST
 
+/* Each may be as large as its limit, but not as often as somebody likes. */
+TEST(test_each_file_once)
+{
+	OWN_EMBEDDED(buf_fini) struct buf archive = { 0 }, state = { 0 };
+	OWN_FD int fd = temporary(STR(""));
+	OWN_FD int state_fd = temporary(STR("state"));
+	const struct archive_member members[] = { { "meta.json", STR("{}"), -1 },
+		{ "state.bin", STR_NONE, state_fd }, { "meta.json", STR("{}"), -1 } };
+
+	ck_assert_int_eq(archive_write(fd, members, ARRAY_SIZE(members)), 0);
+	content_of(fd, &archive);
+	read_it(buf_str(&archive),
+		"failed to read snapshot file: unexpected file \"meta.json\" in snapshot", &state);
+}
+END_TEST
+
 /* Wherever it is cut or one bit is wrong: refused, or the same content; never believed, never a
  * crash. */
 TEST(test_damage)
@@ -135,4 +151,4 @@ TEST(test_damage)
 }
 END_TEST
 
-UNIT_MAIN("archive", test_round_trip, test_refusals, test_damage)
+UNIT_MAIN("archive", test_round_trip, test_refusals, test_each_file_once, test_damage)

@@ -74,11 +74,26 @@ TEST(test_durations)
 }
 END_TEST
 
+TEST(test_instants)
+{
+	const struct mono now = { 1000000000000000LL };
+	static const int64_t long_ns =
+		2562047LL * 3600 * NS_PER_S; /* the longest that Go can say */
+
+	ck_assert_int_eq(mono_add_ms(now, 5).ns, now.ns + 5000000);
+	ck_assert_int_eq(mono_add_ms(now, -5).ns, now.ns - 5000000);
+	ck_assert_int_eq(mono_add_ns(now, 5).ns, now.ns + 5);
+	ck_assert(mono_before(now, mono_add_ns(now, long_ns)));
+	ck_assert(mono_before(now, mono_add_ms(now, long_ns / NS_PER_MS)));
+	ck_assert(mono_before(now, mono_add_ms(now, INT64_MAX)));
+	ck_assert_int_eq(mono_add_ms(MONO_NEVER, -5).ns, MONO_NEVER.ns);
+}
+END_TEST
+
 TEST(test_base64)
 {
 	static const char *const pairs[][2] = { { "", "" }, { "f", "Zg==" }, { "fo", "Zm8=" },
 		{ "foo", "Zm9v" }, { "foob", "Zm9vYg==" } };
-	size_t bad_at;
 
 	for (size_t i = 0; i < ARRAY_SIZE(pairs); i++) {
 		OWN_EMBEDDED(buf_fini) struct buf text = { 0 };
@@ -91,9 +106,42 @@ TEST(test_base64)
 	}
 	OWN_EMBEDDED(buf_fini) struct buf out = { 0 };
 
-	ck_assert_int_eq(base64_parse(STR("Zm9*"), &out, &bad_at), ST_INVALID);
-	ck_assert_uint_eq(bad_at, 3);
-	ck_assert_int_eq(base64_parse(STR("Zm9"), &out, &bad_at), ST_INVALID);
+	ck_assert_int_eq(base64_parse(STR("Zm9v\r\nYg=\n=\n"), &out, NULL), 0);
+	ck_buf_is(&out, "foob");
+	buf_clear(&out);
+	ck_assert_int_eq(base64_parse(STR("\n"), &out, NULL), 0);
+	ck_assert_uint_eq(out.n, 0);
+}
+END_TEST
+
+TEST(test_base64_refused)
+{
+	static const struct {
+		const char *text;
+		size_t bad_at; /* as Go tells it */
+	} cases[] = {
+		{ "Zm9*", 3 },
+		{ "Zm 9", 2 },
+		{ "Zm9", 0 },
+		{ "Zm9vY", 4 },
+		{ "Zm9v\nYg", 5 },
+		{ "=", 0 },
+		{ "Z=", 1 },
+		{ "Zg=", 3 },
+		{ "Zg=x", 2 },
+		{ "Zg===", 4 },
+		{ "Zg==Zg==", 4 },
+		{ "Zm8=\nZ", 5 },
+		{ "Zm9v====", 4 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		OWN_EMBEDDED(buf_fini) struct buf out = { 0 };
+		size_t bad_at = 99;
+
+		ck_assert_int_eq(base64_parse(str_of(cases[i].text), &out, &bad_at), ST_INVALID);
+		ck_assert_msg(bad_at == cases[i].bad_at, "%s: %zu", cases[i].text, bad_at);
+	}
 }
 END_TEST
 
@@ -236,6 +284,6 @@ TEST(test_cidr)
 }
 END_TEST
 
-UNIT_MAIN("base", test_integers, test_durations, test_base64, test_uuid, test_crc32c_known_vector,
-	test_map, test_cursor_is_sticky, test_utf8, test_urls_and_keys, test_ends_of_programs,
-	test_cidr)
+UNIT_MAIN("base", test_integers, test_durations, test_instants, test_base64, test_base64_refused,
+	test_uuid, test_crc32c_known_vector, test_map, test_cursor_is_sticky, test_utf8,
+	test_urls_and_keys, test_ends_of_programs, test_cidr)

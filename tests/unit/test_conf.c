@@ -88,6 +88,27 @@ TEST(test_defaults)
 }
 END_TEST
 
+TEST(test_log_folder)
+{
+	OWN(conf_free) struct conf *c = NULL;
+
+	ck_assert_int_eq(load("{" BASE ",\"log_file\":\"/var/log/x/\"}", &c, NULL, NULL), 0);
+	ck_str_is(c->log_file, "/var/log/x/consul.log");
+}
+END_TEST
+
+TEST(test_networks)
+{
+	OWN(conf_free) struct conf *c = NULL;
+
+	ck_assert_int_eq(
+		load("{" BASE ",\"http_config\":{\"allow_write_http_from\":[\" 10.0.0.0/8\"]}}", &c,
+			NULL, NULL),
+		0);
+	ck_str_is(c->http.allow_write_http_from.items[0], "10.0.0.0/8");
+}
+END_TEST
+
 TEST(test_dev)
 {
 	OWN(conf_free) struct conf *c = NULL;
@@ -161,6 +182,11 @@ static const char *const refused[][2] = {
 	{ "{\"services\":[{\"name\":\"a\",\"checks\":[{\"bogus\":1}]}]}",
 		"failed to parse x.json: 1 error occurred:\n\t* invalid config key "
 		"services[0].checks[0].bogus (line 1)\n\n" },
+	{ "{\"service\":{\"name\":\"a\",\n\"check\":{\"checkid\":\"c\",\n\"script_args\":[\"x\"]}}"
+	  "}",
+		"failed to parse x.json: 2 errors occurred:\n\t* invalid config key "
+		"service.check.checkid (line 2)\n"
+		"\t* invalid config key service.check.script_args (line 3)\n\n" },
 	{ "{\n\"a\" 1}",
 		"failed to parse x.json: invalid character '1' after object key (line 2)" },
 	{ "{\"a\":1", "failed to parse x.json: unexpected end of JSON input (line 1)" },
@@ -204,6 +230,8 @@ static const char *const refused[][2] = {
 		"HTTP address 127.0.0.1:8600 already configured for DNS (x.json line 1)" },
 	{ "{" BASE ",\"encrypt\":\"$$\"}",
 		"encrypt has invalid key: illegal base64 data at input byte 0 (x.json line 1)" },
+	{ "{" BASE ",\n\"encrypt\":\"c2hvcnQ=\"}",
+		"encrypt has invalid key: key size must be 16, 24 or 32 bytes (x.json line 2)" },
 	{ "{" BASE ",\"alt_domain\":\"service.x\"}",
 		"alt_domain cannot start with {service,connect,node,query,addr,dc1} (x.json line "
 		"1)" },
@@ -224,12 +252,25 @@ static const char *const refused[][2] = {
 	{ "{" BASE ",\"check_output_max_size\":0}",
 		"check_output_max_size must be positive, to discard check output use the "
 		"discard_check_output flag (x.json line 1)" },
+	{ "{" BASE ",\n\"limits\":{\"kv_max_value_size\":-1}}",
+		"limits.kv_max_value_size cannot be -1. Must be greater than or equal to zero "
+		"(x.json line 2)" },
+	{ "{" BASE ",\n\"unix_sockets\":{\n\"mode\":\"rw-\"}}",
+		"unix_sockets.mode: invalid mode specified: rw- (x.json line 3)" },
+	{ "{" BASE ",\n\"log_level\":\"loud\"}",
+		"Invalid log level: loud. Valid log levels are: [TRACE DEBUG INFO WARN ERR ERROR] "
+		"(x.json line 2)" },
 	{ "{" BASE ",\"http_config\":{\"allow_write_http_from\":[\"x\"]}}",
 		"1 error occurred:\n\t* allow_write_http_from: invalid cidr: x\n\n" },
 	{ "{" BASE ",\"serf_lan_allowed_cidrs\":[\"10.0.0.0/99\"],"
 	  "\"serf_wan_allowed_cidrs\":[\"10.0.0.1\"]}",
 		"2 errors occurred:\n\t* serf_lan_allowed_cidrs: invalid cidr: 10.0.0.0/99\n"
 		"\t* serf_wan_allowed_cidrs: invalid cidr: 10.0.0.1\n\n" },
+	{ "{" BASE ",\"http_config\":{\"allow_write_http_from\":[\"10.0.0.0/33\",\"::/"
+	  "0\",\"localhost/8\",\"10.0.0.0/\"]}}",
+		"3 errors occurred:\n\t* allow_write_http_from: invalid cidr: 10.0.0.0/\n\t* "
+		"allow_write_http_from: invalid cidr: 10.0.0.0/33\n"
+		"\t* allow_write_http_from: invalid cidr: localhost/8\n\n" },
 };
 
 TEST(test_refused)
@@ -377,6 +418,30 @@ TEST(test_reload_takes_defaults_once)
 }
 END_TEST
 
-UNIT_MAIN("conf", test_advertised, test_defaults, test_dev, test_merge, test_older_spellings,
-	test_refused, test_warnings, test_interface_template, test_debug_hides_secrets,
-	test_node_id, test_reload_keeps_what_needs_a_restart, test_reload_takes_defaults_once)
+/* What is mixed is read as it was the first time: a daemon without a network has no interfaces to
+ * look at. */
+TEST(test_reload_without_a_network)
+{
+	OWN(conf_free) struct conf *before = NULL;
+	OWN(conf_free) struct conf *c = NULL;
+	OWN_EMBEDDED(buf_fini) struct buf kept = { 0 };
+	const struct conf_source sources[] = {
+		{ "a.json", false,
+			"{\"data_dir\":\"/nonexistent\",\"bind_addr\":\"{{ "
+			"GetInterfaceIP \\\"none-0\\\" }}\"}" },
+		{ "b.json", false, "{\"node_name\":\"b\"}" }
+	};
+
+	ck_assert_int_eq(conf_load(sources, 1, &before, NULL, NULL), ST_INVALID);
+	ck_assert_int_eq(conf_load_offline(sources, 1, &before, NULL, NULL), 0);
+	ck_assert_int_eq(conf_load_offline(sources, 2, &c, NULL, NULL), 0);
+	ck_assert_int_eq(conf_keep(before, &c, &kept, NULL), 0);
+	ck_buf_is(&kept, "node_name");
+	ck_str_is(c->bind_addr, "127.0.0.1");
+}
+END_TEST
+
+UNIT_MAIN("conf", test_advertised, test_defaults, test_log_folder, test_networks, test_dev,
+	test_merge, test_older_spellings, test_refused, test_warnings, test_interface_template,
+	test_debug_hides_secrets, test_node_id, test_reload_keeps_what_needs_a_restart,
+	test_reload_takes_defaults_once, test_reload_without_a_network)

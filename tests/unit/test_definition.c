@@ -6,6 +6,8 @@
 
 #include "common/base/err.h"
 #include "common/client/definition.h"
+#include "common/client/definition_rows.h"
+#include "common/sys/conf_private.h"
 
 struct refusal {
 	const char *body;
@@ -242,6 +244,42 @@ START_TEST(test_file_to_api)
 }
 END_TEST
 
+static bool rows_have(const struct bind_object *rows, const char *name)
+{
+	for (uint32_t i = 0; i < rows->fields_count; i++) {
+		if (str_is(str_of(rows->fields[i].name), name)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* What the loader of configuration files lets pass is what can be registered: it alone knows the
+ * file and the line. */
+START_TEST(test_keys_are_those_of_the_loader)
+{
+	static const struct {
+		const struct conf_schema *loader;
+		const struct bind_object *rows;
+	} tables[] = { { &conf_check_schema, &check_file_rows },
+		{ &conf_service_schema, &service_file_rows } };
+
+	for (size_t t = 0; t < ARRAY_SIZE(tables); t++) {
+		const struct bind_object *rows = tables[t].rows;
+		const struct conf_schema *loader = tables[t].loader;
+
+		for (size_t i = 0; i < loader->keys_count; i++) {
+			ck_assert_msg(
+				rows_have(rows, loader->keys[i].name), "%s", loader->keys[i].name);
+		}
+		for (uint32_t i = 0; i < rows->fields_count; i++) {
+			ck_assert_msg(conf_key_find(loader, str_of(rows->fields[i].name)), "%s",
+				rows->fields[i].name);
+		}
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("definition");
@@ -254,6 +292,7 @@ int main(void)
 	tcase_add_loop_test(t, test_file_refusals, 0, ARRAY_SIZE(file_refusals));
 	tcase_add_test(t, test_service_defaults);
 	tcase_add_test(t, test_file_to_api);
+	tcase_add_test(t, test_keys_are_those_of_the_loader);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);
 	failed = srunner_ntests_failed(r);

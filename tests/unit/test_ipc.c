@@ -143,6 +143,30 @@ TEST(test_refusals)
 }
 END_TEST
 
+/* nanomsg would end the connection over it, again and again, with all that others have on it. */
+TEST(test_a_call_that_no_frame_takes)
+{
+	OWN_EMBEDDED(buf_fini) struct buf large = { 0 };
+	struct world w;
+
+	world_init(&w);
+	server_start(&w);
+	memset(buf_reserve(&large, IPC_FRAME_MAX), 0, IPC_FRAME_MAX);
+	large.n = IPC_FRAME_MAX;
+	ipc_call(w.client, MSG_catalog_watch, buf_str(&large), 5000, on_answer, &w);
+	ck_assert_int_eq(w.last_status, ST_TOO_LARGE);
+	ck_assert_int_eq(w.answers, 1);
+	w.wanted = 3;
+	large.n = IPC_CALL_MAX;
+	ask(&w, 1, 0, 5000);
+	ipc_call(w.client, MSG_catalog_watch, buf_str(&large), 15000, on_answer, &w);
+	loop_run(w.loop);
+	ck_assert_int_eq(w.last_status, ST_INVALID); /* it has come, and does not decode */
+	ck_assert_int_eq(w.answers, 3);
+	world_fini(&w);
+}
+END_TEST
+
 TEST(test_deadline_without_server)
 {
 	struct world w;
@@ -377,7 +401,7 @@ TEST(test_control_asks_on_a_new_connection)
 }
 END_TEST
 
-UNIT_MAIN("ipc", test_many_calls, test_refusals, test_deadline_without_server,
-	test_server_that_comes_later, test_first_connection_asks_once,
+UNIT_MAIN("ipc", test_many_calls, test_refusals, test_a_call_that_no_frame_takes,
+	test_deadline_without_server, test_server_that_comes_later, test_first_connection_asks_once,
 	test_repeat_on_one_connection_is_ignored, test_unanswered_is_asked_again_after_restart,
 	test_silence_is_broken, test_control, test_control_asks_on_a_new_connection)

@@ -6,6 +6,9 @@
 #include "tests/unit/unit.h"
 
 #include <fcntl.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/msg/page.h"
@@ -238,6 +241,48 @@ TEST(test_timer_is_never_early)
 }
 END_TEST
 
+/* By how much somebody has set the wall clock; libev asks for it by either name. */
+static int64_t wall_set_s;
+
+int clock_gettime(clockid_t id, struct timespec *t)
+{
+	int r = (int)syscall(SYS_clock_gettime, id, t);
+
+	t->tv_sec += id == CLOCK_REALTIME ? wall_set_s : 0;
+	return r;
+}
+
+int gettimeofday(struct timeval *restrict t, void *restrict zone)
+{
+	int r = (int)syscall(SYS_gettimeofday, t, zone);
+
+	t->tv_sec += wall_set_s;
+	return r;
+}
+
+TEST(test_timer_does_not_follow_the_wall_clock)
+{
+	static const int64_t steps_s[] = { 3600, -3600 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(steps_s); i++) {
+		OWN(loop_free) struct loop *l = loop_new();
+		struct loop_timer timer, limit;
+		struct mono when;
+
+		loop_timer_init(&timer, l, on_timer, l);
+		loop_timer_init(&limit, l, on_timer, l);
+		loop_timer_in(&limit, 5000);
+		wall_set_s += steps_s[i];
+		when = mono_add_ms(clock_mono(), 30);
+		loop_timer_at(&timer, when);
+		loop_run(l);
+		ck_assert(!mono_before(clock_mono(), when));
+		ck_assert(!loop_timer_active(&timer) && loop_timer_active(&limit));
+		loop_timer_stop(&limit);
+	}
+}
+END_TEST
+
 static void on_arrival(void *arg, int events)
 {
 	*(char *)arg = 'a';
@@ -350,4 +395,5 @@ END_TEST
 
 UNIT_MAIN("sys", test_db_walk_and_readers, test_db_lacks_a_table, test_db_absent, test_page,
 	test_page_of_another_boot, test_addresses, test_timer_is_never_early,
-	test_arrivals_come_before_timers, test_log_ring, test_metrics_interval)
+	test_timer_does_not_follow_the_wall_clock, test_arrivals_come_before_timers, test_log_ring,
+	test_metrics_interval)
