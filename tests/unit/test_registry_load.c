@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * checkd's core: what a new life makes of what the last one has stored.
+ */
+#include "tests/unit/registry_bench.h"
+
+/* What a restart brings back: states of this boot as they are, of another only TTLs that still run.
+ */
+TEST(test_load)
+{
+	static const struct {
+		bool same_boot;
+		int64_t mono_left_s, wall_left_s;
+		const char *status, *after_6s;
+	} rows[] = {
+		{ true, 5, -5, "passing", "critical" },
+		{ true, -5, 5, "passing", "critical" },
+		{ false, 500, 5, "passing", "critical" },
+		{ false, 500, -5, "critical", "critical" },
+		{ false, 500, 50, "passing", "passing" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct check_def def = {
+			.id = STR("t"), .name = STR("t"), .ttl_ns = 100 * NS_PER_S
+		};
+		OWN_EMBEDDED(buf_fini) struct buf check = { 0 };
+		OWN_EMBEDDED(buf_fini) struct buf state = { 0 };
+		struct check_row row = { .def = def, .type = STR("ttl") };
+		struct bench b;
+		struct state_row s = { .status = CHECK_PASSING, .output = STR("o") };
+
+		bench_init(&b);
+		s.ttl_due_mono_ns = b.now.ns + rows[i].mono_left_s * NS_PER_S;
+		s.ttl_due_wall_ns = b.wall.ns + rows[i].wall_left_s * NS_PER_S;
+		check_row_encode(&check, &row);
+		state_row_encode(&state, &s);
+		step(&b, (struct registry_event) { .type = REGISTRY_LOAD_CHECK,
+				 .load = { STR("t"), buf_str(&check), rows[i].same_boot } });
+		ck_assert_ptr_null(b.u.writes);
+		step(&b, (struct registry_event) { .type = REGISTRY_LOAD_STATE,
+				 .load = { STR("t"), buf_str(&state), rows[i].same_boot } });
+		step(&b, (struct registry_event) { .type = REGISTRY_LOADED });
+		is_check(&b, "t", rows[i].status, NULL);
+		pass_ms(&b, 6000);
+		is_check(&b, "t", rows[i].after_6s, NULL);
+		bench_fini(&b);
+	}
+}
+END_TEST
+
+UNIT_MAIN("registry-load", test_load)
