@@ -146,6 +146,21 @@ def test_tcp_pipelining_and_limits(shared_node):
         assert sock.recv(1) == b""
 
 
+def test_tcp_many_long_answers_in_a_row(shared_node):
+    """More than a connection may have waiting at once, to a client that takes them as fast as they come: none is left out."""
+    node = shared_node
+    catalog_register(node, Node="long", Address="10.5.0.1", NodeMeta={"k%02d" % i: "x" * 500 for i in range(60)})
+    wait_until(lambda: len(node.dig("long.node.consul", "TXT", "+tcp")) == 60)
+    count = 150
+    with tcp_connect(node) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        sock.sendall(b"".join(tcp_query("long.node.consul", "TXT", qid=i) for i in range(count)))
+        sock.shutdown(socket.SHUT_WR)
+        answers = [tcp_answer(sock) for _ in range(count)]
+    assert [a and a.qid for a in answers] == list(range(count))
+    assert {len(a.sections[0]) for a in answers} == {60}
+
+
 def test_tcp_half_a_query_is_not_waited_for(shared_node):
     with tcp_connect(shared_node) as sock:
         sock.settimeout(40)
