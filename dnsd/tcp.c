@@ -222,9 +222,11 @@ static void on_connection(void *arg, int events)
 static void on_timer(void *arg)
 {
 	struct connection *c = arg;
+	/* Queries that are not even looked at before an answer is there are not late. */
+	bool for_us = c->held && !waiting(c) && (!c->in.n || saturated(c));
 
-	if (c->held && !c->in.n && !waiting(c)) {
-		loop_timer_in(&c->timer, IDLE_MS); /* it waits for us */
+	if (for_us) {
+		loop_timer_in(&c->timer, IDLE_MS);
 		return;
 	}
 	connection_close(c);

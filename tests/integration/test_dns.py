@@ -265,6 +265,20 @@ def test_recursors(make_node):
         up.stop()
 
 
+def test_tcp_more_questions_than_are_held_for_slow_recursors(make_node):
+    """The client has sent all that it has to say; that it takes long is not its fault."""
+    mute = [socket.create_server((free_address(), 5300)) for _ in range(3)]  # takes connections, and says nothing
+    node = make_node(config={"recursors": ["%s:5300" % m.getsockname()[0] for m in mute],
+                             "dns_config": {"recursor_timeout": "2s"}}).start()
+    count = 80
+    with tcp_connect(node) as sock:
+        sock.settimeout(40)
+        sock.sendall(b"".join(tcp_query("a-%d.test" % i, qid=i) for i in range(count)))
+        answers = [tcp_answer(sock) for _ in range(count)]
+    assert sorted(a.qid if a else -1 for a in answers) == list(range(count))
+    assert {a.rcode for a in answers} == {"SERVFAIL"}
+
+
 def test_reload_of_dns_config(make_node):
     node = make_node(config={"dns_config": {"node_ttl": "5s"}}).start()
     node.wait_dns()
