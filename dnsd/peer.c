@@ -323,14 +323,20 @@ static void server_good(const struct asked *a)
 	servers_good(q->d->servers, &q->servers[a - q->tries]);
 }
 
-/* It is asked again by the clock where there is nobody else. */
+/*
+ * Somebody else is asked at once, a few times. Where there is nobody else, or all of them refuse,
+ * the clock asks again: with more servers than are remembered they would follow each other in a
+ * ring without end (who refuses may do so from inside of sending).
+ */
 static void server_failed(struct asked *a)
 {
 	struct question *q = a->question;
 
 	servers_failed(q->d->servers, &q->servers[a - q->tries]);
 	asked_end(a);
-	(void)question_try(q, false);
+	if (q->asked_count < TRIES_MAX) {
+		(void)question_try(q, false);
+	}
 }
 
 void question_refused(struct asked *a)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """DNS on client nodes and across data centres: what a node cannot answer itself it asks the dnsd of a server (port 8311). SD09, DC03,
 F08, U01."""
+import os
 import pathlib
 import signal
 import socket
@@ -9,9 +10,10 @@ import time
 
 import pytest
 
-from cluster import Cluster
+from cluster import ClientNode, Cluster
 from dns_client import Flood, ask, tcp_answer, tcp_connect, tcp_query
 from node import PORTS, free_address, wait_until
+from peers import Gossipd
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "conformance"))
 from harness import upstream, wire_dns  # noqa: E402
@@ -213,6 +215,29 @@ def test_without_servers_the_last_answers_then_none(make_cluster):
     server.start(wait=False)
     wait_until(lambda: ask(client, "web.service.consul", "SRV").rcode == "NOERROR")
     wait_until(lambda: ask(client, "ext-1.node.consul").rcode == "NOERROR")
+
+
+def processor_s(pid):
+    """What a process has used."""
+    fields = pathlib.Path("/proc/%d/stat" % pid).read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_many_servers_of_which_none_answers(make, tmp_path):
+    """They are alive in gossip, but nobody listens on their port for DNS: a question asks a few of them, and waits in between."""
+    first = make(Gossipd, "s1", config={"server": True}).start()
+    servers = [first] + [make(Gossipd, "s%d" % i, config={"server": True, "retry_join": [first.address]}).start() for i in range(2, 8)]
+    client = ClientNode(tmp_path / "c1", "c1", [first.address])
+    try:
+        client.start(wait=False)
+        wait_until(lambda: dns_status(client)["servers"] == len(servers), what="dnsd of a client knows the servers")
+        before, began = processor_s(client.pid_of("dnsd")), time.monotonic()
+        for i in range(4):
+            assert ask(client, "web-%d.service.consul" % i).rcode == "SERVFAIL"
+        seconds = time.monotonic() - began
+        assert 3 < seconds and processor_s(client.pid_of("dnsd")) - before < seconds / 5
+    finally:
+        client.cleanup()
 
 
 def test_use_cache_and_its_age(make_cluster):
