@@ -96,7 +96,7 @@ static bool cached(struct dnsd *d, struct str ask, struct str query, int64_t age
 	return dns_cache_get(&d->cache, ask, query, clock_mono(), age_max_ns, &d->reply);
 }
 
-/* Nobody answers, or there is nobody. Returns as answer_later. */
+/* Nobody answers, or there is nobody, or nothing to be said. Returns as answer_later. */
 static struct str unanswered(struct dnsd *d, struct str ask, struct str query,
 	const struct client *client, enum dns_asked why)
 {
@@ -362,7 +362,10 @@ void question_told(struct asked *a, struct str message)
 	server_good(a);
 	if (said == DNS_SAID_LONGER) {
 		over_tcp(q, a);
-	} else if (said == DNS_SAID_UNABLE || (said == DNS_SAID_NOBODY && !q->client.peer)) {
+	} else if (said == DNS_SAID_NOBODY && !q->client.peer) {
+		dns_cache_del(&q->d->cache, ask_of(q));
+		question_give_up(q, DNS_NOBODY);
+	} else if (said == DNS_SAID_UNABLE) {
 		question_give_up(q, DNS_UNANSWERED);
 	} else {
 		question_answer(q, message);

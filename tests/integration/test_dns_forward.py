@@ -255,6 +255,21 @@ def test_use_cache_and_its_age(make_cluster):
     assert time.monotonic() - noted > 3
 
 
+def test_a_reverse_name_that_is_gone(make_cluster):
+    """The servers say so, and the last answer is no better than that, now and when nobody can be asked."""
+    cluster = make_cluster(1)
+    server = cluster.nodes[0]
+    client = client_of(cluster)
+    catalog_register(server, Node="ext-1", Address="10.8.0.1")
+    wait_until(lambda: client.dig("1.0.8.10.in-addr.arpa", "PTR") == ["ext-1.node.dc1.consul."])
+    assert ask(client, "1.0.8.10.in-addr.arpa", "PTR").rcode == "NOERROR"
+    assert server.put("/v1/catalog/deregister", {"Node": "ext-1"}).status == 200
+    wait_until(lambda: ask(server, "1.0.8.10.in-addr.arpa", "PTR").rcode == "SERVFAIL")
+    assert ask(client, "1.0.8.10.in-addr.arpa", "PTR").rcode == "SERVFAIL"
+    server.crash()
+    assert ask(client, "1.0.8.10.in-addr.arpa", "PTR").rcode == "SERVFAIL"
+
+
 def test_recursors_of_a_client_node(make_cluster):
     """Its own, for what is not of the cluster; a reverse name is asked in the cluster first."""
     place = free_address()
