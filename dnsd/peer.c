@@ -93,7 +93,12 @@ static void question_finish(struct question *q, struct str message)
 
 static bool cached(struct dnsd *d, struct str ask, struct str query, int64_t age_max_ns)
 {
-	return dns_cache_get(&d->cache, ask, query, clock_mono(), age_max_ns, &d->reply);
+	bool found = dns_cache_get(&d->cache, ask, query, clock_mono(), age_max_ns, &d->reply);
+
+	if (found) { /* it is kept as the server gave it */
+		dns_peer_finish(d->core, query, d->reply.bytes);
+	}
+	return found;
 }
 
 /* Nobody answers, or there is nobody, or nothing to be said. Returns as answer_later. */

@@ -284,6 +284,9 @@ def test_recursors_of_a_client_node(make_cluster):
         assert "ra" in ask(client, "ext-1.node.consul").flags
         answer = ask(client, "9.9.9.9.in-addr.arpa", "PTR")
         assert answer.rcode == "NOERROR" and answer.sections[1][0][0] == "test."
+        cluster.nodes[0].crash()
+        last = ask(client, "ext-1.node.consul")  # as it was kept
+        assert last.rcode == "NOERROR" and "ra" in last.flags
     finally:
         up.stop()
 
