@@ -105,9 +105,12 @@ static bool cached(struct dnsd *d, struct str ask, struct str query, int64_t age
 static struct str unanswered(struct dnsd *d, struct str ask, struct str query,
 	const struct client *client, enum dns_asked why)
 {
+	/* What a prepared query found led here; it is not executed again. */
+	static const struct dns_executed failed = { .outcome = DNS_EXECUTED_FAILED };
 	int64_t age_ns = d->daemon->conf->dns.cache_max_age_ns;
 	struct dns_request request = {
 		.query = query,
+		.executed = &failed,
 		.tcp = client->connection,
 		.peer = client->peer,
 		.rng = &d->rng,

@@ -147,6 +147,19 @@ def test_the_peer_port_answers_for_its_data_centre_only(pair):
     assert by_hand("web.service.consul").rcode == "NOERROR"
 
 
+def test_a_prepared_query_that_leads_to_a_name_nobody_can_look_up(pair):
+    """The client learns so, and does not wait in vain."""
+    server, client = pair
+    assert server.request("POST", "/v1/query", {"Name": "leads", "Service": {"Service": "alias"}}).status == 200
+    wait_until(lambda: ask(client, "leads.query.consul").rcode == "NOERROR")
+    server.kill("dnsd", signal.SIGSTOP)
+    try:
+        answer = ask(client, "leads.query.consul", edns=1111)  # not as it was asked before
+        assert answer and answer.rcode == "SERVFAIL"
+    finally:
+        server.kill("dnsd", signal.SIGCONT)
+
+
 @pytest.mark.parametrize("who, ways", [("server", (signal.SIGTERM, signal.SIGKILL, signal.SIGTERM)), ("client", (signal.SIGTERM,) * 3)])
 def test_dnsd_is_replaced_without_a_lost_question(pair, who, ways):
     server, client = pair
