@@ -439,6 +439,23 @@ TEST(test_recursors)
 }
 END_TEST
 
+/* A node that stands for a service: its own answer is not cut, as services' are, and keeps its
+ * texts. */
+TEST(test_node_with_a_service_for_an_address)
+{
+	struct pair meta[] = { { STR("rack"), STR("r2") } };
+	OWN_EMBEDDED(fixture_fini) struct fixture f;
+
+	fixture_init(&f, NULL);
+	fixture_big(&f, "big", 3);
+	fixture_node(&f, "front", "big.service.consul", (struct pairs) { meta, 1, true });
+	expect(&f, "front.node.consul", T_A,
+		"NOERROR aa rd\nAN big.service.consul. 0 A 10.2.0.1\nAN big.service.consul. 0 A "
+		"10.2.0.2\nAN big.service.consul. 0 A 10.2.0.3\nAN front.node.consul. 0 CNAME "
+		"big.service.consul.\nAR front.node.consul. 0 TXT \"rack=r2\"\n");
+}
+END_TEST
+
 /* Damaged records give SERVFAIL, not a crash. */
 TEST(test_damaged_records)
 {
@@ -468,4 +485,5 @@ END_TEST
 
 UNIT_MAIN("dns-answer", test_table, test_sizes, test_never_longer_than_the_client_takes,
 	test_thousands, test_shuffle, test_settings, test_not_ready, test_compression, test_edns,
-	test_bad_queries, test_recursors, test_damaged_records)
+	test_bad_queries, test_recursors, test_node_with_a_service_for_an_address,
+	test_damaged_records)
