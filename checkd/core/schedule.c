@@ -365,8 +365,10 @@ void schedule_load_state(struct registry *r, const struct registry_event *e)
 				     ? (struct mono) { row.ttl_due_mono_ns }
 				     : mono_add_ns(r->now, row.ttl_due_wall_ns - r->wall.ns);
 	}
-	if (!e->load.same_boot) {
-		state_write(r, c); /* with deadlines of this boot's clock */
+	if (!e->load.same_boot || c->kind == CHECK_KIND_TTL) {
+		/* With deadlines of this boot's clock; and over what a definition of the
+		 * configuration has noted as its beginning, in this same turn. */
+		state_write(r, c);
 	}
 	r->aliases_stale = true;
 	arm(r, c);

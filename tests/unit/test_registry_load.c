@@ -49,4 +49,32 @@ TEST(test_load)
 }
 END_TEST
 
-UNIT_MAIN("registry-load", test_load)
+/* A TTL check of the configuration begins anew with each start, and then finds its state: that is
+ * what the next start has to find, too. */
+TEST(test_load_over_configuration)
+{
+	struct check_def def = { .id = STR("t"), .name = STR("t"), .ttl_ns = 100 * NS_PER_S };
+	OWN_EMBEDDED(buf_fini) struct buf state = { 0 };
+	struct state_row s = { .status = CHECK_PASSING, .output = STR("o") }, kept = { 0 };
+	struct bench b;
+
+	bench_init(&b);
+	s.ttl_due_mono_ns = b.now.ns + 50 * NS_PER_S;
+	state_row_encode(&state, &s);
+	step(&b, (struct registry_event) { .type = REGISTRY_CONF_BEGIN });
+	step(&b, (struct registry_event) { .type = REGISTRY_CHECK_PUT,
+			 .check = { .check = { &def, STR("") }, .from_config = true } });
+	step(&b, (struct registry_event) { .type = REGISTRY_CONF_END });
+	step(&b, (struct registry_event) { .type = REGISTRY_LOAD_STATE,
+			 .load = { STR("t"), buf_str(&state), true } });
+	is_check(&b, "t", "passing", "o");
+	ck_assert_ptr_nonnull(b.u.writes);
+	ck_assert_int_eq(b.u.writes->table, TABLE_STATES);
+	ck_assert_int_eq(state_row_decode(b.u.writes->value, NULL, &kept), 0);
+	ck_assert_int_eq(kept.status, CHECK_PASSING);
+	ck_assert_int_eq(kept.ttl_due_mono_ns, s.ttl_due_mono_ns);
+	bench_fini(&b);
+}
+END_TEST
+
+UNIT_MAIN("registry-load", test_load, test_load_over_configuration)
