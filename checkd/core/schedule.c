@@ -333,6 +333,25 @@ void schedule_timer(struct registry *r)
 	}
 }
 
+/* The deadline that was noted, but none that an update could not set now: the wall clock may have
+ * been set back while the machine was off, and the TTL may be another one. */
+static void ttl_load(
+	struct registry *r, struct check *c, const struct state_row *row, bool same_boot)
+{
+	struct mono due = same_boot ? (struct mono) { row->ttl_due_mono_ns }
+				    : mono_add_ns(r->now, row->ttl_due_wall_ns - r->wall.ns);
+
+	if (row->ttl_due_mono_ns == 0) {
+		c->ttl_due = MONO_NEVER; /* it has expired */
+		return;
+	}
+	ttl_restart(r, c);
+	if (mono_before(due, c->ttl_due)) {
+		c->ttl_due_wall.ns -= mono_diff_ns(c->ttl_due, due);
+		c->ttl_due = due;
+	}
+}
+
 /*
  * Within one boot a state is as good as when it was written: an agent that comes back does not turn
  * its services critical. After a reboot only the word of others counts (TTL checks, until their
@@ -357,13 +376,7 @@ void schedule_load_state(struct registry *r, const struct registry_event *e)
 		c->critical_since = (struct mono) { row.critical_since_mono_ns };
 	}
 	if (c->kind == CHECK_KIND_TTL) {
-		bool armed = row.ttl_due_mono_ns != 0;
-
-		c->ttl_due_wall = (struct wall) { row.ttl_due_wall_ns };
-		c->ttl_due = !armed ? MONO_NEVER
-			     : e->load.same_boot
-				     ? (struct mono) { row.ttl_due_mono_ns }
-				     : mono_add_ns(r->now, row.ttl_due_wall_ns - r->wall.ns);
+		ttl_load(r, c, &row, e->load.same_boot);
 	}
 	if (!e->load.same_boot || c->kind == CHECK_KIND_TTL) {
 		/* With deadlines of this boot's clock; and over what a definition of the

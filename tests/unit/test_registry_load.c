@@ -11,13 +11,16 @@ TEST(test_load)
 	static const struct {
 		bool same_boot;
 		int64_t mono_left_s, wall_left_s;
-		const char *status, *after_6s;
+		const char *status, *after_6s, *after_99s;
 	} rows[] = {
-		{ true, 5, -5, "passing", "critical" },
-		{ true, -5, 5, "passing", "critical" },
-		{ false, 500, 5, "passing", "critical" },
-		{ false, 500, -5, "critical", "critical" },
-		{ false, 500, 50, "passing", "passing" },
+		{ true, 5, -5, "passing", "critical", "critical" },
+		{ true, -5, 5, "passing", "critical", "critical" },
+		{ false, 500, 5, "passing", "critical", "critical" },
+		{ false, 500, -5, "critical", "critical", "critical" },
+		{ false, 500, 50, "passing", "passing", "critical" },
+		/* the wall clock was set back, or the TTL was longer */
+		{ false, 500, 1000000, "passing", "passing", "passing" },
+		{ true, 1000, 1000, "passing", "passing", "passing" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -44,6 +47,10 @@ TEST(test_load)
 		is_check(&b, "t", rows[i].status, NULL);
 		pass_ms(&b, 6000);
 		is_check(&b, "t", rows[i].after_6s, NULL);
+		pass_ms(&b, 93999);
+		is_check(&b, "t", rows[i].after_99s, NULL);
+		pass_ms(&b, 1);
+		is_check(&b, "t", "critical", NULL); /* no deadline is later than the TTL */
 		bench_fini(&b);
 	}
 }
