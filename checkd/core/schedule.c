@@ -372,6 +372,11 @@ void schedule_load_state(struct registry *r, const struct registry_event *e)
 	c->status = (enum check_status)row.status;
 	buf_clear(&c->output);
 	buf_put_str(&c->output, row.output);
+	if (c->status == CHECK_CRITICAL) { /* to change it takes as many results as ever */
+		c->successes = 0;
+	} else {
+		c->failures = 0;
+	}
 	if (e->load.same_boot && row.critical_since_mono_ns) {
 		c->critical_since = (struct mono) { row.critical_since_mono_ns };
 	}

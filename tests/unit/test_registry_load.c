@@ -84,4 +84,55 @@ TEST(test_load_over_configuration)
 }
 END_TEST
 
-UNIT_MAIN("registry-load", test_load, test_load_over_configuration)
+/* A status that a restart has brought back stands as it stood: one result does not change it where
+ * it takes three. */
+TEST(test_load_and_thresholds)
+{
+	static const struct {
+		enum check_status stored;
+		const char *results, *statuses;
+	} rows[] = {
+		{ CHECK_PASSING, "pcpccc", "pppppc" },
+		{ CHECK_WARNING, "ccwccc", "wwwwwc" },
+		{ CHECK_CRITICAL, "cpcppp", "cccccp" },
+	};
+	static const char letters[] = "pwc";
+	struct str args[] = { STR("true") };
+	struct check_row row = { .def = { .id = STR("c"),
+					 .name = STR("c"),
+					 .args = { args, 1, true },
+					 .interval_ns = NS_PER_S,
+					 .success_before_passing = 3,
+					 .failures_before_critical = 3 } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		OWN_EMBEDDED(buf_fini) struct buf check = { 0 };
+		OWN_EMBEDDED(buf_fini) struct buf state = { 0 };
+		struct state_row s = { .status = rows[i].stored };
+		struct bench b;
+		int64_t waited;
+
+		bench_init(&b);
+		check_row_encode(&check, &row);
+		state_row_encode(&state, &s);
+		step(&b, (struct registry_event) { .type = REGISTRY_LOAD_CHECK,
+				 .load = { STR("c"), buf_str(&check), true } });
+		step(&b, (struct registry_event) { .type = REGISTRY_LOAD_STATE,
+				 .load = { STR("c"), buf_str(&state), true } });
+		for (size_t at = 0; rows[i].results[at]; at++) {
+			uint64_t run = next_run(&b, &waited);
+
+			run_done(&b, run,
+				(enum check_status)(strchr(letters, rows[i].results[at]) - letters),
+				"");
+			is_check(&b, "c",
+				check_status_name((enum check_status)(
+					strchr(letters, rows[i].statuses[at]) - letters)),
+				NULL);
+		}
+		bench_fini(&b);
+	}
+}
+END_TEST
+
+UNIT_MAIN("registry-load", test_load, test_load_over_configuration, test_load_and_thresholds)
