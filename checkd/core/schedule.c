@@ -130,7 +130,7 @@ void schedule_stop(struct registry *r, struct check *c)
 static void ttl_restart(struct registry *r, struct check *c)
 {
 	c->ttl_due = mono_add_ns(r->now, c->row.def.ttl_ns);
-	c->ttl_due_wall = (struct wall) { r->wall.ns + c->row.def.ttl_ns };
+	c->ttl_due_wall = wall_add_ns(r->wall, c->row.def.ttl_ns);
 }
 
 void schedule_start(struct registry *r, struct check *c)
@@ -175,8 +175,8 @@ static void output_defer(struct registry *r, struct check *c)
 	int64_t interval = r->config->check_update_interval_ns;
 
 	if (c->defer_due.ns == MONO_NEVER.ns) {
-		c->defer_due = mono_add_ns(
-			r->now, interval / 2 + (int64_t)rng_below(&r->rng, (uint64_t)interval));
+		c->defer_due = mono_add_ns(mono_add_ns(r->now, interval / 2),
+			(int64_t)rng_below(&r->rng, (uint64_t)interval));
 	}
 }
 

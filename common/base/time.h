@@ -24,14 +24,20 @@ struct wall {
 #define NS_PER_S   1000000000LL
 #define MONO_NEVER ((struct mono) { INT64_MAX })
 
-static inline struct mono mono_add_ms(struct mono t, int64_t ms)
-{
-	return (struct mono) { t.ns == INT64_MAX ? INT64_MAX : t.ns + ms * NS_PER_MS };
-}
-
+/* What lies beyond all that can be told is never: durations come from users. */
 static inline struct mono mono_add_ns(struct mono t, int64_t ns)
 {
-	return (struct mono) { t.ns == INT64_MAX ? INT64_MAX : t.ns + ns };
+	int64_t sum;
+	bool beyond = __builtin_add_overflow(t.ns, ns, &sum);
+
+	return (struct mono) { t.ns == INT64_MAX || beyond ? INT64_MAX : sum };
+}
+
+static inline struct mono mono_add_ms(struct mono t, int64_t ms)
+{
+	int64_t ns;
+
+	return __builtin_mul_overflow(ms, NS_PER_MS, &ns) ? MONO_NEVER : mono_add_ns(t, ns);
 }
 
 static inline int64_t mono_diff_ns(struct mono later, struct mono earlier)
@@ -52,6 +58,13 @@ static inline bool mono_before(struct mono a, struct mono b)
 static inline struct mono mono_min(struct mono a, struct mono b)
 {
 	return a.ns < b.ns ? a : b;
+}
+
+static inline struct wall wall_add_ns(struct wall w, int64_t ns)
+{
+	int64_t sum;
+
+	return (struct wall) { __builtin_add_overflow(w.ns, ns, &sum) ? INT64_MAX : sum };
 }
 
 static inline int64_t wall_ms(struct wall w)

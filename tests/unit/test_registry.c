@@ -112,6 +112,41 @@ TEST(test_ttl)
 }
 END_TEST
 
+/* The longest durations that can be written. */
+TEST(test_very_long)
+{
+	struct check_def def = { .id = STR("t"),
+		.name = STR("t"),
+		.ttl_ns = INT64_MAX,
+		.status = STR("passing"),
+		.deregister_critical_after_ns = INT64_MAX };
+	struct str args[] = { STR("true") };
+	struct check_def script = { .id = STR("s"),
+		.name = STR("s"),
+		.args = { args, 1, true },
+		.interval_ns = INT64_MAX };
+	struct bench b;
+	int64_t waited;
+
+	bench_init(&b);
+	b.config.check_update_interval_ns = INT64_MAX;
+	service_put(&b, "web1", NULL);
+	def.service_id = STR("web1");
+	check_put(&b, &def, "ttl");
+	pass_ms(&b, 1000);
+	is_check(&b, "t", "passing", "");
+	ttl(&b, "t", CHECK_CRITICAL, "one");
+	ttl(&b, "t", CHECK_CRITICAL, "two");
+	pass_ms(&b, 100000);
+	is_check(&b, "t", "critical", "two");
+	check_put(&b, &script, "script");
+	run_done(&b, next_run(&b, &waited), CHECK_PASSING, "");
+	pass_ms(&b, 100000);
+	ck_assert_ptr_null(b.u.runs);
+	bench_fini(&b);
+}
+END_TEST
+
 TEST(test_service)
 {
 	struct check_def check = {
@@ -307,5 +342,6 @@ TEST(test_output)
 }
 END_TEST
 
-UNIT_MAIN("registry", test_schedule, test_thresholds, test_ttl, test_service, test_maintenance,
-	test_sync_change, test_sync_of_the_node_during_a_reload, test_sync_failures, test_output)
+UNIT_MAIN("registry", test_schedule, test_thresholds, test_ttl, test_very_long, test_service,
+	test_maintenance, test_sync_change, test_sync_of_the_node_during_a_reload,
+	test_sync_failures, test_output)
