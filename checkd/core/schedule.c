@@ -6,16 +6,24 @@
  */
 #include "checkd/core/private.h"
 
-enum { INTERVAL_MIN_MS = 1000, REAP_AFTER_MIN_MS = 60000, ALIAS_PAUSE_MS = 1000 };
+enum {
+	INTERVAL_MIN_MS = 1000,
+	REAP_AFTER_MIN_MS = 60000,
+	ALIAS_PAUSE_MS = 1000,
+	RUN_MS = 30000, /* a run is over by then, unless its definition says more */
+};
+
+static int64_t reap_after_ns(const struct check *c)
+{
+	return max_of(c->row.def.deregister_critical_after_ns, REAP_AFTER_MIN_MS * NS_PER_MS);
+}
 
 static struct mono reap_due(const struct check *c)
 {
-	int64_t after_ns = c->row.def.deregister_critical_after_ns;
-
-	if (after_ns <= 0 || !c->service) {
+	if (c->row.def.deregister_critical_after_ns <= 0 || !c->service) {
 		return MONO_NEVER;
 	}
-	return mono_add_ns(c->critical_since, max_of(after_ns, REAP_AFTER_MIN_MS * NS_PER_MS));
+	return mono_add_ns(c->critical_since, reap_after_ns(c));
 }
 
 static void arm(struct registry *r, struct check *c)
@@ -352,6 +360,21 @@ static void ttl_load(
 	}
 }
 
+/* Since when it is critical. While nobody looked it may have recovered: its service does not go
+ * before there was time for one more word. */
+static struct mono critical_since_load(
+	const struct registry *r, const struct check *c, const struct state_row *row)
+{
+	const struct check_def *def = &c->row.def;
+	bool ttl = c->kind == CHECK_KIND_TTL;
+	struct mono begin = mono_add_ns(r->now, ttl ? def->ttl_ns : interval_ns(c));
+	struct mono word =
+		ttl ? begin : mono_add_ns(begin, max_of(def->timeout_ns, RUN_MS * NS_PER_MS));
+	struct mono latest = mono_min(r->now, mono_add_ns(word, -reap_after_ns(c)));
+
+	return (struct mono) { max_of(row->critical_since_mono_ns, latest.ns) };
+}
+
 /*
  * Within one boot a state is as good as when it was written: an agent that comes back does not turn
  * its services critical. After a reboot only the word of others counts (TTL checks, until their
@@ -378,7 +401,7 @@ void schedule_load_state(struct registry *r, const struct registry_event *e)
 		c->failures = 0;
 	}
 	if (e->load.same_boot && row.critical_since_mono_ns) {
-		c->critical_since = (struct mono) { row.critical_since_mono_ns };
+		c->critical_since = critical_since_load(r, c, &row);
 	}
 	if (c->kind == CHECK_KIND_TTL) {
 		ttl_load(r, c, &row, e->load.same_boot);

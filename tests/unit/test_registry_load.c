@@ -135,4 +135,54 @@ TEST(test_load_and_thresholds)
 }
 END_TEST
 
-UNIT_MAIN("registry-load", test_load, test_load_over_configuration, test_load_and_thresholds)
+/* A service that was critical when its agent was stopped does not go before somebody has looked at
+ * it again; the time before counts all the same. */
+TEST(test_load_and_deregistration)
+{
+	static const struct {
+		int64_t interval_s, ttl_s, critical_for_s, after_s, gone_after_s;
+	} rows[] = {
+		{ 10, 0, 50, 70, 40 }, /* one interval and one run */
+		{ 10, 0, 500, 70, 40 },
+		{ 10, 0, 20, 70, 50 },
+		{ 0, 15, 500, 70, 15 },
+		{ 3600, 0, 500, 70, 70 },
+	};
+	struct str args[] = { STR("true") };
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct check_row row = { .def = { .id = STR("c"),
+						 .name = STR("c"),
+						 .service_id = STR("web1"),
+						 .args = { args, rows[i].ttl_s ? 0 : 1, true },
+						 .interval_ns = rows[i].interval_s * NS_PER_S,
+						 .ttl_ns = rows[i].ttl_s * NS_PER_S,
+						 .deregister_critical_after_ns =
+							 rows[i].after_s * NS_PER_S } };
+		OWN_EMBEDDED(buf_fini) struct buf check = { 0 };
+		OWN_EMBEDDED(buf_fini) struct buf state = { 0 };
+		OWN_EMBEDDED(buf_fini) struct buf services = { 0 };
+		struct state_row s = { .status = CHECK_CRITICAL };
+		struct bench b;
+
+		bench_init(&b);
+		s.critical_since_mono_ns = b.now.ns - rows[i].critical_for_s * NS_PER_S;
+		check_row_encode(&check, &row);
+		state_row_encode(&state, &s);
+		service_put(&b, "web1", NULL);
+		step(&b, (struct registry_event) { .type = REGISTRY_LOAD_CHECK,
+				 .load = { STR("c"), buf_str(&check), true } });
+		step(&b, (struct registry_event) { .type = REGISTRY_LOAD_STATE,
+				 .load = { STR("c"), buf_str(&state), true } });
+		pass_ms(&b, rows[i].gone_after_s * 1000 - 1);
+		is_check(&b, "c", "critical", NULL);
+		pass_ms(&b, 1);
+		registry_render_services(b.r, &services);
+		ck_buf_is(&services, "{}");
+		bench_fini(&b);
+	}
+}
+END_TEST
+
+UNIT_MAIN("registry-load", test_load, test_load_over_configuration, test_load_and_thresholds,
+	test_load_and_deregistration)
