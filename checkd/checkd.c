@@ -9,6 +9,8 @@
 #include "checkd/program.h"
 #include "common/sys/clock.h"
 
+enum { STORE_AGAIN_MS = 1000 };
+
 const struct metric_row checkd_metrics[] = {
 	[METRIC_RUNS] = { "checkd.runs", METRIC_COUNTER, "" },
 	[METRIC_REGISTRATIONS] = { "checkd.registrations", METRIC_COUNTER, "" },
@@ -84,13 +86,17 @@ static void runs_collect(struct checkd *c)
 	}
 }
 
+/* Who has asked is told when it failed; it is tried again all the same, since what was asked for is
+ * in force. */
 static void commit(struct checkd *c)
 {
+	static struct log_limit limit;
 	int r = store_commit(c->store);
 
-	if (r) {
+	if (r && log_allow(&limit)) {
 		log_error("store-failed", "error=\"%s\"", err_text());
 	}
+	c->store_again = r ? mono_add_ms(clock_mono(), STORE_AGAIN_MS) : MONO_NEVER;
 	service_answer_all(c, r);
 }
 
@@ -115,7 +121,7 @@ static void on_flush(void *arg)
 		service_wake(c);
 	}
 	c->stepped = false;
-	loop_timer_at(&c->timer, registry_deadline(c->registry));
+	loop_timer_at(&c->timer, mono_min(registry_deadline(c->registry), c->store_again));
 }
 
 static void on_timer(void *arg)

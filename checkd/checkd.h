@@ -49,7 +49,8 @@ struct checkd {
 	struct watches *watches;
 	struct remotes *remotes; /* NULL: disable_remote_exec */
 	struct ipc_server *read, *write;
-	struct loop_timer timer; /* registry_deadline */
+	struct loop_timer timer; /* registry_deadline, store_again */
+	struct mono store_again; /* what could not be stored is tried again then */
 	struct loop_flush flush;
 	bool draining;
 	bool stepped;	       /* in this turn */
