@@ -2,6 +2,7 @@
 """Services and checks of the agent, as its users see them: through the agent's endpoints and in the catalogue."""
 import http.client
 import http.server
+import json
 import os
 import pathlib
 import random
@@ -14,7 +15,7 @@ import time
 
 import pytest
 
-from node import wait_until
+from node import BUILD, clean_environment, wait_until
 
 SCRIPTS = {"enable_script_checks": True, "check_update_interval": "1s"}
 
@@ -286,6 +287,18 @@ def test_who_waits_for_a_service_is_answered_when_httpd_ends(node):
     node.wait_restarted("httpd", node.kill("httpd", signal.SIGTERM))
     waiter.join(20)
     assert [(a.status, a.json()["Port"]) for a in answers] == [(200, 1)]
+
+
+def test_a_database_that_cannot_be_read_is_an_error(tmp_path):
+    """checkd says so and ends; it does not crash."""
+    folder = tmp_path / "data" / "checkd"
+    folder.mkdir(parents=True)
+    (tmp_path / "run").mkdir()
+    (folder / "data.mdb").write_bytes(b"no database " * 1000)
+    (tmp_path / "main.json").write_text(json.dumps({"node_name": "n1", "bind_addr": "127.0.0.1", "data_dir": str(tmp_path / "data")}))
+    out = subprocess.run([BUILD / "checkd" / "muster-checkd", "-config-file", tmp_path / "main.json", "-run-dir", tmp_path / "run"],
+                         capture_output=True, text=True, check=False, timeout=30, env=clean_environment())
+    assert out.returncode == 1 and "failed" in out.stderr, (out.returncode, out.stderr)
 
 
 def processes_with(word):
