@@ -57,7 +57,8 @@ void checkd_step(struct checkd *c, struct registry_event *event, struct result *
 	c->services_changed |= u.services_changed;
 	store_put(c->store, u.writes);
 	stops_do(c, &u);
-	for (const struct registry_run *run = u.runs; run; run = run->next) {
+	/* While we drain nothing begins: it would be killed, or fail for want of what runs it. */
+	for (const struct registry_run *run = u.runs; run && !c->draining; run = run->next) {
 		metrics_add(c->daemon->metrics, METRIC_RUNS, 1);
 		runs_start(c->runs, run);
 	}
@@ -277,7 +278,7 @@ static void on_scripts_end(void *arg, int events)
 	log_error("script-server-ended", "%s", "");
 	loop_io_set(&c->on_scripts_end, 0);
 	scripts_close(&c->scripts);
-	checkd_drain(c->daemon);
+	daemon_drain(c->daemon);
 }
 
 int checkd_open(struct daemon *d)
@@ -347,7 +348,7 @@ void checkd_reload(struct daemon *d)
 		watches_apply(c->watches, d->conf);
 	} else { /* a new checkd starts what runs programs before it goes to jail */
 		log_notice("restarts", "reason=\"programs are to be run from now on\"");
-		checkd_drain(d);
+		daemon_drain(d);
 	}
 }
 

@@ -3,6 +3,7 @@
 import http.server
 import json
 import os
+import pathlib
 import random
 import signal
 import threading
@@ -129,6 +130,24 @@ def test_timeout_kills_it_all(make_node):
     wait_until(lambda: not any(os.path.exists("/proc/%d" % pid) for pid in gone), what="what it started is gone")
     node.put("/v1/kv/a", b"1")
     wait_until(lambda: len(pids.read_text().split()) == 2, what="it is run again")
+
+
+def test_what_runs_programs_is_killed(make_node):
+    """checkd is started anew with another one, soon, although a handler runs; and no check has failed meanwhile."""
+    node = make_node()
+    long = Log(node, "long", "sleep 1000")
+    start(node, [{"type": "key", "key": "a", "args": long.args}], enable_script_checks=True)
+    node.put("/v1/agent/service/register", {"Name": "web", "Check": {"Args": ["true"], "Interval": "1s"}})
+    wait_until(lambda: node.json("/v1/agent/checks")["service:web"]["Status"] == "passing")
+    wait_until(lambda: long.lines(), what="the handler runs")
+    index = node.get("/v1/health/service/web").index
+    checkd = node.pid_of("checkd")
+    children = pathlib.Path("/proc/%d/task/%d/children" % (checkd, checkd)).read_text().split()
+    assert len(children) == 1
+    os.kill(int(children[0]), signal.SIGKILL)
+    node.wait_restarted("checkd", checkd, 20)
+    assert node.json("/v1/agent/checks")["service:web"]["Status"] == "passing"
+    assert node.get("/v1/health/service/web?index=%d&wait=3s" % index).index == index, "nobody saw it fail"
 
 
 class Receiver(http.server.BaseHTTPRequestHandler):
