@@ -7,6 +7,7 @@
 #include "checkd/checkd.h"
 
 #include "checkd/program.h"
+#include "common/client/definition.h"
 #include "common/sys/clock.h"
 
 enum { STORE_AGAIN_MS = 1000 };
@@ -165,9 +166,30 @@ static void load_service(void *arg, struct str key, struct str value)
 	load_row(arg, REGISTRY_LOAD_SERVICE, key, value);
 }
 
+/* A program that was registered over HTTP while that was allowed. */
+static bool is_forbidden(const struct conf *conf, struct str check)
+{
+	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
+	struct check_row row;
+
+	return !conf->enable_script_checks_remote && !check_row_decode(check, &arena, &row) &&
+	       definition_check_is_script(&row.def);
+}
+
 static void load_check(void *arg, struct str key, struct str value)
 {
-	load_row(arg, REGISTRY_LOAD_CHECK, key, value);
+	struct checkd *c = arg;
+	const struct registry_write gone = { .table = TABLE_CHECKS, .key = key, .del = true };
+
+	if (!is_forbidden(c->daemon->conf, value)) {
+		load_row(c, REGISTRY_LOAD_CHECK, key, value);
+		return;
+	}
+	log_warning("check-forgotten",
+		"check=\"" STR_FMT "\" reason=\"scripts are disabled from remote calls\"",
+		STR_ARG(key));
+	store_put(c->store, &gone);
+	c->stepped = true;
 }
 
 static void load_state(void *arg, struct str key, struct str value)

@@ -122,6 +122,28 @@ def test_scripts_must_be_allowed(shared_node):
     assert "s" not in shared_node.json("/v1/agent/services")
 
 
+def test_scripts_that_are_allowed_no_more(make_node):
+    """What was registered over HTTP is forgotten at the next start; what stands in the configuration may go on."""
+    node = make_node(config={"enable_script_checks": True})
+    ran = node.directory / "ran"
+    node.write_config("check.json", {"check": {"id": "local", "name": "local", "args": ["true"], "interval": "1s"}})
+    node.start()
+    register(node, {"Name": "web", "Checks": [{"CheckID": "remote", "Args": ["touch", str(ran)], "Interval": "1s"},
+                                              {"CheckID": "t", "TTL": "1h", "Status": "passing"}]})
+    wait_status(node, "remote", "passing")
+    node.stop()
+    node.config = {"enable_local_script_checks": True}
+    ran.unlink()
+    node.start()
+    wait_status(node, "local", "passing")
+    wait_until(lambda: health(node) == {"local": "passing", "t": "passing"}, what="its service stays, without it")
+    assert sorted(node.json("/v1/agent/checks")) == ["local", "t"] and not ran.exists()
+    node.config = {"enable_script_checks": True}
+    node.stop()
+    node.start()
+    assert "remote" not in node.json("/v1/agent/checks")
+
+
 def test_deregister(shared_node):
     node = shared_node
     register(node, {"Name": "gone", "Check": {"TTL": "60s", "Status": "passing"}})
