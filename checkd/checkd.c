@@ -27,8 +27,10 @@ const size_t checkd_metrics_count = ARRAY_SIZE(checkd_metrics);
 static void stops_do(struct checkd *c, const struct registry_update *u)
 {
 	for (const struct registry_stop *s = u->stops; s; s = s->next) {
-		if (!runs_stop(c->runs, s->number)) {
-			api_cancel(c->api, s->number);
+		bool found = runs_stop(c->runs, s->number) || api_cancel(c->api, s->number);
+
+		if (!found) {
+			api_cancel(c->held, s->number);
 		}
 	}
 }
@@ -44,7 +46,7 @@ static void request_send(struct checkd *c, const struct registry_request *q)
 		.token = q->token,
 	};
 
-	api_send(c->api, &request);
+	api_send(q->waits ? c->held : c->api, &request);
 }
 
 void checkd_step(struct checkd *c, struct registry_event *event, struct result *result_out)
@@ -312,6 +314,7 @@ int checkd_open(struct daemon *d)
 
 	c->runs = runs_new(d->loop, d->conf, &c->scripts);
 	c->api = api_new(d->loop, "httpd/api.sock", API_CONNECTIONS_MAX, on_api_done, c);
+	c->held = api_new(d->loop, "httpd/api.sock", CHECKD_HELD_MAX, on_api_done, c);
 	c->watches = watches_new(d->loop, &c->scripts, &hooks);
 	loop_timer_init(&c->timer, d->loop, on_timer, c);
 	buf_put_str(&data_dir, d->conf->data_dir);
@@ -407,6 +410,7 @@ void checkd_stop(struct daemon *d)
 	if (c->runs) {
 		runs_free(c->runs);
 		api_free(c->api);
+		api_free(c->held);
 	}
 	if (c->watches) {
 		watches_free(c->watches);

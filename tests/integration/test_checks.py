@@ -167,6 +167,27 @@ def test_registering_again_keeps_what_is_known(shared_node):
     assert agent_check(node, "service:again")["Output"] == "n"
 
 
+def test_many_aliases_of_other_nodes(make_node):
+    """Each holds a question; what this node registers does not wait behind them, nor do they behind those that have gone."""
+    node = make_node().start()
+    assert node.put("/v1/catalog/register", {"Node": "far", "Address": "10.0.0.9", "Check": {
+        "CheckID": "disk", "Name": "disk", "Status": "passing"}}).status == 200
+    count = 280
+    register(node, {"Name": "mirrors", "Checks": [{"CheckID": "a%03d" % i, "AliasNode": "far"} for i in range(count)]})
+    held = 256
+    wait_until(lambda: [c["Status"] for c in node.json("/v1/agent/checks").values()].count("passing") == count)
+    wait_until(lambda: [c["state"] for c in node.control("httpd", "dump")["dump"]["connections"]].count("held") == held,
+               what="as many as may hold their questions")
+    register(node, {"Name": "quick"})
+    wait_until(lambda: node.json("/v1/catalog/service/quick"), 20, "registered while they wait")
+    for check_id in ["a%03d" % i for i in range(count)]:
+        if check_id < "a270":
+            assert node.put("/v1/agent/check/deregister/" + check_id).status == 200
+    node.put("/v1/catalog/register", {"Node": "far", "Address": "10.0.0.9", "Check": {
+        "CheckID": "disk", "Name": "disk", "Status": "critical"}})
+    wait_until(lambda: {c["Status"] for c in node.json("/v1/agent/checks").values()} == {"critical"}, what="those that are left have heard")
+
+
 def test_maintenance(make_node):
     node = make_node().start()
     register(node, {"Name": "web"})
