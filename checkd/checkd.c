@@ -386,6 +386,9 @@ void checkd_drain(struct daemon *d)
 	c->draining = true;
 	runs_stop_all(c->runs);
 	service_close(c);
+	if (c->remotes) {
+		remotes_drain(c->remotes);
+	}
 	if (!watches_drain(c->watches)) {
 		daemon_drained(d);
 	}
