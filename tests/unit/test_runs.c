@@ -16,6 +16,7 @@
 
 #include "checkd/run.h"
 #include "checkd/script.h"
+#include "common/sys/clock.h"
 #include "common/sys/net.h"
 
 struct bench {
@@ -343,8 +344,18 @@ struct server {
 	int fd, client;
 	struct loop_io io, client_io;
 	const char *answer;
+	int64_t think_ms; /* before it answers */
+	struct loop_timer thinks;
 	char request[2048];
 };
+
+static void on_thought(void *arg)
+{
+	struct server *s = arg;
+
+	ck_assert_int_gt(send(s->client, s->answer, strlen(s->answer), MSG_NOSIGNAL), 0);
+	close(s->client);
+}
 
 static void on_request(void *arg, int events)
 {
@@ -352,9 +363,13 @@ static void on_request(void *arg, int events)
 	ssize_t n = recv(s->client, s->request, sizeof(s->request) - 1, 0);
 
 	s->request[max_of(n, 0)] = 0;
-	ck_assert_int_gt(send(s->client, s->answer, strlen(s->answer), MSG_NOSIGNAL), 0);
 	loop_io_set(&s->client_io, 0);
-	close(s->client);
+	if (s->think_ms) {
+		loop_timer_init(&s->thinks, s->loop, on_thought, s);
+		loop_timer_in(&s->thinks, s->think_ms);
+	} else {
+		on_thought(s);
+	}
 }
 
 static void on_accept(void *arg, int events)
@@ -425,6 +440,38 @@ TEST(test_http)
 }
 END_TEST
 
+/* The time-out is for a request with all that it leads to. */
+TEST(test_http_redirect_in_time)
+{
+	struct server s = { .think_ms = 2000 };
+	char address[64], url[128], text[256];
+	struct check_def def = { .timeout_ns = 3 * NS_PER_S };
+	struct mono began;
+	struct bench b;
+
+	bench_init(&b);
+	s.loop = b.loop;
+	s.fd = listen_at(SOCK_STREAM, address);
+	loop_io_init(&s.io, b.loop, s.fd, on_accept, &s);
+	loop_io_set(&s.io, LOOP_READ);
+	snprintf(url, sizeof(url), "http://%s/x", address);
+	def.http = str_of(url);
+	s.answer = "HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 0\r\nConnection: "
+		   "close\r\n\r\n";
+	snprintf(text, sizeof(text),
+		"Get \"%s\": context deadline exceeded (Client.Timeout exceeded while awaiting "
+		"headers)",
+		url);
+	began = clock_mono();
+	is_result(&b, &def, CHECK_CRITICAL, text);
+	ck_assert_int_lt(mono_diff_ms(clock_mono(), began), 4900);
+	loop_timer_stop(&s.thinks);
+	loop_io_set(&s.io, 0);
+	close(s.fd);
+	bench_fini(&b);
+}
+END_TEST
+
 UNIT_MAIN("runs", test_script, test_shell, test_script_cannot_start, test_script_stop,
 	test_script_leaves_nothing, test_script_server_gone, test_scripts_at_once, test_tcp_and_udp,
-	test_http)
+	test_http, test_http_redirect_in_time)
