@@ -31,11 +31,56 @@ TEST(test_alias)
 	is_check(&b, "a2", "passing", "All checks passing.");
 	ttl(&b, "disk", CHECK_WARNING, "90%");
 	is_check(&b, "a1", "warning", "Aliased check \"Disk\" failing: 90%");
-	is_check(&b, "a2", "warning",
-		"Aliased check \"a1\" failing: Aliased check \"Disk\" failing: 90%"); /* a1 is of
-											 the node */
+	is_check(&b, "a2", "warning", "Aliased check \"Disk\" failing: 90%");
 	ttl(&b, "service:web1", CHECK_CRITICAL, "down");
 	is_check(&b, "a2", "critical", NULL);
+	bench_fini(&b);
+}
+END_TEST
+
+/* Aliases of the node look at each other: what one of them says is passed on, and ends with its
+ * reason. */
+TEST(test_aliases_of_each_other)
+{
+	static const char one[] = "Aliased check \"Service 'web' check\" failing: down",
+			  two[] = "Aliased check \"a1\" failing: Aliased check \"Service 'web' "
+				  "check\" failing: down";
+	struct check_def ttl_check = { .ttl_ns = 100 * NS_PER_S, .status = STR("passing") };
+	struct check_def aliases[] = {
+		{ .id = STR("a1"), .name = STR("a1"), .alias_service = STR("web1") },
+		{ .id = STR("a2"), .name = STR("a2"), .alias_service = STR("web2") },
+		/* a service that mirrors another one, which mirrors it */
+		{ .id = STR("a3"),
+			.name = STR("a3"),
+			.service_id = STR("web2"),
+			.alias_service = STR("web1") },
+		{ .id = STR("a4"),
+			.name = STR("a4"),
+			.service_id = STR("web1"),
+			.alias_service = STR("web2") },
+	};
+	struct bench b;
+
+	bench_init(&b);
+	service_put(&b, "web1", &ttl_check);
+	service_put(&b, "web2", NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(aliases); i++) {
+		check_put(&b, &aliases[i], "alias");
+		is_check(&b, "a1", "passing", NULL);
+	}
+	for (int i = 0; i < 3; i++) {
+		for (int k = 0; k < 10; k++) {
+			ttl(&b, "service:web1", CHECK_CRITICAL, k % 2 ? "down" : "gone");
+		}
+		is_check(&b, "a1", "critical", one);
+		is_check(&b, "a2", "critical", two);
+		is_check(&b, "a3", "critical", one);
+		is_check(&b, "a4", "critical", two);
+		ttl(&b, "service:web1", CHECK_PASSING, "");
+		for (size_t k = 0; k < ARRAY_SIZE(aliases); k++) {
+			is_check(&b, aliases[k].id.p, "passing", "All checks passing.");
+		}
+	}
 	bench_fini(&b);
 }
 END_TEST
@@ -84,4 +129,4 @@ TEST(test_alias_remote)
 }
 END_TEST
 
-UNIT_MAIN("registry-alias", test_alias, test_alias_remote)
+UNIT_MAIN("registry-alias", test_alias, test_aliases_of_each_other, test_alias_remote)
