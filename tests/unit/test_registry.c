@@ -298,6 +298,22 @@ TEST(test_sync_of_the_node_during_a_reload)
 }
 END_TEST
 
+/* Such names are warned of, not refused. */
+TEST(test_sync_of_a_node_with_any_name)
+{
+	struct bench b;
+
+	bench_init(&b);
+	b.config.node = STR("my node/1?");
+	step(&b, (struct registry_event) { .type = REGISTRY_LOADED });
+	flush(&b);
+	ck_assert_ptr_nonnull(b.u.requests);
+	ck_str_is(b.u.requests->path, "/v1/catalog/node-services/my%20node%2F1%3F?stale");
+	ck_str_is(b.u.requests->next->path, "/v1/health/node/my%20node%2F1%3F?stale");
+	bench_fini(&b);
+}
+END_TEST
+
 TEST(test_sync_failures)
 {
 	uint64_t number;
@@ -344,4 +360,4 @@ END_TEST
 
 UNIT_MAIN("registry", test_schedule, test_thresholds, test_ttl, test_very_long, test_service,
 	test_maintenance, test_sync_change, test_sync_of_the_node_during_a_reload,
-	test_sync_failures, test_output)
+	test_sync_of_a_node_with_any_name, test_sync_failures, test_output)
