@@ -21,15 +21,20 @@ static void verdict_add(
 	}
 }
 
-static enum check_status verdict_render(const struct verdict *v, struct buf *out)
+/* Of an output no more than a check may have: nodes may mirror each other, and each adds its
+ * words. */
+static enum check_status verdict_render(
+	const struct registry *r, const struct check *c, const struct verdict *v, struct buf *out)
 {
+	size_t max = check_output_max(&c->row.def, r->config->output_max);
+
 	if (!v->any) {
 		buf_put_lit(out, "No checks found.");
 	} else if (v->status == CHECK_PASSING) {
 		buf_put_lit(out, "All checks passing.");
 	} else {
 		buf_printf(out, "Aliased check \"" STR_FMT "\" failing: " STR_FMT, STR_ARG(v->name),
-			STR_ARG(v->output));
+			STR_ARG(str_cut(v->output, max)));
 	}
 	return v->any ? v->status : CHECK_PASSING;
 }
@@ -154,7 +159,7 @@ static void refresh_local(struct registry *r, struct check *c)
 	if (s) {
 		verdict_add_list(&v, r, &s->checks, c);
 	}
-	status = verdict_render(&v, &text);
+	status = verdict_render(r, c, &v, &text);
 	schedule_status(r, c, status, buf_str(&text));
 }
 
@@ -238,7 +243,7 @@ static void health_answer(struct registry *r, struct check *c, const struct json
 			found = found || owner.n;
 		}
 	}
-	status = verdict_render(&v, &text);
+	status = verdict_render(r, c, &v, &text);
 	if (found) {
 		schedule_status(r, c, status, buf_str(&text));
 		return;

@@ -102,6 +102,7 @@ TEST(test_alias_remote)
 		.name = STR("a"),
 		.alias_node = STR("far off"),
 		.alias_service = STR("db") };
+	char words[8000] = "", answer[9000];
 	struct bench b;
 
 	bench_init(&b);
@@ -123,6 +124,14 @@ TEST(test_alias_remote)
 	alias_answer(&b, 200, 10, "[]");
 	alias_answer(&b, 200, 11, "{\"Node\":null,\"Services\":null}");
 	is_check(&b, "a", "critical", "Service db could not be found on node far off");
+	memset(words, 'x', sizeof(words) - 1);
+	snprintf(answer, sizeof(answer),
+		"[{\"Name\":\"D\",\"Status\":\"critical\",\"Output\":\"%s\",\"ServiceID\":\"db\"}]",
+		words);
+	alias_answer(&b, 200, 12, answer);
+	words[4096] = 0; /* as much as a check may say itself */
+	snprintf(answer, sizeof(answer), "Aliased check \"D\" failing: %s", words);
+	is_check(&b, "a", "critical", answer);
 	step(&b, (struct registry_event) { .type = REGISTRY_CHECK_DEL, .id = STR("a") });
 	ck_assert_ptr_nonnull(b.u.stops);
 	bench_fini(&b);
