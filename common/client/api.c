@@ -285,6 +285,7 @@ bool api_cancel(struct api *a, uint64_t number)
 	list_for_each (c, &a->connections, link) {
 		if (c->call && c->call->number == number) {
 			connection_free(c);
+			queue_pump(a);
 			return true;
 		}
 	}
