@@ -151,6 +151,31 @@ TEST(a_connection_is_used_again)
 }
 END_TEST
 
+/* It ends while the next request is on its way: that is sent once more, on a new one. */
+TEST(a_connection_that_has_ended)
+{
+	struct world w;
+
+	world_init(&w, 1);
+	ask(&w, 1);
+	is_asked(&w, "/1", true);
+	answer(&w);
+	is_done(&w, 1, 200);
+	ask(&w, 2); /* and nobody reads it */
+	is_asked(&w, "/2", true);
+	ck_assert(api_reachable(w.api));
+	answer(&w);
+	is_done(&w, 2, 200);
+	/* one that has not answered anything is httpd's way to say no */
+	ask(&w, 3);
+	is_asked(&w, "/3", true);
+	close(take_fd(&w.peer));
+	is_done(&w, 3, 0);
+	ck_assert(!api_reachable(w.api));
+	world_fini(&w);
+}
+END_TEST
+
 TEST(who_waits_is_next_when_another_is_cancelled)
 {
 	struct world w;
@@ -168,4 +193,5 @@ TEST(who_waits_is_next_when_another_is_cancelled)
 }
 END_TEST
 
-UNIT_MAIN("api", a_connection_is_used_again, who_waits_is_next_when_another_is_cancelled)
+UNIT_MAIN("api", a_connection_is_used_again, a_connection_that_has_ended,
+	who_waits_is_next_when_another_is_cancelled)
