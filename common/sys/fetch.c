@@ -415,9 +415,9 @@ static void method_set(struct fetch *q, const struct fetch_request *r)
 {
 	struct library *l = &q->fetcher->curl;
 
-	if (r->body.n) {
+	if (r->body.n || fetch_method_has_body(r->method)) {
 		l->easy_setopt(q->easy, CURLOPT_POSTFIELDSIZE, (long)q->body.n);
-		l->easy_setopt(q->easy, CURLOPT_POSTFIELDS, q->body.p);
+		l->easy_setopt(q->easy, CURLOPT_POSTFIELDS, q->body.n ? q->body.p : "");
 	}
 	if (str_is(r->method, "HEAD")) {
 		l->easy_setopt(q->easy, CURLOPT_NOBODY, 1L);
@@ -430,6 +430,9 @@ static void headers_set(struct fetch *q, const struct fetch_request *r)
 {
 	struct library *l = &q->fetcher->curl;
 
+	/* What the library would say by itself is left out: it takes a body for a form. */
+	q->headers = l->slist_append(q->headers, "Content-Type:");
+	q->headers = l->slist_append(q->headers, "Expect:");
 	for (uint32_t i = 0; i < r->headers.count; i++) {
 		OWN(free) char *line = str_dup(r->headers.items[i]);
 

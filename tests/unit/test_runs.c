@@ -440,6 +440,46 @@ TEST(test_http)
 }
 END_TEST
 
+/* By our own means and, behind a redirect, by the library's: what Go says of a body. */
+TEST(test_http_body)
+{
+	static const struct {
+		const char *method, *body, *wanted;
+	} rows[] = {
+		{ "POST", "", "Content-Length: 0\r\n" },
+		{ "PUT", "", "Content-Length: 0\r\n" },
+		{ "GET", "", "GET /x HTTP/1.1\r\n" },
+		{ "POST", "b", "Content-Length: 1\r\n" },
+	};
+	struct server s = { 0 };
+	char address[64], url[128];
+	struct bench b;
+
+	bench_init(&b);
+	s.loop = b.loop;
+	s.fd = listen_at(SOCK_STREAM, address);
+	loop_io_init(&s.io, b.loop, s.fd, on_accept, &s);
+	loop_io_set(&s.io, LOOP_READ);
+	snprintf(url, sizeof(url), "http://%s/x", address);
+	s.answer = "HTTP/1.1 307 Temporary Redirect\r\nLocation: /x\r\nContent-Length: "
+		   "0\r\nConnection: close\r\n\r\n";
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(rows); i++) {
+		struct check_def def = { .http = str_of(url),
+			.method = str_of(rows[i / 2].method),
+			.body = str_of(rows[i / 2].body),
+			.disable_redirects = i % 2 };
+
+		is_result(&b, &def, CHECK_CRITICAL, NULL);
+		ck_assert_ptr_nonnull(strstr(s.request, rows[i / 2].wanted));
+		ck_assert_ptr_null(strstr(s.request, "Content-Type"));
+		ck_assert(str_starts(str_of(s.request), str_of(rows[i / 2].method)));
+	}
+	loop_io_set(&s.io, 0);
+	close(s.fd);
+	bench_fini(&b);
+}
+END_TEST
+
 /* The time-out is for a request with all that it leads to. */
 TEST(test_http_redirect_in_time)
 {
@@ -474,4 +514,4 @@ END_TEST
 
 UNIT_MAIN("runs", test_script, test_shell, test_script_cannot_start, test_script_stop,
 	test_script_leaves_nothing, test_script_server_gone, test_scripts_at_once, test_tcp_and_udp,
-	test_http, test_http_redirect_in_time)
+	test_http, test_http_body, test_http_redirect_in_time)
