@@ -291,6 +291,25 @@ def test_no_change_is_lost(make_node):
     wait_until(lambda: [value({"Value": e["Payload"]}) for data in events.data() for e in data] == fired)
 
 
+def test_one_of_two_that_are_the_same_goes(make_node):
+    """What the other one has handled is remembered all the same."""
+    node = make_node()
+    log = Log(node, "twice")
+    watch = {"type": "event", "name": "deploy", "args": log.args}
+    start(node, [watch, watch])
+    wait_until(lambda: len(log.lines()) == 2, what="both have run")
+    node.put("/v1/event/fire/deploy", "1")
+    wait_until(lambda: len(log.lines()) == 4 and runs(node)["watches_handling"] == 0)
+    node.config["watches"] = [watch]
+    node.write_config()
+    reload(node)
+    assert runs(node)["watches"] == 1
+    node.wait_restarted("checkd", node.kill("checkd"))
+    node.put("/v1/event/fire/deploy", "2")
+    wait_until(lambda: [value({"Value": e["Payload"]}) for e in log.last()] == ["2"])
+    assert len(log.lines()) == 5
+
+
 def test_graceful_restart_lets_a_handler_end(make_node):
     node = make_node()
     done = node.directory / "done"
