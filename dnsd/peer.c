@@ -107,7 +107,8 @@ static struct str unanswered(struct dnsd *d, struct str ask, struct str query,
 {
 	/* What a prepared query found led here; it is not executed again. */
 	static const struct dns_executed failed = { .outcome = DNS_EXECUTED_FAILED };
-	int64_t age_ns = d->daemon->conf->dns.cache_max_age_ns;
+	const struct conf *c = d->daemon->conf;
+	int64_t age_ns = c->dns.cache_max_age_ns;
 	struct dns_request request = {
 		.query = query,
 		.executed = &failed,
@@ -120,7 +121,7 @@ static struct str unanswered(struct dnsd *d, struct str ask, struct str query,
 	struct rng before = d->rng;
 	enum dns_outcome outcome;
 
-	if (why == DNS_UNANSWERED && !client->peer &&
+	if (why == DNS_UNANSWERED && !client->peer && c->dns.allow_stale &&
 		cached(d, ask, query, age_ns > 0 ? age_ns : LAST_ANSWERS_S * NS_PER_S)) {
 		metrics_add(d->daemon->metrics, METRIC_CACHE_LAST, 1);
 		return str_n(d->reply.bytes, d->reply.size);

@@ -317,10 +317,13 @@ def test_only_what_the_leader_knows(make_cluster):
         catalog_register(leader, Node="new-%d" % i, Address="10.8.3.%d" % i)
         for node in (follower, client, leader):
             assert node.dig("new-%d.node.consul" % i) == ["10.8.3.%d" % i], node.name
+    for node in (follower, client):
+        assert ask(node, "new-1.node.consul").rcode == "NOERROR"  # which is no answer for later
     for node in cluster.nodes:
         if node is not follower:
             node.crash()
     wait_until(lambda: ask(follower, "new-1.node.consul").rcode == "SERVFAIL")
+    assert ask(client, "new-1.node.consul").rcode == "SERVFAIL"
     assert ask(client, "new-2.node.consul", edns=700).rcode == "SERVFAIL"
 
 
