@@ -480,6 +480,39 @@ TEST(test_http_body)
 }
 END_TEST
 
+/* What it leads to has to answer. */
+TEST(test_http_redirect_to_nobody)
+{
+	struct server s = { 0 };
+	char address[64], mute[64], url[128], redirect[256], text[256];
+	struct check_def def = { .timeout_ns = NS_PER_S };
+	int mute_fd = listen_at(SOCK_STREAM, mute);
+	struct bench b;
+
+	bench_init(&b);
+	s.loop = b.loop;
+	s.fd = listen_at(SOCK_STREAM, address);
+	loop_io_init(&s.io, b.loop, s.fd, on_accept, &s);
+	loop_io_set(&s.io, LOOP_READ);
+	snprintf(url, sizeof(url), "http://%s/x", address);
+	def.http = str_of(url);
+	snprintf(redirect, sizeof(redirect),
+		"HTTP/1.1 302 Found\r\nLocation: http://%s/\r\nContent-Length: "
+		"0\r\nConnection: close\r\n\r\n",
+		mute);
+	s.answer = redirect;
+	snprintf(text, sizeof(text),
+		"Get \"%s\": context deadline exceeded (Client.Timeout exceeded while awaiting "
+		"headers)",
+		url);
+	is_result(&b, &def, CHECK_CRITICAL, text);
+	loop_io_set(&s.io, 0);
+	close(s.fd);
+	close(mute_fd);
+	bench_fini(&b);
+}
+END_TEST
+
 /* The time-out is for a request with all that it leads to. */
 TEST(test_http_redirect_in_time)
 {
@@ -514,4 +547,4 @@ END_TEST
 
 UNIT_MAIN("runs", test_script, test_shell, test_script_cannot_start, test_script_stop,
 	test_script_leaves_nothing, test_script_server_gone, test_scripts_at_once, test_tcp_and_udp,
-	test_http, test_http_body, test_http_redirect_in_time)
+	test_http, test_http_body, test_http_redirect_to_nobody, test_http_redirect_in_time)
