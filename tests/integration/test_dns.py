@@ -279,6 +279,26 @@ def test_tcp_more_questions_than_are_held_for_slow_recursors(make_node):
     assert {a.rcode for a in answers} == {"SERVFAIL"}
 
 
+def test_prepared_queries_while_httpd_is_stuck(node):
+    """More than it can be asked at once: none of their clients waits longer than one of them."""
+    assert node.request("POST", "/v1/query", {"Name": "stuck", "Service": {"Service": "consul"}}).status == 200
+    wait_until(lambda: node.dig("stuck.query.consul") == [node.address])
+    node.kill("httpd", signal.SIGSTOP)
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(30)
+            began, count = time.monotonic(), 200
+            for i in range(count):
+                sock.sendto(wire_dns.encode_query("stuck.query.consul", 1, qid=i), (node.address, PORTS["dns"]))
+            answers = [wire_dns.Message(sock.recv(4096)) for _ in range(count)]
+            seconds = time.monotonic() - began
+    finally:
+        node.kill("httpd", signal.SIGCONT)
+    assert sorted(a.qid for a in answers) == list(range(count)) and {a.rcode for a in answers} == {"SERVFAIL"}
+    assert seconds < 8
+    wait_until(lambda: node.dig("stuck.query.consul") == [node.address])
+
+
 def test_reload_of_dns_config(make_node):
     node = make_node(config={"dns_config": {"node_ttl": "5s"}}).start()
     node.wait_dns()
