@@ -7,7 +7,10 @@
 #include "checkd/checkd.h"
 
 #include "checkd/program.h"
+#include "common/client/definition.h"
 #include "common/sys/clock.h"
+
+enum { STORE_AGAIN_MS = 1000 };
 
 const struct metric_row checkd_metrics[] = {
 	[METRIC_RUNS] = { "checkd.runs", METRIC_COUNTER, "" },
@@ -24,8 +27,10 @@ const size_t checkd_metrics_count = ARRAY_SIZE(checkd_metrics);
 static void stops_do(struct checkd *c, const struct registry_update *u)
 {
 	for (const struct registry_stop *s = u->stops; s; s = s->next) {
-		if (!runs_stop(c->runs, s->number)) {
-			api_cancel(c->api, s->number);
+		bool found = runs_stop(c->runs, s->number) || api_cancel(c->api, s->number);
+
+		if (!found) {
+			api_cancel(c->held, s->number);
 		}
 	}
 }
@@ -41,7 +46,7 @@ static void request_send(struct checkd *c, const struct registry_request *q)
 		.token = q->token,
 	};
 
-	api_send(c->api, &request);
+	api_send(q->waits ? c->held : c->api, &request);
 }
 
 void checkd_step(struct checkd *c, struct registry_event *event, struct result *result_out)
@@ -55,7 +60,8 @@ void checkd_step(struct checkd *c, struct registry_event *event, struct result *
 	c->services_changed |= u.services_changed;
 	store_put(c->store, u.writes);
 	stops_do(c, &u);
-	for (const struct registry_run *run = u.runs; run; run = run->next) {
+	/* While we drain nothing begins: it would be killed, or fail for want of what runs it. */
+	for (const struct registry_run *run = u.runs; run && !c->draining; run = run->next) {
 		metrics_add(c->daemon->metrics, METRIC_RUNS, 1);
 		runs_start(c->runs, run);
 	}
@@ -84,13 +90,17 @@ static void runs_collect(struct checkd *c)
 	}
 }
 
+/* Who has asked is told when it failed; it is tried again all the same, since what was asked for is
+ * in force. */
 static void commit(struct checkd *c)
 {
+	static struct log_limit limit;
 	int r = store_commit(c->store);
 
-	if (r) {
+	if (r && log_allow(&limit)) {
 		log_error("store-failed", "error=\"%s\"", err_text());
 	}
+	c->store_again = r ? mono_add_ms(clock_mono(), STORE_AGAIN_MS) : MONO_NEVER;
 	service_answer_all(c, r);
 }
 
@@ -115,7 +125,7 @@ static void on_flush(void *arg)
 		service_wake(c);
 	}
 	c->stepped = false;
-	loop_timer_at(&c->timer, registry_deadline(c->registry));
+	loop_timer_at(&c->timer, mono_min(registry_deadline(c->registry), c->store_again));
 }
 
 static void on_timer(void *arg)
@@ -158,9 +168,30 @@ static void load_service(void *arg, struct str key, struct str value)
 	load_row(arg, REGISTRY_LOAD_SERVICE, key, value);
 }
 
+/* A program that was registered over HTTP while that was allowed. */
+static bool is_forbidden(const struct conf *conf, struct str check)
+{
+	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
+	struct check_row row;
+
+	return !conf->enable_script_checks_remote && !check_row_decode(check, &arena, &row) &&
+	       definition_check_is_script(&row.def);
+}
+
 static void load_check(void *arg, struct str key, struct str value)
 {
-	load_row(arg, REGISTRY_LOAD_CHECK, key, value);
+	struct checkd *c = arg;
+	const struct registry_write gone = { .table = TABLE_CHECKS, .key = key, .del = true };
+
+	if (!is_forbidden(c->daemon->conf, value)) {
+		load_row(c, REGISTRY_LOAD_CHECK, key, value);
+		return;
+	}
+	log_warning("check-forgotten",
+		"check=\"" STR_FMT "\" reason=\"scripts are disabled from remote calls\"",
+		STR_ARG(key));
+	store_put(c->store, &gone);
+	c->stepped = true;
 }
 
 static void load_state(void *arg, struct str key, struct str value)
@@ -271,7 +302,7 @@ static void on_scripts_end(void *arg, int events)
 	log_error("script-server-ended", "%s", "");
 	loop_io_set(&c->on_scripts_end, 0);
 	scripts_close(&c->scripts);
-	checkd_drain(c->daemon);
+	daemon_drain(c->daemon);
 }
 
 int checkd_open(struct daemon *d)
@@ -283,6 +314,7 @@ int checkd_open(struct daemon *d)
 
 	c->runs = runs_new(d->loop, d->conf, &c->scripts);
 	c->api = api_new(d->loop, "httpd/api.sock", API_CONNECTIONS_MAX, on_api_done, c);
+	c->held = api_new(d->loop, "httpd/api.sock", CHECKD_HELD_MAX, on_api_done, c);
 	c->watches = watches_new(d->loop, &c->scripts, &hooks);
 	loop_timer_init(&c->timer, d->loop, on_timer, c);
 	buf_put_str(&data_dir, d->conf->data_dir);
@@ -341,7 +373,7 @@ void checkd_reload(struct daemon *d)
 		watches_apply(c->watches, d->conf);
 	} else { /* a new checkd starts what runs programs before it goes to jail */
 		log_notice("restarts", "reason=\"programs are to be run from now on\"");
-		checkd_drain(d);
+		daemon_drain(d);
 	}
 }
 
@@ -354,6 +386,9 @@ void checkd_drain(struct daemon *d)
 	c->draining = true;
 	runs_stop_all(c->runs);
 	service_close(c);
+	if (c->remotes) {
+		remotes_drain(c->remotes);
+	}
 	if (!watches_drain(c->watches)) {
 		daemon_drained(d);
 	}
@@ -378,6 +413,7 @@ void checkd_stop(struct daemon *d)
 	if (c->runs) {
 		runs_free(c->runs);
 		api_free(c->api);
+		api_free(c->held);
 	}
 	if (c->watches) {
 		watches_free(c->watches);

@@ -19,7 +19,12 @@
 #include "common/client/api.h"
 #include "common/sys/daemon.h"
 
-enum { CHECKD_WAITERS_MAX = 1024, CHECKD_WAIT_MAX_MS = 600000 };
+enum {
+	CHECKD_WAITERS_MAX = 1024,
+	CHECKD_WAIT_MAX_MS = 600000,
+	CHECKD_HELD_MAX =
+		256, /* checks of other nodes that are mirrored at once; more take turns */
+};
 
 enum checkd_metric {
 	METRIC_RUNS,
@@ -42,6 +47,7 @@ struct checkd {
 	char node_id[UUID_TEXT_SIZE + 1];
 	struct store *store;
 	struct api *api;
+	struct api *held; /* for what is held for a minute: nothing else is to wait for that */
 	struct coordinate_sync *coordinate;
 	struct scripts scripts;
 	struct loop_io on_scripts_end;
@@ -49,7 +55,8 @@ struct checkd {
 	struct watches *watches;
 	struct remotes *remotes; /* NULL: disable_remote_exec */
 	struct ipc_server *read, *write;
-	struct loop_timer timer; /* registry_deadline */
+	struct loop_timer timer; /* registry_deadline, store_again */
+	struct mono store_again; /* what could not be stored is tried again then */
 	struct loop_flush flush;
 	bool draining;
 	bool stepped;	       /* in this turn */

@@ -7,11 +7,13 @@
 #include "checkd/plain.h"
 #include "checkd/run.h"
 #include "common/base/json.h"
+#include "common/sys/clock.h"
 #include "common/sys/fetch.h"
 
 /* One of plain and fetch is under way. */
 struct http {
 	struct run *run;
+	struct mono deadline;
 	struct plain *plain;
 	struct fetch *fetch;
 };
@@ -63,6 +65,7 @@ static struct http *http_new(struct run *run)
 	struct http *h = xcalloc(1, sizeof(*h));
 
 	h->run = run;
+	h->deadline = mono_add_ms(clock_mono(), run->timeout_ms);
 	run->impl = h;
 	run->stop = http_stop;
 	return h;
@@ -163,6 +166,8 @@ static void on_plain(void *arg, const struct fetch_result *r, bool redirected)
 		return;
 	}
 	http_fill(h->run, &arena, &q);
+	/* What is left of the time, which is for all of it. */
+	q.timeout_ms = max_of(mono_diff_ms(h->deadline, clock_mono()), (int64_t)1);
 	h->fetch = fetch_start(run_fetcher(h->run), &q, on_http, h);
 }
 

@@ -187,7 +187,7 @@ static void request_render(
 	for (uint32_t i = 0; i < r->headers.count; i++) {
 		buf_printf(out, STR_FMT "\r\n", STR_ARG(r->headers.items[i]));
 	}
-	if (r->body.n) {
+	if (r->body.n || fetch_method_has_body(r->method)) {
 		buf_printf(out, "Content-Length: %zu\r\n", r->body.n);
 	}
 	buf_put_lit(out, "\r\n");

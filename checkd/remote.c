@@ -364,6 +364,24 @@ void remotes_free(struct remotes *r)
 	free(r);
 }
 
+void remotes_drain(struct remotes *r)
+{
+	struct order *o, *next;
+
+	if (r->poll) {
+		ipc_cancel(take(r->poll));
+	}
+	loop_timer_stop(&r->again);
+	all_free(&r->waiting);
+	r->waiting_count = 0;
+	list_for_each_safe (o, next, &r->orders, link) {
+		if (o->remote.state < REMOTE_ACKS) {
+			order_free(o);
+			r->orders_count--;
+		}
+	}
+}
+
 void remotes_reconfigure(struct remotes *r, const struct conf *conf)
 {
 	r->conf = conf;

@@ -23,6 +23,8 @@ int remotes_new(struct loop *loop, const struct conf *conf, struct scripts *scri
 	void (*on_run)(void *arg), void *arg, struct remotes **out);
 void remotes_free(struct remotes *r); /* kills what runs */
 DEFINE_OWN(struct remotes, remotes_free)
+/* Begins no order any more: those that have not told so yet are for a later life. */
+void remotes_drain(struct remotes *r);
 void remotes_reconfigure(struct remotes *r, const struct conf *conf);
 uint64_t remotes_count(const struct remotes *r); /* under way */
 

@@ -332,7 +332,9 @@ void service_close(struct checkd *c)
 	while (!list_empty(&c->waiters)) {
 		waiter_end(list_first(&c->waiters, struct waiter, link));
 	}
-	service_answer_all(c, store_commit(c->store));
+	if (c->store) { /* else it never began to serve */
+		service_answer_all(c, store_commit(c->store));
+	}
 	if (c->read) {
 		ipc_server_free(take(c->read));
 	}

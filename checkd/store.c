@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * LMDB in <data_dir>/checkd, one transaction per turn.
+ * LMDB in <data_dir>/checkd, one transaction per turn. What is to be written is gathered until its
+ * end, and stays when it cannot be.
  */
 #include "checkd/store.h"
 
 #include <errno.h>
 #include <sys/stat.h>
 
+#include "common/base/map.h"
 #include "common/sys/clock.h"
 #include "common/sys/db.h"
 
@@ -14,9 +16,18 @@ static const size_t map_size = 4ULL << 30;
 static const char *const table_names[TABLES_COUNT] = { "services", "checks", "states", "meta",
 	"watches" };
 
+/* The newest word on a key that is not on the disk yet. */
+struct unsaved {
+	struct map_node node; /* by table and key */
+	enum registry_table table;
+	struct str key, value;
+	bool del;
+	char bytes[]; /* the table as one byte, key, value */
+};
+
 struct store {
 	struct db *db;
-	struct kv_txn *txn; /* of this turn; NULL: nothing written yet */
+	struct map unsaved;
 	bool same_boot;
 };
 
@@ -52,6 +63,7 @@ int store_open(const char *data_dir, struct store **out)
 		.map_size = map_size };
 	int r;
 
+	map_init(&s->unsaved, 0);
 	buf_printf(&folder, "%s/checkd", data_dir);
 	options.directory = buf_cstr(&folder);
 	if (mkdir(options.directory, 0750) && errno != EEXIST) {
@@ -66,11 +78,26 @@ int store_open(const char *data_dir, struct store **out)
 	return 0;
 }
 
+static void unsaved_drop(struct store *s, struct unsaved *u)
+{
+	map_del(&s->unsaved, &u->node);
+	free(u);
+}
+
+static void unsaved_clear(struct store *s)
+{
+	struct unsaved *u, *next;
+
+	map_for_each(u, next, &s->unsaved, node)
+	{
+		unsaved_drop(s, u);
+	}
+}
+
 void store_free(struct store *s)
 {
-	if (s->txn) {
-		kv_abort(s->txn);
-	}
+	unsaved_clear(s);
+	map_fini(&s->unsaved);
 	if (s->db) {
 		db_free(s->db);
 	}
@@ -98,21 +125,56 @@ bool store_same_boot(struct store *s)
 	return s->same_boot;
 }
 
+static void unsaved_put(struct store *s, const struct registry_write *w)
+{
+	struct unsaved *u = xcalloc(1, sizeof(*u) + 1 + w->key.n + w->value.n), *old;
+	struct str name = { u->bytes, 1 + w->key.n };
+
+	u->table = w->table;
+	u->del = w->del;
+	u->bytes[0] = (char)w->table;
+	u->key = str_skip(name, 1);
+	u->value = str_n(name.p + name.n, w->value.n);
+	memcpy(u->bytes + 1, w->key.p, w->key.n);
+	if (w->value.n) {
+		memcpy(u->bytes + name.n, w->value.p, w->value.n);
+	}
+	old = map_find(&s->unsaved, name, struct unsaved, node);
+	if (old) {
+		unsaved_drop(s, old);
+	}
+	map_add(&s->unsaved, &u->node, name);
+}
+
 void store_put(struct store *s, const struct registry_write *writes)
 {
-	if (writes && !s->txn) {
-		s->txn = db_begin(s->db);
-	}
 	for (const struct registry_write *w = writes; w; w = w->next) {
-		if (w->del) {
-			kv_del(s->txn, w->table, w->key);
-		} else {
-			kv_put(s->txn, w->table, w->key, w->value);
-		}
+		unsaved_put(s, w);
 	}
 }
 
 int store_commit(struct store *s)
 {
-	return s->txn ? kv_commit(take(s->txn)) : 0;
+	struct unsaved *u, *next;
+	struct kv_txn *t;
+	int r;
+
+	if (s->unsaved.count == 0) {
+		return 0;
+	}
+	t = db_begin(s->db);
+	map_for_each(u, next, &s->unsaved, node)
+	{
+		if (u->del) {
+			kv_del(t, u->table, u->key);
+		} else {
+			kv_put(t, u->table, u->key, u->value);
+		}
+	}
+	r = kv_commit(t);
+	if (r) {
+		return err_pass(r);
+	}
+	unsaved_clear(s);
+	return 0;
 }

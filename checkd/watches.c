@@ -54,17 +54,15 @@ static void cursor_key(const struct job *j, char key[20])
 	snprintf(key, 20, "%016llx", (unsigned long long)hash64(buf_str(&j->identity), 0));
 }
 
-static void cursor_store(struct job *j, bool forget)
+static void cursor_store(struct job *j)
 {
 	char key[20], value[24];
 
-	if (j->def.type != WATCH_EVENT) {
-		return;
+	if (j->def.type == WATCH_EVENT) {
+		cursor_key(j, key);
+		snprintf(value, sizeof(value), "%llu", (unsigned long long)j->watcher.index);
+		j->watches->hooks.on_cursor(j->watches->hooks.arg, str_of(key), str_of(value));
 	}
-	cursor_key(j, key);
-	snprintf(value, sizeof(value), "%llu", (unsigned long long)j->watcher.index);
-	j->watches->hooks.on_cursor(
-		j->watches->hooks.arg, str_of(key), forget ? STR("") : str_of(value));
 }
 
 /* Two watches that are the same share what is stored. */
@@ -106,15 +104,20 @@ static bool cursor_is_used(const struct watches *w, const char *wanted)
 	return false;
 }
 
+static void cursor_forget(struct watches *w, const char *key)
+{
+	if (!cursor_is_used(w, key)) {
+		w->hooks.on_cursor(w->hooks.arg, str_of(key), STR(""));
+	}
+}
+
 /* Those that nobody has taken are of watches that are gone. */
 static void cursors_end(struct watches *w)
 {
 	struct cursor_row *row, *next;
 
 	list_for_each_safe (row, next, &w->cursors, link) {
-		if (!cursor_is_used(w, row->key)) {
-			w->hooks.on_cursor(w->hooks.arg, str_of(row->key), STR(""));
-		}
+		cursor_forget(w, row->key);
 		list_del(&row->link);
 		free(row);
 	}
@@ -154,7 +157,7 @@ static void on_handled(void *arg)
 	if (j->retired) {
 		job_free(j);
 	} else {
-		cursor_store(j, false);
+		cursor_store(j);
 		if (!w->draining) {
 			job_act(j, watcher_handled(&j->watcher));
 		}
@@ -317,10 +320,15 @@ static void job_begin(struct job *j)
 
 static void job_retire(struct job *j)
 {
+	char key[20];
+
 	job_quiet(j);
 	list_del(&j->link);
 	j->watches->jobs_count--;
-	cursor_store(j, true);
+	if (j->def.type == WATCH_EVENT) {
+		cursor_key(j, key);
+		cursor_forget(j->watches, key);
+	}
 	j->retired = true;
 	if (j->handler) {
 		list_add_tail(&j->watches->retired, &j->link);

@@ -17,6 +17,7 @@ struct execution {
 	struct list link;
 	struct dnsd *d;
 	uint64_t number;
+	struct loop_timer late; /* it may wait for its turn to be asked, too */
 	struct client client;
 	struct rng rng;
 	char *query;
@@ -34,6 +35,7 @@ void execution_free(struct execution *e)
 		list_del(&e->link);
 		e->d->executions_count--;
 	}
+	loop_timer_stop(&e->late);
 	arena_fini(&e->arena);
 	buf_fini(&e->record);
 	free(e->query);
@@ -111,6 +113,14 @@ static void source_render(
 	}
 }
 
+static void on_late(void *arg)
+{
+	struct execution *e = arg;
+
+	(void)api_cancel(e->d->api, e->number);
+	on_executed(e->d, e->number, 0, 0, STR(""));
+}
+
 struct str execute_start(struct dnsd *d, struct str query, const struct client *client,
 	const struct rng *before, const struct dns_reply *reply)
 {
@@ -136,6 +146,8 @@ struct str execute_start(struct dnsd *d, struct str query, const struct client *
 	e->wan = reply->execute.wan;
 	list_add_tail(&d->executions, &e->link);
 	d->executions_count++;
+	loop_timer_init(&e->late, d->daemon->loop, on_late, e);
+	loop_timer_in(&e->late, EXECUTE_MS);
 	if (client->connection) {
 		connection_hold(client->connection);
 		connection_address(client->connection, &peer);
@@ -356,6 +368,7 @@ void on_executed(void *arg, uint64_t number, int status, uint64_t index UNUSED, 
 		if (e->number == number) {
 			list_del(&e->link);
 			d->executions_count--;
+			loop_timer_stop(&e->late);
 			result_of(e, status, body);
 			answer(e);
 			drain_check(d);

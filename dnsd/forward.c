@@ -82,7 +82,7 @@ static void answer_again(struct forward *f)
 	struct dnsd *d = f->d;
 	struct naming naming;
 	struct dns_request request;
-	struct str message = STR_NONE;
+	struct str message;
 
 	naming_begin(d, &naming);
 	request = request_of(d, &naming, str_n(f->query, f->query_n));
@@ -99,6 +99,8 @@ static void answer_again(struct forward *f)
 	if (dns_answer(d->core, &request, &d->reply) == DNS_REPLY) {
 		message = str_n(
 			d->reply.bytes, answer_fit(&f->client, d->reply.bytes, d->reply.size));
+	} else { /* the names went away meanwhile */
+		message = servfail(d, request.query);
 	}
 	naming_end(&naming);
 	forward_finish(f, message);

@@ -93,16 +93,25 @@ static void question_finish(struct question *q, struct str message)
 
 static bool cached(struct dnsd *d, struct str ask, struct str query, int64_t age_max_ns)
 {
-	return dns_cache_get(&d->cache, ask, query, clock_mono(), age_max_ns, &d->reply);
+	bool found = dns_cache_get(&d->cache, ask, query, clock_mono(), age_max_ns, &d->reply);
+
+	if (found) { /* it is kept as the server gave it */
+		dns_peer_finish(d->core, query, d->reply.bytes);
+	}
+	return found;
 }
 
-/* Nobody answers, or there is nobody. Returns as answer_later. */
+/* Nobody answers, or there is nobody, or nothing to be said. Returns as answer_later. */
 static struct str unanswered(struct dnsd *d, struct str ask, struct str query,
 	const struct client *client, enum dns_asked why)
 {
-	int64_t age_ns = d->daemon->conf->dns.cache_max_age_ns;
+	/* What a prepared query found led here; it is not executed again. */
+	static const struct dns_executed failed = { .outcome = DNS_EXECUTED_FAILED };
+	const struct conf *c = d->daemon->conf;
+	int64_t age_ns = c->dns.cache_max_age_ns;
 	struct dns_request request = {
 		.query = query,
+		.executed = &failed,
 		.tcp = client->connection,
 		.peer = client->peer,
 		.rng = &d->rng,
@@ -112,7 +121,7 @@ static struct str unanswered(struct dnsd *d, struct str ask, struct str query,
 	struct rng before = d->rng;
 	enum dns_outcome outcome;
 
-	if (why == DNS_UNANSWERED && !client->peer &&
+	if (why == DNS_UNANSWERED && !client->peer && c->dns.allow_stale &&
 		cached(d, ask, query, age_ns > 0 ? age_ns : LAST_ANSWERS_S * NS_PER_S)) {
 		metrics_add(d->daemon->metrics, METRIC_CACHE_LAST, 1);
 		return str_n(d->reply.bytes, d->reply.size);
@@ -323,14 +332,20 @@ static void server_good(const struct asked *a)
 	servers_good(q->d->servers, &q->servers[a - q->tries]);
 }
 
-/* It is asked again by the clock where there is nobody else. */
+/*
+ * Somebody else is asked at once, a few times. Where there is nobody else, or all of them refuse,
+ * the clock asks again: with more servers than are remembered they would follow each other in a
+ * ring without end (who refuses may do so from inside of sending).
+ */
 static void server_failed(struct asked *a)
 {
 	struct question *q = a->question;
 
 	servers_failed(q->d->servers, &q->servers[a - q->tries]);
 	asked_end(a);
-	(void)question_try(q, false);
+	if (q->asked_count < TRIES_MAX) {
+		(void)question_try(q, false);
+	}
 }
 
 void question_refused(struct asked *a)
@@ -356,7 +371,10 @@ void question_told(struct asked *a, struct str message)
 	server_good(a);
 	if (said == DNS_SAID_LONGER) {
 		over_tcp(q, a);
-	} else if (said == DNS_SAID_UNABLE || (said == DNS_SAID_NOBODY && !q->client.peer)) {
+	} else if (said == DNS_SAID_NOBODY && !q->client.peer) {
+		dns_cache_del(&q->d->cache, ask_of(q));
+		question_give_up(q, DNS_NOBODY);
+	} else if (said == DNS_SAID_UNABLE) {
 		question_give_up(q, DNS_UNANSWERED);
 	} else {
 		question_answer(q, message);

@@ -157,17 +157,26 @@ static void queries_answer(struct connection *c)
 	}
 }
 
+/* A whole query has come and can be answered: there was no room for its answer when the others of
+ * this turn were. */
+static bool is_query_left(const struct connection *c)
+{
+	const uint8_t *p = (const uint8_t *)c->in.p;
+
+	return c->in.n >= 2 && c->in.n - 2 >= ((size_t)p[0] << 8 | p[1]) && !saturated(c);
+}
+
 /* What to wait for next, and for how long. */
 static void connection_wait(struct connection *c)
 {
-	bool done = !c->held && !waiting(c);
+	bool done = !c->held && !waiting(c), left = is_query_left(c);
 
-	if (done && (c->ended || (c->d->daemon->draining && c->answered && !c->in.n))) {
+	if (done && !left && (c->ended || (c->d->daemon->draining && c->answered && !c->in.n))) {
 		connection_close(c);
 		return;
 	}
-	loop_io_set(
-		&c->io, (c->ended || saturated(c) ? 0 : LOOP_READ) | (waiting(c) ? LOOP_WRITE : 0));
+	loop_io_set(&c->io, (c->ended || left || saturated(c) ? 0 : LOOP_READ) |
+				    (left || waiting(c) ? LOOP_WRITE : 0));
 	if (c->in.n && !c->halfway) {
 		c->halfway = true;
 		loop_timer_in(&c->timer, QUERY_MS);
@@ -213,9 +222,11 @@ static void on_connection(void *arg, int events)
 static void on_timer(void *arg)
 {
 	struct connection *c = arg;
+	/* Queries that are not even looked at before an answer is there are not late. */
+	bool for_us = c->held && !waiting(c) && (!c->in.n || saturated(c));
 
-	if (c->held && !c->in.n && !waiting(c)) {
-		loop_timer_in(&c->timer, IDLE_MS); /* it waits for us */
+	if (for_us) {
+		loop_timer_in(&c->timer, IDLE_MS);
 		return;
 	}
 	connection_close(c);

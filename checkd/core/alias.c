@@ -21,15 +21,20 @@ static void verdict_add(
 	}
 }
 
-static enum check_status verdict_render(const struct verdict *v, struct buf *out)
+/* Of an output no more than a check may have: nodes may mirror each other, and each adds its
+ * words. */
+static enum check_status verdict_render(
+	const struct registry *r, const struct check *c, const struct verdict *v, struct buf *out)
 {
+	size_t max = check_output_max(&c->row.def, r->config->output_max);
+
 	if (!v->any) {
 		buf_put_lit(out, "No checks found.");
 	} else if (v->status == CHECK_PASSING) {
 		buf_put_lit(out, "All checks passing.");
 	} else {
 		buf_printf(out, "Aliased check \"" STR_FMT "\" failing: " STR_FMT, STR_ARG(v->name),
-			STR_ARG(v->output));
+			STR_ARG(str_cut(v->output, max)));
 	}
 	return v->any ? v->status : CHECK_PASSING;
 }
@@ -48,53 +53,144 @@ bool alias_is_local(const struct registry *r, const struct check *c)
 	return c->row.def.alias_node.n == 0 || str_ieq(c->row.def.alias_node, r->config->node);
 }
 
-static void verdict_add_list(struct verdict *v, const struct list *checks, const struct check *self)
+static bool is_local_alias(const struct registry *r, const struct check *c)
 {
+	return c->kind == CHECK_KIND_ALIAS && alias_is_local(r, c);
+}
+
+/* ---- of this node ---- */
+
+/*
+ * An alias looks at node-level checks, which may be aliases themselves, and at those of a service,
+ * whose check may be an alias of yet another one: they can stand in a ring. What holds is the least
+ * that follows from checks that are none: statuses rise from passing, round by round, so that no
+ * alias is critical for no other reason than that those are which mirror it. The rank of one is the
+ * round in which it got its status; it names as its reason one of a lower rank, so that reasons
+ * end.
+ */
+
+/* What a check counts for in this round. */
+static enum check_status standing(const struct registry *r, const struct check *c, unsigned round)
+{
+	if (!is_local_alias(r, c)) {
+		return c->status;
+	}
+	return c->alias_rank < round ? c->alias_status : CHECK_PASSING;
+}
+
+static enum check_status worst_of(const struct registry *r, const struct list *checks,
+	const struct check *self, unsigned round)
+{
+	enum check_status worst = CHECK_PASSING;
 	const struct check *c;
 
 	list_for_each (c, checks, of_service) {
 		if (!c->sync.deleted && c != self) {
-			verdict_add(v, c->status, c->row.def.name, buf_str(&c->output));
+			enum check_status status = standing(r, c, round);
+
+			worst = max_of(worst, status);
 		}
+	}
+	return worst;
+}
+
+/* *missing_out: its service is not there. */
+static const struct service *aliased_find(
+	const struct registry *r, const struct check *c, bool *missing_out)
+{
+	struct str id = c->row.def.alias_service;
+	const struct service *s = id.n ? service_find(r, id) : NULL;
+
+	*missing_out = id.n && !s;
+	return s;
+}
+
+/* true: its status got worse. */
+static bool rise(const struct registry *r, struct check *c, unsigned round)
+{
+	bool missing;
+	const struct service *s = aliased_find(r, c, &missing);
+	enum check_status worst = missing ? CHECK_CRITICAL : worst_of(r, &r->node_checks, c, round);
+
+	if (s) {
+		enum check_status own = worst_of(r, &s->checks, c, round);
+
+		worst = max_of(worst, own);
+	}
+	if (worst <= c->alias_status) {
+		return false;
+	}
+	c->alias_status = worst;
+	c->alias_rank = round;
+	return true;
+}
+
+/* Only what it can follow from. */
+static void verdict_add_list(struct verdict *v, const struct registry *r, const struct list *checks,
+	const struct check *self)
+{
+	const struct check *c;
+
+	list_for_each (c, checks, of_service) {
+		bool alias = is_local_alias(r, c);
+
+		if (c->sync.deleted || c == self ||
+			(alias && self->alias_rank && c->alias_rank >= self->alias_rank)) {
+			continue;
+		}
+		verdict_add(v, alias ? c->alias_status : c->status, c->row.def.name,
+			buf_str(&c->output));
 	}
 }
 
 static void refresh_local(struct registry *r, struct check *c)
 {
 	OWN_EMBEDDED(buf_fini) struct buf text = { 0 };
-	struct service *s = NULL;
+	bool missing;
+	const struct service *s = aliased_find(r, c, &missing);
 	struct verdict v = { 0 };
 	enum check_status status;
 
-	if (c->row.def.alias_service.n) {
-		s = service_find(r, c->row.def.alias_service);
-		if (!s) {
-			missing_apply(r, c);
-			return;
-		}
+	if (missing) {
+		missing_apply(r, c);
+		return;
 	}
-	verdict_add_list(&v, &r->node_checks, c);
+	verdict_add_list(&v, r, &r->node_checks, c);
 	if (s) {
-		verdict_add_list(&v, &s->checks, c);
+		verdict_add_list(&v, r, &s->checks, c);
 	}
-	status = verdict_render(&v, &text);
+	status = verdict_render(r, c, &v, &text);
 	schedule_status(r, c, status, buf_str(&text));
 }
 
-/* Aliases of aliases: as many rounds as there are aliases settle every chain; a ring is left as it
- * stands then. */
+static bool all_rise(struct registry *r, unsigned round)
+{
+	struct check *c;
+	bool rose = false;
+
+	list_for_each (c, &r->aliases, of_alias) {
+		if (alias_is_local(r, c)) {
+			rose |= rise(r, c, round);
+		}
+	}
+	return rose;
+}
+
 void alias_refresh(struct registry *r)
 {
-	size_t rounds = 0, rounds_max = 1;
+	unsigned rounds = 1;
 	struct check *c;
 
 	list_for_each (c, &r->aliases, of_alias) {
-		rounds_max++;
+		c->alias_status = CHECK_PASSING;
+		c->alias_rank = 0;
 	}
-	while (r->aliases_stale && rounds++ < rounds_max) {
-		r->aliases_stale = false;
+	while (all_rise(r, rounds)) {
+		rounds++;
+	}
+	for (unsigned rank = 0; rank < rounds; rank++) {
 		list_for_each (c, &r->aliases, of_alias) {
-			if (alias_is_local(r, c)) {
+			if (alias_is_local(r, c) && c->alias_rank == rank) {
 				refresh_local(r, c);
 			}
 		}
@@ -147,7 +243,7 @@ static void health_answer(struct registry *r, struct check *c, const struct json
 			found = found || owner.n;
 		}
 	}
-	status = verdict_render(&v, &text);
+	status = verdict_render(r, c, &v, &text);
 	if (found) {
 		schedule_status(r, c, status, buf_str(&text));
 		return;

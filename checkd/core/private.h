@@ -54,6 +54,8 @@ struct check {
 			 none */
 	struct mono run_due, ttl_due, defer_due, critical_since;
 	struct wall ttl_due_wall;
+	enum check_status alias_status; /* of a local alias, while all of them are settled ... */
+	unsigned alias_rank;		/* ... and how many others it follows from; 0: it passes */
 	uint64_t alias_index;		/* of the last answer about another node */
 	bool alias_probe;		/* its service has no checks there: does it exist at all? */
 	enum check_status probe_status; /* what holds if it does */
@@ -166,7 +168,7 @@ void state_write(struct registry *r, const struct check *c);
 
 /* alias.c */
 bool alias_is_local(const struct registry *r, const struct check *c);
-void alias_refresh(struct registry *r); /* until nothing changes any more */
+void alias_refresh(struct registry *r); /* all those of this node */
 void alias_request(struct registry *r, struct check *c);
 void alias_answer(struct registry *r, struct check *c, const struct registry_event *e);
 

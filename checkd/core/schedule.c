@@ -6,16 +6,24 @@
  */
 #include "checkd/core/private.h"
 
-enum { INTERVAL_MIN_MS = 1000, REAP_AFTER_MIN_MS = 60000, ALIAS_PAUSE_MS = 1000 };
+enum {
+	INTERVAL_MIN_MS = 1000,
+	REAP_AFTER_MIN_MS = 60000,
+	ALIAS_PAUSE_MS = 1000,
+	RUN_MS = 30000, /* a run is over by then, unless its definition says more */
+};
+
+static int64_t reap_after_ns(const struct check *c)
+{
+	return max_of(c->row.def.deregister_critical_after_ns, REAP_AFTER_MIN_MS * NS_PER_MS);
+}
 
 static struct mono reap_due(const struct check *c)
 {
-	int64_t after_ns = c->row.def.deregister_critical_after_ns;
-
-	if (after_ns <= 0 || !c->service) {
+	if (c->row.def.deregister_critical_after_ns <= 0 || !c->service) {
 		return MONO_NEVER;
 	}
-	return mono_add_ns(c->critical_since, max_of(after_ns, REAP_AFTER_MIN_MS * NS_PER_MS));
+	return mono_add_ns(c->critical_since, reap_after_ns(c));
 }
 
 static void arm(struct registry *r, struct check *c)
@@ -130,7 +138,7 @@ void schedule_stop(struct registry *r, struct check *c)
 static void ttl_restart(struct registry *r, struct check *c)
 {
 	c->ttl_due = mono_add_ns(r->now, c->row.def.ttl_ns);
-	c->ttl_due_wall = (struct wall) { r->wall.ns + c->row.def.ttl_ns };
+	c->ttl_due_wall = wall_add_ns(r->wall, c->row.def.ttl_ns);
 }
 
 void schedule_start(struct registry *r, struct check *c)
@@ -175,8 +183,8 @@ static void output_defer(struct registry *r, struct check *c)
 	int64_t interval = r->config->check_update_interval_ns;
 
 	if (c->defer_due.ns == MONO_NEVER.ns) {
-		c->defer_due = mono_add_ns(
-			r->now, interval / 2 + (int64_t)rng_below(&r->rng, (uint64_t)interval));
+		c->defer_due = mono_add_ns(mono_add_ns(r->now, interval / 2),
+			(int64_t)rng_below(&r->rng, (uint64_t)interval));
 	}
 }
 
@@ -333,6 +341,40 @@ void schedule_timer(struct registry *r)
 	}
 }
 
+/* The deadline that was noted, but none that an update could not set now: the wall clock may have
+ * been set back while the machine was off, and the TTL may be another one. */
+static void ttl_load(
+	struct registry *r, struct check *c, const struct state_row *row, bool same_boot)
+{
+	struct mono due = same_boot ? (struct mono) { row->ttl_due_mono_ns }
+				    : mono_add_ns(r->now, row->ttl_due_wall_ns - r->wall.ns);
+
+	if (row->ttl_due_mono_ns == 0) {
+		c->ttl_due = MONO_NEVER; /* it has expired */
+		return;
+	}
+	ttl_restart(r, c);
+	if (mono_before(due, c->ttl_due)) {
+		c->ttl_due_wall.ns -= mono_diff_ns(c->ttl_due, due);
+		c->ttl_due = due;
+	}
+}
+
+/* Since when it is critical. While nobody looked it may have recovered: its service does not go
+ * before there was time for one more word. */
+static struct mono critical_since_load(
+	const struct registry *r, const struct check *c, const struct state_row *row)
+{
+	const struct check_def *def = &c->row.def;
+	bool ttl = c->kind == CHECK_KIND_TTL;
+	struct mono begin = mono_add_ns(r->now, ttl ? def->ttl_ns : interval_ns(c));
+	struct mono word =
+		ttl ? begin : mono_add_ns(begin, max_of(def->timeout_ns, RUN_MS * NS_PER_MS));
+	struct mono latest = mono_min(r->now, mono_add_ns(word, -reap_after_ns(c)));
+
+	return (struct mono) { max_of(row->critical_since_mono_ns, latest.ns) };
+}
+
 /*
  * Within one boot a state is as good as when it was written: an agent that comes back does not turn
  * its services critical. After a reboot only the word of others counts (TTL checks, until their
@@ -353,20 +395,21 @@ void schedule_load_state(struct registry *r, const struct registry_event *e)
 	c->status = (enum check_status)row.status;
 	buf_clear(&c->output);
 	buf_put_str(&c->output, row.output);
+	if (c->status == CHECK_CRITICAL) { /* to change it takes as many results as ever */
+		c->successes = 0;
+	} else {
+		c->failures = 0;
+	}
 	if (e->load.same_boot && row.critical_since_mono_ns) {
-		c->critical_since = (struct mono) { row.critical_since_mono_ns };
+		c->critical_since = critical_since_load(r, c, &row);
 	}
 	if (c->kind == CHECK_KIND_TTL) {
-		bool armed = row.ttl_due_mono_ns != 0;
-
-		c->ttl_due_wall = (struct wall) { row.ttl_due_wall_ns };
-		c->ttl_due = !armed ? MONO_NEVER
-			     : e->load.same_boot
-				     ? (struct mono) { row.ttl_due_mono_ns }
-				     : mono_add_ns(r->now, row.ttl_due_wall_ns - r->wall.ns);
+		ttl_load(r, c, &row, e->load.same_boot);
 	}
-	if (!e->load.same_boot) {
-		state_write(r, c); /* with deadlines of this boot's clock */
+	if (!e->load.same_boot || c->kind == CHECK_KIND_TTL) {
+		/* With deadlines of this boot's clock; and over what a definition of the
+		 * configuration has noted as its beginning, in this same turn. */
+		state_write(r, c);
 	}
 	r->aliases_stale = true;
 	arm(r, c);

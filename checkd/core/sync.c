@@ -260,7 +260,9 @@ static void plan_read(struct registry *r, enum request_kind kind, const char *pa
 	OWN_EMBEDDED(buf_fini) struct buf full = { 0 };
 	struct request *q = request_new(r, kind);
 
-	buf_printf(&full, "%s" STR_FMT "?stale", path, STR_ARG(r->config->node));
+	buf_put_cstr(&full, path);
+	url_escape(&full, r->config->node, false);
+	buf_put_lit(&full, "?stale");
 	request_send(r, q, buf_cstr(&full), NULL,
 		token_or(r->config->agent_token, r->config->default_token));
 }

@@ -60,6 +60,13 @@ static inline struct mono mono_min(struct mono a, struct mono b)
 	return a.ns < b.ns ? a : b;
 }
 
+static inline struct wall wall_add_ns(struct wall w, int64_t ns)
+{
+	int64_t sum;
+
+	return (struct wall) { __builtin_add_overflow(w.ns, ns, &sum) ? INT64_MAX : sum };
+}
+
 static inline int64_t wall_ms(struct wall w)
 {
 	return w.ns / NS_PER_MS;

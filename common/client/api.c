@@ -13,6 +13,7 @@ struct call {
 	struct list link; /* in api.queue or api.failed while it has no connection */
 	uint64_t number;
 	int64_t timeout_ms;
+	bool again; /* the connection had ended when it was sent */
 	struct buf bytes;
 };
 
@@ -21,6 +22,7 @@ struct connection {
 	struct api *api;
 	struct http_link http;
 	struct call *call; /* NULL: idle */
+	bool kept;	   /* it has brought an answer: it may end at any time */
 	struct buf body;
 	struct mono deadline;
 };
@@ -77,11 +79,23 @@ static void timer_arm(struct api *a)
 
 static void queue_pump(struct api *a);
 
+/* httpd ends a connection that is idle, or all of them when it is restarted; what was sent just
+ * then it has not read. (And where it has, all requests may be repeated.) */
+static bool is_for_another(const struct connection *c)
+{
+	return c->kept && !c->http.spoken && !c->call->again;
+}
+
 static void connection_lost(struct connection *c)
 {
 	struct api *a = c->api;
+	struct call *q;
 
-	if (c->call) {
+	if (c->call && is_for_another(c)) {
+		q = take(c->call);
+		q->again = true;
+		list_add_head(&a->queue, &q->link);
+	} else if (c->call) {
 		a->reachable = false;
 		call_fail_later(a, take(c->call));
 	}
@@ -128,6 +142,7 @@ static void on_answered(void *arg)
 	a->reachable = true;
 	a->on_done(a->arg, number, r->status, r->index, buf_str(&c->body));
 	call_free(take(c->call));
+	c->kept = true;
 	buf_trim(&c->body, 64 << 10);
 	if (!http_link_kept(&c->http)) {
 		connection_free(c);
@@ -177,7 +192,7 @@ static void queue_pump(struct api *a)
 {
 	while (!list_empty(&a->queue)) {
 		struct call *q = list_first(&a->queue, struct call, link);
-		struct connection *c = connection_idle(a);
+		struct connection *c = q->again ? connection_open(a) : connection_idle(a);
 
 		if (!c && a->connections_count >= a->connections_max) {
 			break;
@@ -285,6 +300,7 @@ bool api_cancel(struct api *a, uint64_t number)
 	list_for_each (c, &a->connections, link) {
 		if (c->call && c->call->number == number) {
 			connection_free(c);
+			queue_pump(a);
 			return true;
 		}
 	}

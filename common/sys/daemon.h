@@ -82,6 +82,8 @@ struct daemon {
 };
 
 int daemon_main(const struct daemon_spec *spec, int argc, char **argv);
+/* As SIGTERM does, for who has to be started anew: in agent mode it is. */
+void daemon_drain(struct daemon *d);
 void daemon_drained(struct daemon *d); /* ends the loop */
 /* What the configuration asks for cannot be had, and the node is to end for it (retry_max): the
  * process ends with DAEMON_GIVEN_UP, which `muster agent` ends with. */

@@ -28,7 +28,6 @@ struct daemon_private {
 /* Reads the configuration again. NULL, or the reason it was refused (then nothing changed);
  * borrowed until the next call. */
 const char *daemon_reload(struct daemon *d);
-void daemon_drain(struct daemon *d);
 int daemon_control_open(struct daemon *d);
 bool daemon_has_agent(void); /* muster agent supervises us */
 /* daemon_socket.c */

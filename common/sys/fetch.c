@@ -64,6 +64,7 @@ struct fetch {
 	struct buf url, body, status_line;
 	struct tail received;
 	bool head_complete; /* of the last answer, where there are redirects */
+	bool follow, moved; /* moved: this answer says where to go instead */
 	const char *headers_wanted[FETCH_HEADERS_WANTED];
 	struct buf header_values[FETCH_HEADERS_WANTED];
 	char error[CURL_ERROR_SIZE];
@@ -194,19 +195,27 @@ static size_t on_body(char *p, size_t size, size_t count, void *arg)
 	return size * count;
 }
 
+/* It is not the answer that was asked for: whatever becomes of that one. */
+static bool is_followed(const struct fetch *q)
+{
+	return q->follow && q->moved && str_starts(buf_str(&q->status_line), STR("3"));
+}
+
 static size_t on_header(char *p, size_t size, size_t count, void *arg)
 {
 	struct fetch *q = arg;
 	struct str value, name, line = str_trim(str_n(p, size * count));
 
-	q->head_complete = line.n == 0;
+	q->head_complete = line.n == 0 && !is_followed(q);
 	if (str_starts(line, STR("HTTP/"))) {
+		q->moved = false;
 		str_split(line, ' ', &value);
 		buf_clear(&q->status_line);
 		buf_put_str(&q->status_line, value);
 		return size * count;
 	}
 	name = str_split(line, ':', &value);
+	q->moved = q->moved || str_ieq(name, STR("Location"));
 	for (size_t i = 0; i < FETCH_HEADERS_WANTED; i++) {
 		if (q->headers_wanted[i] && str_ieq(name, str_of(q->headers_wanted[i]))) {
 			buf_clear(&q->header_values[i]);
@@ -415,9 +424,9 @@ static void method_set(struct fetch *q, const struct fetch_request *r)
 {
 	struct library *l = &q->fetcher->curl;
 
-	if (r->body.n) {
+	if (r->body.n || fetch_method_has_body(r->method)) {
 		l->easy_setopt(q->easy, CURLOPT_POSTFIELDSIZE, (long)q->body.n);
-		l->easy_setopt(q->easy, CURLOPT_POSTFIELDS, q->body.p);
+		l->easy_setopt(q->easy, CURLOPT_POSTFIELDS, q->body.n ? q->body.p : "");
 	}
 	if (str_is(r->method, "HEAD")) {
 		l->easy_setopt(q->easy, CURLOPT_NOBODY, 1L);
@@ -430,6 +439,9 @@ static void headers_set(struct fetch *q, const struct fetch_request *r)
 {
 	struct library *l = &q->fetcher->curl;
 
+	/* What the library would say by itself is left out: it takes a body for a form. */
+	q->headers = l->slist_append(q->headers, "Content-Type:");
+	q->headers = l->slist_append(q->headers, "Expect:");
 	for (uint32_t i = 0; i < r->headers.count; i++) {
 		OWN(free) char *line = str_dup(r->headers.items[i]);
 
@@ -536,6 +548,7 @@ struct fetch *fetch_start(
 	q->fetcher = f;
 	q->on_done = on_done;
 	q->arg = arg;
+	q->follow = request->follow;
 	tail_init(&q->received, request->body_max);
 	buf_put_str(&q->url, request->url);
 	buf_put_str(&q->body, request->body);

@@ -49,5 +49,10 @@ typedef void (*fetch_fn)(void *arg, const struct fetch_result *result);
 struct fetch *fetch_start(
 	struct fetcher *f, const struct fetch_request *request, fetch_fn on_done, void *arg);
 void fetch_cancel(struct fetch *fetch);
+/* Servers expect a body, and want to be told when it is empty: POST, PUT, PATCH. */
+static inline bool fetch_method_has_body(struct str method)
+{
+	return str_is(method, "POST") || str_is(method, "PUT") || str_is(method, "PATCH");
+}
 
 #endif

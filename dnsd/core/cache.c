@@ -109,6 +109,16 @@ void dns_cache_put(struct dns_cache *c, struct str peer_query, struct str messag
 	list_add_tail(&c->used, &e->used);
 }
 
+void dns_cache_del(struct dns_cache *c, struct str peer_query)
+{
+	struct key room;
+	struct entry *e = map_find(&c->map, key_make(&room, peer_query), struct entry, node);
+
+	if (e) {
+		entry_drop(c, e);
+	}
+}
+
 bool dns_cache_get(struct dns_cache *c, struct str peer_query, struct str client_query,
 	struct mono now, int64_t age_max_ns, struct dns_reply *out)
 {

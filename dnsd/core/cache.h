@@ -24,9 +24,11 @@ void dns_cache_fini(struct dns_cache *c);
 /* peer_query: as DNS_ASK made it, whatever its id is now. An answer that is larger than all there
  * is room for is not kept. */
 void dns_cache_put(struct dns_cache *c, struct str peer_query, struct str message, struct mono now);
+/* It is known not to hold any more. */
+void dns_cache_del(struct dns_cache *c, struct str peer_query);
 /*
  * The answer that is at most age_max_ns old, as one to the client's query: with its id and its
- * spelling of the name. false: there is none.
+ * spelling of the name; for dns_peer_finish. false: there is none.
  */
 bool dns_cache_get(struct dns_cache *c, struct str peer_query, struct str client_query,
 	struct mono now, int64_t age_max_ns, struct dns_reply *out);

@@ -93,6 +93,7 @@ enum dns_asked {
 	DNS_NOT_ASKED,
 	DNS_UNANSWERED,
 	DNS_NO_PATH, /* no such data centre */
+	DNS_NOBODY,  /* its data centre does not know the (reverse) name */
 };
 
 struct dns_request {

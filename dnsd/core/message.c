@@ -15,7 +15,9 @@ enum {
 	TCP_SRV_MAX = 1024,
 	ANSWER_SIZE_MIN = 16,
 	RR_FIXED = 10,
-	OPT_SIZE_MAX = 11 + 8 + 16,
+	OPT_FIXED = 11,
+	ECS_FIXED = 8,
+	OPT_SIZE_MAX = OPT_FIXED + ECS_FIXED + 16,
 };
 
 static size_t udp_size(const struct query *q)
@@ -31,9 +33,23 @@ static bool udp_small(const struct job *j)
 	return !j->tcp && udp_size(&j->query) == UDP_SIZE_DEFAULT;
 }
 
+/* How many bytes of its address a client subnet comes back with. */
+static size_t ecs_bytes(struct str ecs)
+{
+	return ((uint8_t)ecs.p[2] + 7u) / 8;
+}
+
+static size_t opt_size(const struct query *q)
+{
+	return !q->edns ? 0 : OPT_FIXED + (q->ecs.p ? ECS_FIXED + ecs_bytes(q->ecs) : 0);
+}
+
+/* Of all but OPT, which is put behind it. Consul forgets that, and then says more than the client
+ * can take. */
 static size_t size_limit(const struct job *j)
 {
-	return j->tcp ? TCP_SIZE_MAX : udp_size(&j->query) - UDP_SPARE;
+	return j->tcp ? TCP_SIZE_MAX
+		      : udp_size(&j->query) - max_of((size_t)UDP_SPARE, opt_size(&j->query));
 }
 
 static uint32_t answers_limit(const struct job *j)
@@ -147,7 +163,7 @@ static void question_put(struct writer *w, const struct query *q)
 static size_t ecs_put(struct str ecs, bool scoped, uint8_t *p)
 {
 	uint8_t bits = (uint8_t)ecs.p[2];
-	size_t n = (bits + 7u) / 8, given = min_of(n, ecs.n - 4);
+	size_t n = ecs_bytes(ecs), given = min_of(n, ecs.n - 4);
 
 	wire_put_u16(p, OPTION_ECS);
 	wire_put_u16(p + 2, (uint16_t)(4 + n));
@@ -158,7 +174,7 @@ static size_t ecs_put(struct str ecs, bool scoped, uint8_t *p)
 	if (n && bits % 8) {
 		p[8 + n - 1] &= (uint8_t)(0xff << (8 - bits % 8));
 	}
-	return 8 + n;
+	return ECS_FIXED + n;
 }
 
 size_t opt_put(const struct query *q, uint8_t *p)
@@ -173,10 +189,10 @@ size_t opt_put(const struct query *q, uint8_t *p)
 	wire_put_u16(p + 3, q->edns_size);
 	wire_put_u32(p + 5, 0);
 	if (q->ecs.p) {
-		n = ecs_put(q->ecs, q->ecs_scoped, p + 11);
+		n = ecs_put(q->ecs, q->ecs_scoped, p + OPT_FIXED);
 	}
 	wire_put_u16(p + 9, (uint16_t)n);
-	return 11 + n;
+	return OPT_FIXED + n;
 }
 
 static uint16_t reply_flags(const struct query *q)
@@ -275,6 +291,7 @@ static uint32_t leading_put(struct job *j, struct writer *w, bool plain)
 {
 	uint32_t kept = 0, keep = min_of(answers_limit(j), j->d->answers.count);
 	size_t limit = size_limit(j);
+	size_t plain_limit = plain ? udp_size(&j->query) - UDP_SPARE : SIZE_MAX;
 	struct cost extras = { 0, 0 };
 
 	for (; kept < keep; kept++) {
@@ -288,7 +305,8 @@ static uint32_t leading_put(struct job *j, struct writer *w, bool plain)
 			break;
 		}
 		extras_cost(j, w, rr, &extras);
-		if (kept && (plain ? w->plain + extras.plain : w->n + extras.packed) > limit) {
+		if (kept &&
+			(w->n + extras.packed > limit || w->plain + extras.plain > plain_limit)) {
 			w->n = n;
 			w->plain = plain_n;
 			break;

@@ -76,7 +76,7 @@ enum names_at job_names(struct job *j, struct str datacenter)
 	if (j->request->asked == DNS_NO_PATH) {
 		return NAMES_NOWHERE;
 	}
-	if (j->request->asked == DNS_UNANSWERED || datacenter.n > DNS_LABEL_MAX ||
+	if (j->request->asked != DNS_NOT_ASKED || datacenter.n > DNS_LABEL_MAX ||
 		!may_ask(j, datacenter)) {
 		return NAMES_SILENT;
 	}

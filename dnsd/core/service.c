@@ -250,7 +250,7 @@ void found_answer(struct lookup *l, const struct found *f)
 	} else {
 		addresses_add(l, f);
 	}
-	l->job->trim = true;
+	l->job->trim |= l->depth == DEPTH_MAX; /* not what a node's host name leads to */
 	l->soa = l->answers->count == 0;
 }
 

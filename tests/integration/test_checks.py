@@ -2,6 +2,7 @@
 """Services and checks of the agent, as its users see them: through the agent's endpoints and in the catalogue."""
 import http.client
 import http.server
+import json
 import os
 import pathlib
 import random
@@ -14,7 +15,7 @@ import time
 
 import pytest
 
-from node import wait_until
+from node import BUILD, clean_environment, wait_until
 
 SCRIPTS = {"enable_script_checks": True, "check_update_interval": "1s"}
 
@@ -121,6 +122,28 @@ def test_scripts_must_be_allowed(shared_node):
     assert "s" not in shared_node.json("/v1/agent/services")
 
 
+def test_scripts_that_are_allowed_no_more(make_node):
+    """What was registered over HTTP is forgotten at the next start; what stands in the configuration may go on."""
+    node = make_node(config={"enable_script_checks": True})
+    ran = node.directory / "ran"
+    node.write_config("check.json", {"check": {"id": "local", "name": "local", "args": ["true"], "interval": "1s"}})
+    node.start()
+    register(node, {"Name": "web", "Checks": [{"CheckID": "remote", "Args": ["touch", str(ran)], "Interval": "1s"},
+                                              {"CheckID": "t", "TTL": "1h", "Status": "passing"}]})
+    wait_status(node, "remote", "passing")
+    node.stop()
+    node.config = {"enable_local_script_checks": True}
+    ran.unlink()
+    node.start()
+    wait_status(node, "local", "passing")
+    wait_until(lambda: health(node) == {"local": "passing", "t": "passing"}, what="its service stays, without it")
+    assert sorted(node.json("/v1/agent/checks")) == ["local", "t"] and not ran.exists()
+    node.config = {"enable_script_checks": True}
+    node.stop()
+    node.start()
+    assert "remote" not in node.json("/v1/agent/checks")
+
+
 def test_deregister(shared_node):
     node = shared_node
     register(node, {"Name": "gone", "Check": {"TTL": "60s", "Status": "passing"}})
@@ -142,6 +165,27 @@ def test_registering_again_keeps_what_is_known(shared_node):
     wait_until(lambda: node.json("/v1/catalog/service/again")[0]["ServicePort"] == 2)
     assert agent_check(node, "service:again")["Status"] == "passing"
     assert agent_check(node, "service:again")["Output"] == "n"
+
+
+def test_many_aliases_of_other_nodes(make_node):
+    """Each holds a question; what this node registers does not wait behind them, nor do they behind those that have gone."""
+    node = make_node().start()
+    assert node.put("/v1/catalog/register", {"Node": "far", "Address": "10.0.0.9", "Check": {
+        "CheckID": "disk", "Name": "disk", "Status": "passing"}}).status == 200
+    count = 280
+    register(node, {"Name": "mirrors", "Checks": [{"CheckID": "a%03d" % i, "AliasNode": "far"} for i in range(count)]})
+    held = 256
+    wait_until(lambda: [c["Status"] for c in node.json("/v1/agent/checks").values()].count("passing") == count)
+    wait_until(lambda: [c["state"] for c in node.control("httpd", "dump")["dump"]["connections"]].count("held") == held,
+               what="as many as may hold their questions")
+    register(node, {"Name": "quick"})
+    wait_until(lambda: node.json("/v1/catalog/service/quick"), 20, "registered while they wait")
+    for check_id in ["a%03d" % i for i in range(count)]:
+        if check_id < "a270":
+            assert node.put("/v1/agent/check/deregister/" + check_id).status == 200
+    node.put("/v1/catalog/register", {"Node": "far", "Address": "10.0.0.9", "Check": {
+        "CheckID": "disk", "Name": "disk", "Status": "critical"}})
+    wait_until(lambda: {c["Status"] for c in node.json("/v1/agent/checks").values()} == {"critical"}, what="those that are left have heard")
 
 
 def test_maintenance(make_node):
@@ -286,6 +330,18 @@ def test_who_waits_for_a_service_is_answered_when_httpd_ends(node):
     node.wait_restarted("httpd", node.kill("httpd", signal.SIGTERM))
     waiter.join(20)
     assert [(a.status, a.json()["Port"]) for a in answers] == [(200, 1)]
+
+
+def test_a_database_that_cannot_be_read_is_an_error(tmp_path):
+    """checkd says so and ends; it does not crash."""
+    folder = tmp_path / "data" / "checkd"
+    folder.mkdir(parents=True)
+    (tmp_path / "run").mkdir()
+    (folder / "data.mdb").write_bytes(b"no database " * 1000)
+    (tmp_path / "main.json").write_text(json.dumps({"node_name": "n1", "bind_addr": "127.0.0.1", "data_dir": str(tmp_path / "data")}))
+    out = subprocess.run([BUILD / "checkd" / "muster-checkd", "-config-file", tmp_path / "main.json", "-run-dir", tmp_path / "run"],
+                         capture_output=True, text=True, check=False, timeout=30, env=clean_environment())
+    assert out.returncode == 1 and "failed" in out.stderr, (out.returncode, out.stderr)
 
 
 def processes_with(word):

@@ -146,6 +146,21 @@ def test_tcp_pipelining_and_limits(shared_node):
         assert sock.recv(1) == b""
 
 
+def test_tcp_many_long_answers_in_a_row(shared_node):
+    """More than a connection may have waiting at once, to a client that takes them as fast as they come: none is left out."""
+    node = shared_node
+    catalog_register(node, Node="long", Address="10.5.0.1", NodeMeta={"k%02d" % i: "x" * 500 for i in range(60)})
+    wait_until(lambda: len(node.dig("long.node.consul", "TXT", "+tcp")) == 60)
+    count = 150
+    with tcp_connect(node) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        sock.sendall(b"".join(tcp_query("long.node.consul", "TXT", qid=i) for i in range(count)))
+        sock.shutdown(socket.SHUT_WR)
+        answers = [tcp_answer(sock) for _ in range(count)]
+    assert [a and a.qid for a in answers] == list(range(count))
+    assert {len(a.sections[0]) for a in answers} == {60}
+
+
 def test_tcp_half_a_query_is_not_waited_for(shared_node):
     with tcp_connect(shared_node) as sock:
         sock.settimeout(40)
@@ -248,6 +263,40 @@ def test_recursors(make_node):
         assert node.dig("a-two.test") == ["192.0.2.1"]
     finally:
         up.stop()
+
+
+def test_tcp_more_questions_than_are_held_for_slow_recursors(make_node):
+    """The client has sent all that it has to say; that it takes long is not its fault."""
+    mute = [socket.create_server((free_address(), 5300)) for _ in range(3)]  # takes connections, and says nothing
+    node = make_node(config={"recursors": ["%s:5300" % m.getsockname()[0] for m in mute],
+                             "dns_config": {"recursor_timeout": "2s"}}).start()
+    count = 80
+    with tcp_connect(node) as sock:
+        sock.settimeout(40)
+        sock.sendall(b"".join(tcp_query("a-%d.test" % i, qid=i) for i in range(count)))
+        answers = [tcp_answer(sock) for _ in range(count)]
+    assert sorted(a.qid if a else -1 for a in answers) == list(range(count))
+    assert {a.rcode for a in answers} == {"SERVFAIL"}
+
+
+def test_prepared_queries_while_httpd_is_stuck(node):
+    """More than it can be asked at once: none of their clients waits longer than one of them."""
+    assert node.request("POST", "/v1/query", {"Name": "stuck", "Service": {"Service": "consul"}}).status == 200
+    wait_until(lambda: node.dig("stuck.query.consul") == [node.address])
+    node.kill("httpd", signal.SIGSTOP)
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(30)
+            began, count = time.monotonic(), 200
+            for i in range(count):
+                sock.sendto(wire_dns.encode_query("stuck.query.consul", 1, qid=i), (node.address, PORTS["dns"]))
+            answers = [wire_dns.Message(sock.recv(4096)) for _ in range(count)]
+            seconds = time.monotonic() - began
+    finally:
+        node.kill("httpd", signal.SIGCONT)
+    assert sorted(a.qid for a in answers) == list(range(count)) and {a.rcode for a in answers} == {"SERVFAIL"}
+    assert seconds < 8
+    wait_until(lambda: node.dig("stuck.query.consul") == [node.address])
 
 
 def test_reload_of_dns_config(make_node):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """DNS on client nodes and across data centres: what a node cannot answer itself it asks the dnsd of a server (port 8311). SD09, DC03,
 F08, U01."""
+import os
 import pathlib
 import signal
 import socket
@@ -9,9 +10,10 @@ import time
 
 import pytest
 
-from cluster import Cluster
+from cluster import ClientNode, Cluster
 from dns_client import Flood, ask, tcp_answer, tcp_connect, tcp_query
 from node import PORTS, free_address, wait_until
+from peers import Gossipd
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "conformance"))
 from harness import upstream, wire_dns  # noqa: E402
@@ -145,6 +147,19 @@ def test_the_peer_port_answers_for_its_data_centre_only(pair):
     assert by_hand("web.service.consul").rcode == "NOERROR"
 
 
+def test_a_prepared_query_that_leads_to_a_name_nobody_can_look_up(pair):
+    """The client learns so, and does not wait in vain."""
+    server, client = pair
+    assert server.request("POST", "/v1/query", {"Name": "leads", "Service": {"Service": "alias"}}).status == 200
+    wait_until(lambda: ask(client, "leads.query.consul").rcode == "NOERROR")
+    server.kill("dnsd", signal.SIGSTOP)
+    try:
+        answer = ask(client, "leads.query.consul", edns=1111)  # not as it was asked before
+        assert answer and answer.rcode == "SERVFAIL"
+    finally:
+        server.kill("dnsd", signal.SIGCONT)
+
+
 @pytest.mark.parametrize("who, ways", [("server", (signal.SIGTERM, signal.SIGKILL, signal.SIGTERM)), ("client", (signal.SIGTERM,) * 3)])
 def test_dnsd_is_replaced_without_a_lost_question(pair, who, ways):
     server, client = pair
@@ -215,6 +230,29 @@ def test_without_servers_the_last_answers_then_none(make_cluster):
     wait_until(lambda: ask(client, "ext-1.node.consul").rcode == "NOERROR")
 
 
+def processor_s(pid):
+    """What a process has used."""
+    fields = pathlib.Path("/proc/%d/stat" % pid).read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_many_servers_of_which_none_answers(make, tmp_path):
+    """They are alive in gossip, but nobody listens on their port for DNS: a question asks a few of them, and waits in between."""
+    first = make(Gossipd, "s1", config={"server": True}).start()
+    servers = [first] + [make(Gossipd, "s%d" % i, config={"server": True, "retry_join": [first.address]}).start() for i in range(2, 8)]
+    client = ClientNode(tmp_path / "c1", "c1", [first.address])
+    try:
+        client.start(wait=False)
+        wait_until(lambda: dns_status(client)["servers"] == len(servers), what="dnsd of a client knows the servers")
+        before, began = processor_s(client.pid_of("dnsd")), time.monotonic()
+        for i in range(4):
+            assert ask(client, "web-%d.service.consul" % i).rcode == "SERVFAIL"
+        seconds = time.monotonic() - began
+        assert 3 < seconds and processor_s(client.pid_of("dnsd")) - before < seconds / 5
+    finally:
+        client.cleanup()
+
+
 def test_use_cache_and_its_age(make_cluster):
     cluster = make_cluster(1)
     server = cluster.nodes[0]
@@ -228,6 +266,21 @@ def test_use_cache_and_its_age(make_cluster):
     assert dns_status(client)["cached"] >= 1
     wait_until(lambda: ask(client, "web.service.consul").rcode == "NOERROR", 20)
     assert time.monotonic() - noted > 3
+
+
+def test_a_reverse_name_that_is_gone(make_cluster):
+    """The servers say so, and the last answer is no better than that, now and when nobody can be asked."""
+    cluster = make_cluster(1)
+    server = cluster.nodes[0]
+    client = client_of(cluster)
+    catalog_register(server, Node="ext-1", Address="10.8.0.1")
+    wait_until(lambda: client.dig("1.0.8.10.in-addr.arpa", "PTR") == ["ext-1.node.dc1.consul."])
+    assert ask(client, "1.0.8.10.in-addr.arpa", "PTR").rcode == "NOERROR"
+    assert server.put("/v1/catalog/deregister", {"Node": "ext-1"}).status == 200
+    wait_until(lambda: ask(server, "1.0.8.10.in-addr.arpa", "PTR").rcode == "SERVFAIL")
+    assert ask(client, "1.0.8.10.in-addr.arpa", "PTR").rcode == "SERVFAIL"
+    server.crash()
+    assert ask(client, "1.0.8.10.in-addr.arpa", "PTR").rcode == "SERVFAIL"
 
 
 def test_recursors_of_a_client_node(make_cluster):
@@ -244,6 +297,9 @@ def test_recursors_of_a_client_node(make_cluster):
         assert "ra" in ask(client, "ext-1.node.consul").flags
         answer = ask(client, "9.9.9.9.in-addr.arpa", "PTR")
         assert answer.rcode == "NOERROR" and answer.sections[1][0][0] == "test."
+        cluster.nodes[0].crash()
+        last = ask(client, "ext-1.node.consul")  # as it was kept
+        assert last.rcode == "NOERROR" and "ra" in last.flags
     finally:
         up.stop()
 
@@ -261,10 +317,13 @@ def test_only_what_the_leader_knows(make_cluster):
         catalog_register(leader, Node="new-%d" % i, Address="10.8.3.%d" % i)
         for node in (follower, client, leader):
             assert node.dig("new-%d.node.consul" % i) == ["10.8.3.%d" % i], node.name
+    for node in (follower, client):
+        assert ask(node, "new-1.node.consul").rcode == "NOERROR"  # which is no answer for later
     for node in cluster.nodes:
         if node is not follower:
             node.crash()
     wait_until(lambda: ask(follower, "new-1.node.consul").rcode == "SERVFAIL")
+    assert ask(client, "new-1.node.consul").rcode == "SERVFAIL"
     assert ask(client, "new-2.node.consul", edns=700).rcode == "SERVFAIL"
 
 

@@ -2,6 +2,7 @@
 """muster exec and consul exec against nodes of muster, and muster exec against a stock Consul agent."""
 import json
 import re
+import signal
 import subprocess
 import time
 
@@ -108,6 +109,18 @@ def test_order_is_not_run_twice(cluster):
     assert count.read_text() == "x\n"
     process.terminate()
     process.wait(60)
+
+
+def test_order_that_comes_while_checkd_ends(make_node):
+    """It is left to the next checkd, which has the time for it."""
+    node = make_node(config=dict(ALLOWED, watches=[{"type": "key", "key": "a", "args": ["sleep", "1000"]}])).start()
+    wait_until(lambda: node.control("checkd", "status")["detail"]["watches_handling"] == 1, what="a handler that keeps it from ending")
+    before = node.log().count("checkd: stopping")
+    old = node.kill("checkd", signal.SIGTERM)
+    wait_until(lambda: node.log().count("checkd: stopping") > before)
+    out = node.muster("exec", "-wait=20s", "sleep 6; echo done", timeout=120)
+    assert "    n1: done\n" in out.stdout and "1 / 1 node" in out.stdout, out.stdout + out.stderr
+    node.wait_restarted("checkd", old)
 
 
 @pytest.mark.skipif(not CONSUL, reason="CONSUL NOT AVAILABLE")

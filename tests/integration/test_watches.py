@@ -3,6 +3,7 @@
 import http.server
 import json
 import os
+import pathlib
 import random
 import signal
 import threading
@@ -129,6 +130,24 @@ def test_timeout_kills_it_all(make_node):
     wait_until(lambda: not any(os.path.exists("/proc/%d" % pid) for pid in gone), what="what it started is gone")
     node.put("/v1/kv/a", b"1")
     wait_until(lambda: len(pids.read_text().split()) == 2, what="it is run again")
+
+
+def test_what_runs_programs_is_killed(make_node):
+    """checkd is started anew with another one, soon, although a handler runs; and no check has failed meanwhile."""
+    node = make_node()
+    long = Log(node, "long", "sleep 1000")
+    start(node, [{"type": "key", "key": "a", "args": long.args}], enable_script_checks=True)
+    node.put("/v1/agent/service/register", {"Name": "web", "Check": {"Args": ["true"], "Interval": "1s"}})
+    wait_until(lambda: node.json("/v1/agent/checks")["service:web"]["Status"] == "passing")
+    wait_until(lambda: long.lines(), what="the handler runs")
+    index = node.get("/v1/health/service/web").index
+    checkd = node.pid_of("checkd")
+    children = pathlib.Path("/proc/%d/task/%d/children" % (checkd, checkd)).read_text().split()
+    assert len(children) == 1
+    os.kill(int(children[0]), signal.SIGKILL)
+    node.wait_restarted("checkd", checkd, 20)
+    assert node.json("/v1/agent/checks")["service:web"]["Status"] == "passing"
+    assert node.get("/v1/health/service/web?index=%d&wait=3s" % index).index == index, "nobody saw it fail"
 
 
 class Receiver(http.server.BaseHTTPRequestHandler):
@@ -270,6 +289,25 @@ def test_no_change_is_lost(make_node):
     wait_until(lambda: node.put("/v1/event/fire/e", "last").status == 200)
     fired.append("last")
     wait_until(lambda: [value({"Value": e["Payload"]}) for data in events.data() for e in data] == fired)
+
+
+def test_one_of_two_that_are_the_same_goes(make_node):
+    """What the other one has handled is remembered all the same."""
+    node = make_node()
+    log = Log(node, "twice")
+    watch = {"type": "event", "name": "deploy", "args": log.args}
+    start(node, [watch, watch])
+    wait_until(lambda: len(log.lines()) == 2, what="both have run")
+    node.put("/v1/event/fire/deploy", "1")
+    wait_until(lambda: len(log.lines()) == 4 and runs(node)["watches_handling"] == 0)
+    node.config["watches"] = [watch]
+    node.write_config()
+    reload(node)
+    assert runs(node)["watches"] == 1
+    node.wait_restarted("checkd", node.kill("checkd"))
+    node.put("/v1/event/fire/deploy", "2")
+    wait_until(lambda: [value({"Value": e["Payload"]}) for e in log.last()] == ["2"])
+    assert len(log.lines()) == 5
 
 
 def test_graceful_restart_lets_a_handler_end(make_node):

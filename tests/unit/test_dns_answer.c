@@ -188,6 +188,29 @@ TEST(test_sizes)
 }
 END_TEST
 
+/* Whatever the client says that it can take (512 at least), with what EDNS itself takes. */
+TEST(test_never_longer_than_the_client_takes)
+{
+	static const unsigned types[] = { T_A, T_SRV };
+	OWN_EMBEDDED(fixture_fini) struct fixture f;
+
+	fixture_init(&f, NULL);
+	fixture_big(&f, "big", 100);
+	for (unsigned edns = 500; edns < 1400; edns++) {
+		for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+			fixture_query(&f, "big.service.consul", types[i], edns);
+			if (edns % 2) { /* for the subnet 2001:db8::/56 */
+				buf_put(&f.query, "\0\x08\0\x0b\0\x02\x38\0\x20\1\x0d\xb8\0\0\0",
+					15);
+				f.query.p[f.query.n - 16] = 15;
+			}
+			ck_assert_int_eq(fixture_send(&f, false), DNS_REPLY);
+			ck_assert_uint_le(f.reply.size, max_of(edns, 512U));
+		}
+	}
+}
+END_TEST
+
 TEST(test_thousands)
 {
 	struct dns_settings s = fixture_settings();
@@ -416,6 +439,23 @@ TEST(test_recursors)
 }
 END_TEST
 
+/* A node that stands for a service: its own answer is not cut, as services' are, and keeps its
+ * texts. */
+TEST(test_node_with_a_service_for_an_address)
+{
+	struct pair meta[] = { { STR("rack"), STR("r2") } };
+	OWN_EMBEDDED(fixture_fini) struct fixture f;
+
+	fixture_init(&f, NULL);
+	fixture_big(&f, "big", 3);
+	fixture_node(&f, "front", "big.service.consul", (struct pairs) { meta, 1, true });
+	expect(&f, "front.node.consul", T_A,
+		"NOERROR aa rd\nAN big.service.consul. 0 A 10.2.0.1\nAN big.service.consul. 0 A "
+		"10.2.0.2\nAN big.service.consul. 0 A 10.2.0.3\nAN front.node.consul. 0 CNAME "
+		"big.service.consul.\nAR front.node.consul. 0 TXT \"rack=r2\"\n");
+}
+END_TEST
+
 /* Damaged records give SERVFAIL, not a crash. */
 TEST(test_damaged_records)
 {
@@ -443,6 +483,7 @@ TEST(test_damaged_records)
 }
 END_TEST
 
-UNIT_MAIN("dns-answer", test_table, test_sizes, test_thousands, test_shuffle, test_settings,
-	test_not_ready, test_compression, test_edns, test_bad_queries, test_recursors,
+UNIT_MAIN("dns-answer", test_table, test_sizes, test_never_longer_than_the_client_takes,
+	test_thousands, test_shuffle, test_settings, test_not_ready, test_compression, test_edns,
+	test_bad_queries, test_recursors, test_node_with_a_service_for_an_address,
 	test_damaged_records)

@@ -398,6 +398,11 @@ TEST(cache_is_for_the_same_question)
 	keep(&client, &c, "web.service.consul", 200, at_s(61));
 	ck_assert(kept(&client, &c, "web.service.consul", at_s(120)));
 	ck_assert_uint_eq(c.map.count, 1);
+	ck_assert_int_eq(fixture_ask(&client, "web.service.consul", T_A, 0, false), DNS_ASK);
+	dns_cache_del(&c, str_n(client.reply.bytes, client.reply.size));
+	dns_cache_del(&c, str_n(client.reply.bytes, client.reply.size));
+	ck_assert(!kept(&client, &c, "web.service.consul", at_s(61)));
+	ck_assert_uint_eq(c.bytes, 0);
 	free(out.bytes);
 }
 END_TEST

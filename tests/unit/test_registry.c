@@ -1,126 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * checkd's core: schedules, thresholds, TTLs, aliases, maintenance, what is stored and what is told
- * to the catalogue.
+ * checkd's core: schedules, thresholds, TTLs, maintenance, and what is told to the catalogue.
  */
-#include "tests/unit/unit.h"
-
-#include "checkd/core/registry.h"
-
-struct bench {
-	struct registry *r;
-	struct registry_config config;
-	struct registry_update u;
-	struct mono now;
-	struct wall wall;
-};
-
-static void bench_init(struct bench *b)
-{
-	struct rng rng;
-
-	*b = (struct bench) { .config = { .node = STR("n1"),
-				      .node_id = STR("id1"),
-				      .datacenter = STR("dc1"),
-				      .address = STR("10.0.0.1"),
-				      .check_update_interval_ns = 300 * NS_PER_S,
-				      .output_max = 4096 },
-		.now = { 1000 * NS_PER_S },
-		.wall = { 5000 * NS_PER_S } };
-	rng_init(&rng, 7);
-	b->r = registry_new(&b->config, &rng);
-}
-
-static void bench_fini(struct bench *b)
-{
-	registry_free(b->r);
-}
-
-static void step(struct bench *b, struct registry_event e)
-{
-	e.now = b->now;
-	e.wall = b->wall;
-	registry_step(b->r, &e, &b->u);
-	registry_check(b->r);
-}
-
-static void pass_ms(struct bench *b, int64_t ms)
-{
-	b->now.ns += ms * NS_PER_MS;
-	b->wall.ns += ms * NS_PER_MS;
-	step(b, (struct registry_event) { .type = REGISTRY_TIMER });
-}
-
-static void check_put(struct bench *b, const struct check_def *def, const char *type)
-{
-	step(b, (struct registry_event) {
-			.type = REGISTRY_CHECK_PUT, .check = { .check = { def, str_of(type) } } });
-}
-
-static void service_put(struct bench *b, const char *id, const struct check_def *check)
-{
-	struct service_def def = { .id = str_of(id),
-		.name = STR("web"),
-		.port = 80,
-		.weight_passing = 1,
-		.weight_warning = 1 };
-	struct registry_check checks[] = { { check, STR("ttl") } };
-
-	step(b, (struct registry_event) { .type = REGISTRY_SERVICE_PUT,
-			.service = { .def = &def,
-				.checks = checks,
-				.checks_count = check ? 1 : 0,
-				.replace_checks = true } });
-}
-
-static void run_done(struct bench *b, uint64_t number, enum check_status status, const char *output)
-{
-	step(b, (struct registry_event) {
-			.type = REGISTRY_RUN_DONE, .run = { number, status, str_of(output) } });
-}
-
-static void ttl(struct bench *b, const char *id, enum check_status status, const char *output)
-{
-	step(b, (struct registry_event) {
-			.type = REGISTRY_TTL, .ttl = { str_of(id), status, str_of(output) } });
-}
-
-static void is_check(struct bench *b, const char *id, const char *status, const char *output)
-{
-	OWN_EMBEDDED(buf_fini) struct buf text = { 0 };
-	OWN_EMBEDDED(arena_fini) struct arena arena = { 0 };
-	struct json *tree;
-	const struct json *c;
-
-	registry_render_checks(b->r, &text);
-	ck_assert_int_eq(json_parse(&arena, buf_str(&text), &tree, NULL), 0);
-	c = json_find(tree, id);
-	ck_assert_ptr_nonnull(c);
-	ck_str_is(json_find_text(c, "Status"), status);
-	if (output) {
-		ck_str_is(json_find_text(c, "Output"), output);
-	}
-}
-
-/* Waits for the next run and says how long that took. */
-static uint64_t next_run(struct bench *b, int64_t *waited_ms_out)
-{
-	struct mono begin = b->now;
-
-	for (int i = 0; i < 100; i++) {
-		struct mono due = registry_deadline(b->r);
-
-		ck_assert(due.ns != MONO_NEVER.ns);
-		b->now = due.ns > b->now.ns ? due : b->now;
-		step(b, (struct registry_event) { .type = REGISTRY_TIMER });
-		if (b->u.runs) {
-			*waited_ms_out = mono_diff_ms(b->now, begin);
-			return b->u.runs->number;
-		}
-	}
-	ck_abort_msg("no run");
-	return 0;
-}
+#include "tests/unit/registry_bench.h"
 
 TEST(test_schedule)
 {
@@ -230,48 +112,38 @@ TEST(test_ttl)
 }
 END_TEST
 
-/* What a restart brings back: states of this boot as they are, of another only TTLs that still run.
- */
-TEST(test_load)
+/* The longest durations that can be written. */
+TEST(test_very_long)
 {
-	static const struct {
-		bool same_boot;
-		int64_t mono_left_s, wall_left_s;
-		const char *status, *after_6s;
-	} rows[] = {
-		{ true, 5, -5, "passing", "critical" },
-		{ true, -5, 5, "passing", "critical" },
-		{ false, 500, 5, "passing", "critical" },
-		{ false, 500, -5, "critical", "critical" },
-		{ false, 500, 50, "passing", "passing" },
-	};
+	struct check_def def = { .id = STR("t"),
+		.name = STR("t"),
+		.ttl_ns = INT64_MAX,
+		.status = STR("passing"),
+		.deregister_critical_after_ns = INT64_MAX };
+	struct str args[] = { STR("true") };
+	struct check_def script = { .id = STR("s"),
+		.name = STR("s"),
+		.args = { args, 1, true },
+		.interval_ns = INT64_MAX };
+	struct bench b;
+	int64_t waited;
 
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct check_def def = {
-			.id = STR("t"), .name = STR("t"), .ttl_ns = 100 * NS_PER_S
-		};
-		OWN_EMBEDDED(buf_fini) struct buf check = { 0 };
-		OWN_EMBEDDED(buf_fini) struct buf state = { 0 };
-		struct check_row row = { .def = def, .type = STR("ttl") };
-		struct bench b;
-		struct state_row s = { .status = CHECK_PASSING, .output = STR("o") };
-
-		bench_init(&b);
-		s.ttl_due_mono_ns = b.now.ns + rows[i].mono_left_s * NS_PER_S;
-		s.ttl_due_wall_ns = b.wall.ns + rows[i].wall_left_s * NS_PER_S;
-		check_row_encode(&check, &row);
-		state_row_encode(&state, &s);
-		step(&b, (struct registry_event) { .type = REGISTRY_LOAD_CHECK,
-				 .load = { STR("t"), buf_str(&check), rows[i].same_boot } });
-		ck_assert_ptr_null(b.u.writes);
-		step(&b, (struct registry_event) { .type = REGISTRY_LOAD_STATE,
-				 .load = { STR("t"), buf_str(&state), rows[i].same_boot } });
-		step(&b, (struct registry_event) { .type = REGISTRY_LOADED });
-		is_check(&b, "t", rows[i].status, NULL);
-		pass_ms(&b, 6000);
-		is_check(&b, "t", rows[i].after_6s, NULL);
-		bench_fini(&b);
-	}
+	bench_init(&b);
+	b.config.check_update_interval_ns = INT64_MAX;
+	service_put(&b, "web1", NULL);
+	def.service_id = STR("web1");
+	check_put(&b, &def, "ttl");
+	pass_ms(&b, 1000);
+	is_check(&b, "t", "passing", "");
+	ttl(&b, "t", CHECK_CRITICAL, "one");
+	ttl(&b, "t", CHECK_CRITICAL, "two");
+	pass_ms(&b, 100000);
+	is_check(&b, "t", "critical", "two");
+	check_put(&b, &script, "script");
+	run_done(&b, next_run(&b, &waited), CHECK_PASSING, "");
+	pass_ms(&b, 100000);
+	ck_assert_ptr_null(b.u.runs);
+	bench_fini(&b);
 }
 END_TEST
 
@@ -310,42 +182,6 @@ TEST(test_service)
 	};
 	check_put(&b, &check, "ttl");
 	ck_str_is(b.u.result.text, "ServiceID \"web1\" does not exist");
-	bench_fini(&b);
-}
-END_TEST
-
-TEST(test_alias)
-{
-	struct check_def ttl_check = { .ttl_ns = 100 * NS_PER_S, .status = STR("passing") };
-	struct check_def node_check = { .id = STR("disk"),
-		.name = STR("Disk"),
-		.ttl_ns = 100 * NS_PER_S,
-		.status = STR("passing") };
-	struct check_def first = {
-		.id = STR("a1"), .name = STR("a1"), .alias_service = STR("web1")
-	};
-	struct check_def second = { .id = STR("a2"),
-		.name = STR("a2"),
-		.service_id = STR("web2"),
-		.alias_service = STR("web1") };
-	struct bench b;
-
-	bench_init(&b);
-	check_put(&b, &first, "alias");
-	is_check(&b, "a1", "critical", "Service web1 could not be found on node ");
-	service_put(&b, "web1", &ttl_check);
-	is_check(&b, "a1", "passing", "All checks passing.");
-	service_put(&b, "web2", NULL);
-	check_put(&b, &second, "alias");
-	check_put(&b, &node_check, "ttl");
-	is_check(&b, "a2", "passing", "All checks passing.");
-	ttl(&b, "disk", CHECK_WARNING, "90%");
-	is_check(&b, "a1", "warning", "Aliased check \"Disk\" failing: 90%");
-	is_check(&b, "a2", "warning",
-		"Aliased check \"a1\" failing: Aliased check \"Disk\" failing: 90%"); /* a1 is of
-											 the node */
-	ttl(&b, "service:web1", CHECK_CRITICAL, "down");
-	is_check(&b, "a2", "critical", NULL);
 	bench_fini(&b);
 }
 END_TEST
@@ -462,6 +298,22 @@ TEST(test_sync_of_the_node_during_a_reload)
 }
 END_TEST
 
+/* Such names are warned of, not refused. */
+TEST(test_sync_of_a_node_with_any_name)
+{
+	struct bench b;
+
+	bench_init(&b);
+	b.config.node = STR("my node/1?");
+	step(&b, (struct registry_event) { .type = REGISTRY_LOADED });
+	flush(&b);
+	ck_assert_ptr_nonnull(b.u.requests);
+	ck_str_is(b.u.requests->path, "/v1/catalog/node-services/my%20node%2F1%3F?stale");
+	ck_str_is(b.u.requests->next->path, "/v1/health/node/my%20node%2F1%3F?stale");
+	bench_fini(&b);
+}
+END_TEST
+
 TEST(test_sync_failures)
 {
 	uint64_t number;
@@ -494,50 +346,6 @@ TEST(test_sync_failures)
 }
 END_TEST
 
-static void alias_answer(struct bench *b, int status, uint64_t index, const char *body)
-{
-	struct registry_request *q = b->u.requests;
-
-	ck_assert_ptr_nonnull(q);
-	step(b, (struct registry_event) { .type = REGISTRY_REQUEST_DONE,
-			.request = { q->number, status, index, str_of(body) } });
-	pass_ms(b, 1000);
-}
-
-/* An alias of another node: a blocking query, and its services where there are no checks. */
-TEST(test_alias_remote)
-{
-	struct check_def def = { .id = STR("a"),
-		.name = STR("a"),
-		.alias_node = STR("far off"),
-		.alias_service = STR("db") };
-	struct bench b;
-
-	bench_init(&b);
-	check_put(&b, &def, "alias");
-	pass_ms(&b, 0);
-	ck_str_is(b.u.requests->path, "/v1/health/node/far%20off?stale");
-	alias_answer(&b, 200, 7,
-		"[{\"Name\":\"D\",\"Status\":\"warning\",\"Output\":\"slow\",\"ServiceID\":\"db\"},"
-		"{\"Name\":\"W\",\"Status\":\"critical\",\"ServiceID\":\"web\"}]");
-	is_check(&b, "a", "warning", "Aliased check \"D\" failing: slow");
-	ck_str_is(b.u.requests->path, "/v1/health/node/far%20off?stale&wait=1m&index=7");
-	ck_assert(b.u.requests->waits);
-	alias_answer(&b, 0, 0, "");
-	is_check(&b, "a", "warning", NULL); /* no news is no change */
-	alias_answer(&b, 200, 8, "[]");
-	ck_str_is(b.u.requests->path, "/v1/catalog/node-services/far%20off?stale");
-	alias_answer(&b, 200, 9, "{\"Node\":{},\"Services\":[{\"ID\":\"db\"}]}");
-	is_check(&b, "a", "passing", "No checks found.");
-	alias_answer(&b, 200, 10, "[]");
-	alias_answer(&b, 200, 11, "{\"Node\":null,\"Services\":null}");
-	is_check(&b, "a", "critical", "Service db could not be found on node far off");
-	step(&b, (struct registry_event) { .type = REGISTRY_CHECK_DEL, .id = STR("a") });
-	ck_assert_ptr_nonnull(b.u.stops);
-	bench_fini(&b);
-}
-END_TEST
-
 TEST(test_output)
 {
 	OWN_EMBEDDED(buf_fini) struct buf b = { 0 };
@@ -550,6 +358,6 @@ TEST(test_output)
 }
 END_TEST
 
-UNIT_MAIN("registry", test_schedule, test_thresholds, test_ttl, test_load, test_service, test_alias,
+UNIT_MAIN("registry", test_schedule, test_thresholds, test_ttl, test_very_long, test_service,
 	test_maintenance, test_sync_change, test_sync_of_the_node_during_a_reload,
-	test_sync_failures, test_alias_remote, test_output)
+	test_sync_of_a_node_with_any_name, test_sync_failures, test_output)

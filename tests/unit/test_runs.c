@@ -16,6 +16,7 @@
 
 #include "checkd/run.h"
 #include "checkd/script.h"
+#include "common/sys/clock.h"
 #include "common/sys/net.h"
 
 struct bench {
@@ -343,8 +344,18 @@ struct server {
 	int fd, client;
 	struct loop_io io, client_io;
 	const char *answer;
+	int64_t think_ms; /* before it answers */
+	struct loop_timer thinks;
 	char request[2048];
 };
+
+static void on_thought(void *arg)
+{
+	struct server *s = arg;
+
+	ck_assert_int_gt(send(s->client, s->answer, strlen(s->answer), MSG_NOSIGNAL), 0);
+	close(s->client);
+}
 
 static void on_request(void *arg, int events)
 {
@@ -352,9 +363,13 @@ static void on_request(void *arg, int events)
 	ssize_t n = recv(s->client, s->request, sizeof(s->request) - 1, 0);
 
 	s->request[max_of(n, 0)] = 0;
-	ck_assert_int_gt(send(s->client, s->answer, strlen(s->answer), MSG_NOSIGNAL), 0);
 	loop_io_set(&s->client_io, 0);
-	close(s->client);
+	if (s->think_ms) {
+		loop_timer_init(&s->thinks, s->loop, on_thought, s);
+		loop_timer_in(&s->thinks, s->think_ms);
+	} else {
+		on_thought(s);
+	}
 }
 
 static void on_accept(void *arg, int events)
@@ -425,6 +440,111 @@ TEST(test_http)
 }
 END_TEST
 
+/* By our own means and, behind a redirect, by the library's: what Go says of a body. */
+TEST(test_http_body)
+{
+	static const struct {
+		const char *method, *body, *wanted;
+	} rows[] = {
+		{ "POST", "", "Content-Length: 0\r\n" },
+		{ "PUT", "", "Content-Length: 0\r\n" },
+		{ "GET", "", "GET /x HTTP/1.1\r\n" },
+		{ "POST", "b", "Content-Length: 1\r\n" },
+	};
+	struct server s = { 0 };
+	char address[64], url[128];
+	struct bench b;
+
+	bench_init(&b);
+	s.loop = b.loop;
+	s.fd = listen_at(SOCK_STREAM, address);
+	loop_io_init(&s.io, b.loop, s.fd, on_accept, &s);
+	loop_io_set(&s.io, LOOP_READ);
+	snprintf(url, sizeof(url), "http://%s/x", address);
+	s.answer = "HTTP/1.1 307 Temporary Redirect\r\nLocation: /x\r\nContent-Length: "
+		   "0\r\nConnection: close\r\n\r\n";
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(rows); i++) {
+		struct check_def def = { .http = str_of(url),
+			.method = str_of(rows[i / 2].method),
+			.body = str_of(rows[i / 2].body),
+			.disable_redirects = i % 2 };
+
+		is_result(&b, &def, CHECK_CRITICAL, NULL);
+		ck_assert_ptr_nonnull(strstr(s.request, rows[i / 2].wanted));
+		ck_assert_ptr_null(strstr(s.request, "Content-Type"));
+		ck_assert(str_starts(str_of(s.request), str_of(rows[i / 2].method)));
+	}
+	loop_io_set(&s.io, 0);
+	close(s.fd);
+	bench_fini(&b);
+}
+END_TEST
+
+/* What it leads to has to answer. */
+TEST(test_http_redirect_to_nobody)
+{
+	struct server s = { 0 };
+	char address[64], mute[64], url[128], redirect[256], text[256];
+	struct check_def def = { .timeout_ns = NS_PER_S };
+	int mute_fd = listen_at(SOCK_STREAM, mute);
+	struct bench b;
+
+	bench_init(&b);
+	s.loop = b.loop;
+	s.fd = listen_at(SOCK_STREAM, address);
+	loop_io_init(&s.io, b.loop, s.fd, on_accept, &s);
+	loop_io_set(&s.io, LOOP_READ);
+	snprintf(url, sizeof(url), "http://%s/x", address);
+	def.http = str_of(url);
+	snprintf(redirect, sizeof(redirect),
+		"HTTP/1.1 302 Found\r\nLocation: http://%s/\r\nContent-Length: "
+		"0\r\nConnection: close\r\n\r\n",
+		mute);
+	s.answer = redirect;
+	snprintf(text, sizeof(text),
+		"Get \"%s\": context deadline exceeded (Client.Timeout exceeded while awaiting "
+		"headers)",
+		url);
+	is_result(&b, &def, CHECK_CRITICAL, text);
+	loop_io_set(&s.io, 0);
+	close(s.fd);
+	close(mute_fd);
+	bench_fini(&b);
+}
+END_TEST
+
+/* The time-out is for a request with all that it leads to. */
+TEST(test_http_redirect_in_time)
+{
+	struct server s = { .think_ms = 2000 };
+	char address[64], url[128], text[256];
+	struct check_def def = { .timeout_ns = 3 * NS_PER_S };
+	struct mono began;
+	struct bench b;
+
+	bench_init(&b);
+	s.loop = b.loop;
+	s.fd = listen_at(SOCK_STREAM, address);
+	loop_io_init(&s.io, b.loop, s.fd, on_accept, &s);
+	loop_io_set(&s.io, LOOP_READ);
+	snprintf(url, sizeof(url), "http://%s/x", address);
+	def.http = str_of(url);
+	s.answer = "HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 0\r\nConnection: "
+		   "close\r\n\r\n";
+	snprintf(text, sizeof(text),
+		"Get \"%s\": context deadline exceeded (Client.Timeout exceeded while awaiting "
+		"headers)",
+		url);
+	began = clock_mono();
+	is_result(&b, &def, CHECK_CRITICAL, text);
+	ck_assert_int_lt(mono_diff_ms(clock_mono(), began), 4900);
+	loop_timer_stop(&s.thinks);
+	loop_io_set(&s.io, 0);
+	close(s.fd);
+	bench_fini(&b);
+}
+END_TEST
+
 UNIT_MAIN("runs", test_script, test_shell, test_script_cannot_start, test_script_stop,
 	test_script_leaves_nothing, test_script_server_gone, test_scripts_at_once, test_tcp_and_udp,
-	test_http)
+	test_http, test_http_body, test_http_redirect_to_nobody, test_http_redirect_in_time)
