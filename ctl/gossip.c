@@ -58,6 +58,7 @@ struct key_action {
 
 int keyring_run(struct ctl *c, int argc, char **argv)
 {
+	enum { RELAY_FACTOR_MAX = 5 };
 	static const char usage[] = "keyring [options]";
 	static const char about[] = "Shows and changes the keys that encrypt gossip.";
 	struct key_action actions[] = { { NULL, "POST", "Installing new gossip encryption key..." },
@@ -66,7 +67,7 @@ int keyring_run(struct ctl *c, int argc, char **argv)
 	OWN_EMBEDDED(buf_fini) struct buf path = { 0 }, help = { 0 };
 	OWN_EMBEDDED(api_fini) struct api api = { 0 };
 	bool list = false, primary = false, local = false;
-	const char *relay = "";
+	int64_t relay = 0;
 	struct flagset f = { 0 };
 	int at, count;
 
@@ -76,7 +77,7 @@ int keyring_run(struct ctl *c, int argc, char **argv)
 	flag_add(&f, "list", FLAG_BOOL, &list, "Lists the keys and how many members have them.");
 	flag_add(&f, "list-primary", FLAG_BOOL, &primary, "Lists the keys that are used.");
 	flag_add(&f, "local-only", FLAG_BOOL, &local, "With -list: asks this agent alone.");
-	flag_add(&f, "relay-factor", FLAG_TEXT, &relay,
+	flag_add(&f, "relay-factor", FLAG_INT, &relay,
 		"Answers come through so many other members too (0 to 5).");
 	at = api_begin(c, &api, &f, false, usage, about, argc, argv);
 	if (at < 0) {
@@ -91,12 +92,19 @@ int keyring_run(struct ctl *c, int argc, char **argv)
 	if (count > 1) {
 		return ctl_fail("Only a single action is allowed");
 	}
+	if (relay < 0 || relay > RELAY_FACTOR_MAX) {
+		return ctl_fail("Error parsing relay factor: Relay factor must be in range: "
+				"[0, %d]",
+			RELAY_FACTOR_MAX);
+	}
 	if (local && !list && !primary) {
 		return ctl_fail("Error validating local-only: local-only can only be set for list "
 				"requests");
 	}
 	buf_put_lit(&path, "/v1/operator/keyring");
-	path_query(&path, "relay-factor", relay);
+	if (relay) {
+		path_query_n(&path, "relay-factor", (uint64_t)relay);
+	}
 	path_query(&path, "local-only", local ? "true" : "");
 	if (list || primary) {
 		ctl_say("==> Gathering installed %sencryption keys...", primary ? "primary " : "");

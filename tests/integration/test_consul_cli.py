@@ -494,9 +494,14 @@ def test_keyring(pool):
         assert json.loads(path.read_text()) == [KEYS[1]]
     for words, complaint in (
             (["-list", "-install", KEYS[0]], "Only a single action is allowed"),
+            (["-list", "-relay-factor=6"], "Error parsing relay factor: Relay factor must be in range: [0, 5]"),
+            (["-list", "-relay-factor=-1"], "Error parsing relay factor: Relay factor must be in range: [0, 5]"),
             (["-use", KEYS[1], "-local-only"],
-             "Error validating local-only: local-only can only be set for list requests")):
+             "Error validating local-only: local-only can only be set for list requests"),
+            (["-use", KEYS[1], "-local-only", "-relay-factor=6"],
+             "Error parsing relay factor: Relay factor must be in range: [0, 5]")):
         assert run("keyring", *words, status=1) == complaint + "\n"
+    assert "-relay-factor" in run("keyring", "-list", "-relay-factor=x", status=1)
 
 
 def test_leave(pool):
