@@ -10,8 +10,6 @@
 
 /* ---- keyring ---- */
 
-enum { RELAY_FACTOR_MAX = 5 };
-
 static void counts_print(const struct json *pool, const char *field)
 {
 	const struct json *counts = json_find(pool, field), *key;
@@ -60,6 +58,7 @@ struct key_action {
 
 int keyring_run(struct ctl *c, int argc, char **argv)
 {
+	enum { RELAY_FACTOR_MAX = 5 };
 	static const char usage[] = "keyring [options]";
 	static const char about[] = "Shows and changes the keys that encrypt gossip.";
 	struct key_action actions[] = { { NULL, "POST", "Installing new gossip encryption key..." },

@@ -62,16 +62,17 @@ void handle_agent_members(struct exchange *x)
 {
 	struct str segment = request_param(&x->request, "segment");
 	struct members m = { .wan = request_param(&x->request, "wan").n > 0 };
+	bool all = !segment.n || str_is(segment, "_all"); /* which the consul tool always says */
 
-	if (m.wan && segment.n) {
+	if (m.wan && !all) {
 		answer_text(x, 400, STR("Cannot provide a segment with wan=true"));
 		return;
 	}
-	if (segment.n && !str_is(segment, "_all") && !x->httpd->conf->server) {
+	if (!all && !x->httpd->conf->server) {
 		answer_printf(x, 500, "segment \"" STR_FMT "\" not found", STR_ARG(segment));
 		return;
 	}
-	if (segment.n && !str_is(segment, "_all")) {
+	if (!all) {
 		answer_text(x, 500,
 			STR("Network segments are not supported in this version of Consul"));
 		return;

@@ -11,10 +11,12 @@ CLONE_NEWNET = 0x40000000
 RULES = """
 table bridge faults {
     set cut { typeof meta iifname . meta oifname; }
+    set cut_udp { typeof meta iifname . meta oifname; }
     set lossy { typeof meta iifname . meta oifname; }
     chain forward {
         type filter hook forward priority 0; policy accept;
         meta iifname . meta oifname @cut drop
+        ip protocol udp meta iifname . meta oifname @cut_udp drop
         meta iifname . meta oifname @lossy numgen random mod 100 < %d drop
     }
 }
@@ -96,6 +98,9 @@ class Network:
     def cut_one_way(self, sender, receiver):
         self.change("add", "cut", [(sender, receiver)])
 
+    def cut_datagrams_one_way(self, sender, receiver):
+        self.change("add", "cut_udp", [(sender, receiver)])
+
     def cut(self, a, b):
         self.change("add", "cut", [(a, b), (b, a)])
 
@@ -118,5 +123,5 @@ class Network:
         self.change("add", "lossy", [(a, b) for a in self.hosts for b in self.hosts if a != b])
 
     def heal(self):
-        for name in ("cut", "lossy"):
+        for name in ("cut", "cut_udp", "lossy"):
             run("nft", "flush", "set", "bridge", "faults", name)

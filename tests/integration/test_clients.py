@@ -5,6 +5,7 @@ import gzip
 import http.client
 import json
 import os
+import pathlib
 import socket
 import threading
 import time
@@ -99,6 +100,9 @@ def test_four_daemons(cluster):
     wait_until(lambda: client.get("/v1/kv/none").status == 404 and "consul.client.rpc" in {
         c["Name"] for c in client.json("/v1/agent/metrics")["Counters"]}, what="the metric of requests handed on", pause_s=0.5)
     assert client.put("/v1/agent/join/127.0.0.1?wan=1").text == "Must be a server to join WAN cluster"
+    for port in ("serf_wan", "server", "peer_http"):
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((client.address, PORTS[port]))
 
 
 def test_every_kind_of_read(cluster):
@@ -506,6 +510,22 @@ def test_what_is_cut_off_is_done_once(cluster):
         thread.join()
     cluster.wait_settled()
     assert client.get("/v1/kv/once?raw").text == str(number)
+
+
+def peer_connections(servers):
+    """How many there are, or were within the last minute, with port 8310 of these servers."""
+    doors = {"%s:%04X" % (socket.inet_aton(s.address)[::-1].hex().upper(), PORTS["peer_http"]) for s in servers}
+    lines = pathlib.Path("/proc/net/tcp").read_text().split("\n")[1:-1]
+    ends = [line.split()[1:3] for line in lines]
+    return len({frozenset(pair) for pair in ends if doors & set(pair) and "00000000:0000" not in pair})
+
+
+def test_connections_to_servers_are_used_again(cluster):
+    before = peer_connections(cluster.nodes)
+    for n in range(100):
+        assert cluster.clients[0].get("/v1/kv/seed/a").status == 200
+        assert cluster.clients[0].put("/v1/kv/again", str(n)).text == "true"
+    assert 0 < peer_connections(cluster.nodes) < before + 20
 
 
 def test_all_servers_spread_the_work(cluster):

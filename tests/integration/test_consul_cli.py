@@ -16,6 +16,7 @@ import time
 import pytest
 
 from node import MUSTER, TOP, wait_until
+from peers import Gossipd
 
 
 @pytest.fixture(scope="session")
@@ -366,6 +367,7 @@ def test_watch_shows(cli, shared_node):
     for words, complaint in ((["-type=bogus"], "Unsupported watch type: bogus\n"),
                              (["-type=key"], "Must specify a single key to watch\n"),
                              (["-type=connect_roots"], "Type connect_roots is not supported in the CLI tool\n"),
+                             (["-type=agent_service"], "Type agent_service is not supported in the CLI tool\n"),
                              (["-type=key", "-key=watched", "exit 3"], "Error executing handler: exit status 3\n")):
         assert cli("watch", *words, status=1) == complaint
     assert cli("watch", status=1).startswith("Watch type must be specified\n\nUsage: ")
@@ -560,8 +562,119 @@ def test_unix_socket(make_node, link):
     assert not path.exists()
 
 
-def test_leave(make_node, link):
-    node = make_node().start()
-    out = node.muster("leave", binary=link)
-    assert (out.returncode, out.stdout) == (0, "Graceful leave complete\n")
+# ---- the pool ----
+
+KEYS = [base64.b64encode(bytes([i]) * 32).decode() for i in (1, 2)]
+
+
+@pytest.fixture(params=["consul", "muster"])
+def tool(request, consul, link):
+    return consul if request.param == "consul" else link
+
+
+@pytest.fixture
+def pool(tool, make, make_node):
+    """(what asks node n1 with one of the tools, n1, a member that it has not joined yet)."""
+    node = make_node(config={"encrypt": KEYS[0]}).start()
+    other = make(Gossipd, "g1", config={"encrypt": KEYS[0]}).start()
+
+    def run(*args, status=0):
+        out = node.muster(*args, binary=tool)
+        assert out.returncode == status, "%s: %d\n%s%s" % (args, out.returncode, out.stdout, out.stderr)
+        return out.stdout if status == 0 else out.stderr
+    return run, node, other
+
+
+def rows(text):
+    return [line.split() for line in text.split("\n")[1:] if line]
+
+
+def wait_members(run, **statuses):
+    wait_until(lambda: {row[0]: row[2] for row in rows(run("members"))} == statuses, what="members are %s" % statuses)
+
+
+def joined(run, other):
+    assert run("join", other.address) == "Successfully joined cluster by contacting 1 nodes.\n"
+    wait_members(run, n1="alive", g1="alive")
+
+
+def test_join_and_members(pool):
+    run, node, other = pool
+    refused = run("join", "127.0.0.1:1", status=1).split("\n")
+    assert refused[0] == "Error joining address '127.0.0.1:1': Unexpected response code: 500 (1 error occurred:"
+    assert refused[-2:] == ["Failed to join any nodes.", ""]
+    assert run("join", status=1).startswith("At least one address to join must be specified.\n\nUsage: ")
+    joined(run, other)
+    ours = ["n1", node.address + ":8301", "alive", "server", "1.8.7", "2", "dc1", "<all>"]
+    theirs = ["g1", other.address + ":8301", "alive", "client", "1.8.7", "2", "dc1", "<default>"]
+    assert rows(run("members")) == [ours, theirs]
+    assert rows(run("members", "-status=al.ve")) == rows(run("members"))
+    assert run("members", "-status=left", status=2) == ""
+    detailed = {row[0]: row for row in rows(run("members", "-detailed"))}
+    assert len(detailed["g1"]) == 4 and ",role=node," in detailed["g1"][3] and ",role=consul," in detailed["n1"][3]
+    assert [row[:4] for row in rows(run("members", "-wan"))] == [["n1.dc1", node.address + ":8302", "alive", "server"]]
+
+
+def test_join_wan(pool, make_node):
+    run, node, _ = pool
+    far = make_node(name="t1", config={"encrypt": KEYS[0], "datacenter": "dc2"}).start()
+    assert "part of wrong datacenter 'dc2'" in run("join", far.address, status=1)
+    assert run("join", "-wan", far.address) == "Successfully joined cluster by contacting 1 nodes.\n"
+    wait_until(lambda: sorted(row[0] for row in rows(run("members", "-wan"))) == ["n1.dc1", "t1.dc2"], what="both are members")
+    assert [row[0] for row in rows(run("members"))] == ["n1"]
+
+
+def test_force_leave(pool):
+    run, _, other = pool
+    joined(run, other)
+    assert run("force-leave", "nobody", status=1) == (
+        "Error force leaving: Unexpected response code: 500 (agent: No node found with name 'nobody')\n")
+    assert run("force-leave", status=1).startswith("A single node name must be specified to force leave.")
+    other.kill()
+    wait_members(run, n1="alive", g1="failed")
+    assert run("force-leave", "g1") == ""
+    wait_members(run, n1="alive", g1="left")
+    assert run("force-leave", "-prune", "g1") == ""
+    wait_members(run, n1="alive")
+
+
+def test_keyring(pool):
+    run, node, other = pool
+    joined(run, other)
+
+    def listed(*flags):
+        """Pool by pool: its keys, and how many of its members have them."""
+        first, *pools = run("keyring", *flags).split("\n\n")
+        return first, [part.rstrip("\n").split("\n") for part in pools]
+    assert listed("-list") == ("==> Gathering installed encryption keys...",
+                               [["WAN:", "  %s [1/1]" % KEYS[0]], ["dc1 (LAN):", "  %s [2/2]" % KEYS[0]]])
+    assert run("keyring", "-install", KEYS[1]) == "==> Installing new gossip encryption key...\n"
+    assert [sorted(part[1:]) for part in listed("-list", "-relay-factor=3")[1]] == [
+        sorted("  %s [%d/%d]" % (key, n, n) for key in KEYS) for n in (1, 2)]
+    assert run("keyring", "-use", KEYS[1]) == "==> Changing primary gossip encryption key...\n"
+    assert listed("-list-primary") == ("==> Gathering installed primary encryption keys...",
+                                       [["WAN:", "  %s [1/1]" % KEYS[1]], ["dc1 (LAN):", "  %s [2/2]" % KEYS[1]]])
+    assert len(listed("-list", "-local-only")[1]) == 2
+    assert run("keyring", "-remove", KEYS[1], status=1).startswith("error: Unexpected response code: 500 (")
+    assert run("keyring", "-remove", KEYS[0]) == "==> Removing gossip encryption key...\n"
+    for path in (node.data_dir / "gossipd/local.keyring", other.directory / "data/gossipd/local.keyring"):
+        assert json.loads(path.read_text()) == [KEYS[1]]
+    for words, complaint in (
+            (["-list", "-install", KEYS[0]], "Only a single action is allowed"),
+            (["-list", "-relay-factor=6"], "Error parsing relay factor: Relay factor must be in range: [0, 5]"),
+            (["-list", "-relay-factor=-1"], "Error parsing relay factor: Relay factor must be in range: [0, 5]"),
+            (["-use", KEYS[1], "-local-only"],
+             "Error validating local-only: local-only can only be set for list requests"),
+            (["-use", KEYS[1], "-local-only", "-relay-factor=6"],
+             "Error parsing relay factor: Relay factor must be in range: [0, 5]")):
+        assert run("keyring", *words, status=1) == complaint + "\n"
+    assert "-relay-factor" in run("keyring", "-list", "-relay-factor=x", status=1)
+
+
+def test_leave(pool):
+    run, node, other = pool
+    joined(run, other)
+    assert "Error found unexpected args: [now]" in run("leave", "now", status=1)
+    assert run("leave") == "Graceful leave complete\n"
     assert node.process.wait(60) == 0
+    wait_until(lambda: other.status("n1") == "left", what="it has left")

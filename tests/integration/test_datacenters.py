@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two data centres, joined by their servers' WAN pool: either answers for the other, and lives without it."""
 import http.client
+import struct
 import threading
 import time
 
@@ -11,6 +12,7 @@ from load import Load
 from network import Network
 from node import PORTS, free_address, wait_until
 from test_clients import READS, SEED, held_by, meaning
+from test_gossip_packets import Crowd
 
 
 KEY, NEW_KEY = "cg8StVXbQJ0gPvMd9o7yrg==", "1M+uHvSyaY1sPrDhkQDCvw=="
@@ -53,6 +55,33 @@ def test_data_centres_are_known(world):
     assert sorted(members) == ["s1.dc1", "t1.dc2"]
     assert "http_port" not in members["t1.dc2"]["Tags"], "told only where it is not the usual one"
     wait_until(lambda: {d["Datacenter"] for d in world.c1.json("/v1/coordinate/datacenters")} == {"dc1", "dc2"})
+
+
+def place(height):
+    """A coordinate, as acknowledgements of probes have it: from everywhere as far as it is high."""
+    def doubles(*values):
+        return b"".join(b"\xcb" + struct.pack(">d", value) for value in values)
+    return (b"\x01\x84\xaaAdjustment" + doubles(0) + b"\xa5Error" + doubles(1) + b"\xa6Height" + doubles(height) +
+            b"\xa3Vec\x98" + doubles(*[0] * 8))
+
+
+def test_the_nearest_come_first(make_node):
+    """By the coordinates of their servers, whatever they are called; so they are sorted anew when these change."""
+    node = make_node(config={"gossip_wan": {"probe_interval": "200ms", "probe_timeout": "100ms"}}).start()
+    crowd = Crowd(node, port=PORTS["serf_wan"])
+    try:
+        for order in (("dc3", "dc2", "dc4"), ("dc4", "dc3", "dc2"), ("dc2", "dc3", "dc4")):
+            for name, height in zip(order, (0.05, 0.2, 0.4)):
+                server = "s1." + name
+                crowd.places[server] = place(height)
+                crowd.tags[server] = {"role": "consul", "dc": name, "id": "00000000-0000-0000-0000-000000000" + name,
+                                      "port": "8300", "build": "1.8.7:", "vsn": "2", "raft_vsn": "3", "segment": ""}
+                if server not in crowd.incarnations:
+                    crowd.enter(server)
+            wait_until(lambda o=order: node.json("/v1/catalog/datacenters") == ["dc1", *o], what="the order %s" % (order,))
+            assert node.muster("catalog", "datacenters").stdout.split() == ["dc1", *order]
+    finally:
+        crowd.end()
 
 
 def test_every_kind_of_read(world):

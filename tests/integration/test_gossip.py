@@ -13,6 +13,7 @@ import time
 
 import pytest
 
+from network import Network
 from node import wait_until
 from peers import CONSUL, SERF, Consul, Gossipd, Serf
 
@@ -398,6 +399,27 @@ def test_apart_and_together_again(make):
     serf_sees(serf, "g1", "alive")
     serf_sees(other, "g1", "alive")
     wait_until(lambda: ours.alive() == ["g1", "s1", "s2"], 60)
+
+
+@needs_serf
+def test_datagrams_that_get_through_one_way_only(make):
+    """Whoever can be reached by stream is well, in the eyes of both. [18]"""
+    network = Network(2)
+    try:
+        options = [{"address": network.address(h), "enter": lambda h=h: network.enter_host(h)} for h in (1, 2)]
+        ours, serf = make(Gossipd, "g1", **options[0]).start(), make(Serf, "s1", **options[1]).start()
+        assert serf.run("join", ours.address + ":8301").returncode == 0
+        for one in (ours, serf):
+            wait_until(lambda one=one: one.alive() == ["g1", "s1"])
+        for sender, receiver in ((1, 2), (2, 1)):
+            before = serf.log().count("Was able to connect to g1")
+            network.cut_datagrams_one_way(sender, receiver)
+            wait_until(lambda: serf.log().count("Was able to connect to g1") > before + 5, what="only streams reach us")
+            network.heal()
+        assert "member-suspect" not in ours.log() and "Suspect g1" not in serf.log()
+        assert ours.alive() == serf.alive() == ["g1", "s1"]
+    finally:
+        network.close()
 
 
 # ---- joining ----

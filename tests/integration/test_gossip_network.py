@@ -193,7 +193,8 @@ def test_nothing_happens(world):
         assert pool.failed_since() == []
         for host in pool.members:
             log = pool.log_since(host)
-            for word in ("Refuting", "Conflicting address", "name-conflict", "name-taken", "incompatible", "panic"):
+            for word in ("member-suspect", "refuted pool", "Refuting", "Conflicting address", "name-conflict", "name-taken",
+                         "incompatible", "panic"):
                 assert word not in log, (pool.mode, host, word)
     world.wait_agreed(limit_s=5)
 

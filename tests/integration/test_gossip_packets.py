@@ -35,10 +35,10 @@ def member(tmp_path_factory):
 
 
 class Peer:
-    def __init__(self, to):
+    def __init__(self, to, port=8301):
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind(("127.0.0.1", 0))
-        self.to = (to.address, 8301)
+        self.to = (to.address, port)
 
     def source(self):
         return {"SourceAddr": socket.inet_aton("127.0.0.1"), "SourceNode": "peer", "SourcePort": self.socket.getsockname()[1]}
@@ -201,12 +201,14 @@ def messages_of(packet):
 
 class Crowd(threading.Thread):
     """Members at one address. They acknowledge pings, contradict suspicions, and keep the queries and responses that they hear.
-    What becomes of them they tell gossipd and the other one: they do not gossip."""
+    What becomes of them they tell gossipd and the others: they do not gossip. Some have tags, and say where
+    they are (places)."""
 
-    def __init__(self, to, other):
+    def __init__(self, to, *others, port=8301):
         super().__init__(daemon=True)
-        self.peer = Peer(to)
-        self.all = [self.peer.to, (other.address, 8301)]
+        self.peer = Peer(to, port)
+        self.all = [self.peer.to] + [(other.address, port) for other in others]
+        self.tags, self.places = {}, {}
         self.port = self.peer.socket.getsockname()[1]
         self.peer.socket.settimeout(0.2)
         self.incarnations = {}
@@ -225,7 +227,9 @@ class Crowd(threading.Thread):
 
     def take(self, message, source):
         if message[:1] == PING:
-            self.peer.socket.sendto(ACK + pack({"Payload": None, "SeqNo": unpack(message, 1)[0]["SeqNo"]}), source)
+            ping = unpack(message, 1)[0]
+            place = self.places.get(ping["Node"].decode())
+            self.peer.socket.sendto(ACK + pack({"Payload": place, "SeqNo": ping["SeqNo"]}), source)
         elif message[:1] in (SUSPECT_MESSAGE, DEAD_MESSAGE):
             accusation = unpack(message, 1)[0]
             name = accusation["Node"].decode()
@@ -241,8 +245,9 @@ class Crowd(threading.Thread):
 
     def enter(self, name, incarnation=1):
         self.incarnations[name] = incarnation
-        self.tell(ALIVE_MESSAGE + pack({"Addr": socket.inet_aton("127.0.0.1"), "Incarnation": incarnation, "Meta": b"\xff\x80",
-                                        "Node": name, "Port": self.port, "Vsn": VERSIONS}))
+        self.tell(ALIVE_MESSAGE + pack({"Addr": socket.inet_aton("127.0.0.1"), "Incarnation": incarnation,
+                                        "Meta": b"\xff" + pack(self.tags.get(name, {})), "Node": name, "Port": self.port,
+                                        "Vsn": VERSIONS}))
 
     def leave(self, name):
         self.tell(DEAD_MESSAGE + pack({"From": name, "Incarnation": self.incarnations.pop(name), "Node": name}))

@@ -4,6 +4,7 @@ die, sleep, are cut off and lose packets. What a node offers is found everywhere
 import http.client
 import os
 import signal
+import statistics
 import threading
 import time
 
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.heavy
 SERVERS, CLIENTS = 3, int(os.environ.get("MUSTER_MANY_CLIENTS", "20"))
 FOUND_S = 1.0   # a service, on every node
 GONE_S = 12.0   # a dead node, from every node: some seconds until a probe meets it, 4 log10(23) = 5.4 s of suspicion, the word of it
-REFUSED_S = 1.5  # a call to a data centre that is away: 0.9 s of trying
+REFUSED_S = 1.0  # a call to a data centre that is away: 0.9 s of trying; and half a second more where the machine is busy
 LIMIT_S = 120
 
 
@@ -220,7 +221,8 @@ def test_a_data_centre_that_is_gone_hurts_nobody(many, capsys):
     stop.set()
     for thread in threads:
         thread.join()
-    report(capsys, "dc2 is off: calls to it fail after at most %.2f s; slowest local call %.3f s" % (max(times), slowest[0]))
+    report(capsys, "dc2 is off: calls to it fail after %.2f s, at most %.2f; slowest local call %.3f s" %
+           (statistics.median(times), max(times), slowest[0]))
     assert not errors, errors[:3]
-    assert max(times) < REFUSED_S
+    assert statistics.median(times) < REFUSED_S and max(times) < REFUSED_S + 0.5
     many.network.heal()

@@ -287,7 +287,7 @@ def test_clients_leave(pair, make):
         join(client, server)
         wait_until(lambda c=client: health_of(server, c.name) == "passing", what="it is registered")
     assert leaver.run("leave").returncode == 0
-    wait_until(lambda: node_of(server, "leaver") is None, what="it has left")
+    wait_until(lambda: node_of(server, "leaver") is None, 5, "it has left: nobody waits for the next look at all members")
     forced.kill()
     wait_until(lambda: health_of(server, "forced") == "critical", what="it has failed")
     assert pair.nodes[1].muster("force-leave", "forced").returncode == 0
@@ -314,6 +314,7 @@ def test_a_client_waits_as_long_as_it_asks_for(pair, make):
 
 @pytest.mark.skipif(not SERF, reason="there is no serf")
 def test_a_client_is_renamed_and_moves(pair, make):
+    """Each time one line says so."""
     server = pair.nodes[0]
     ident = str(uuid.uuid4())
     first = serf_client(make, "before", ident).start()
@@ -331,6 +332,16 @@ def test_a_client_is_renamed_and_moves(pair, make):
     join(third, server)
     wait_until(lambda: node_of(server, "behind")["Node"]["Address"] == third.address
                and health_of(server, "behind") == "passing", what="it has another address")
+    third.kill()                                                  # without a word
+    wait_until(lambda: health_of(server, "behind") == "critical", what="it has failed")
+    fourth = serf_client(make, "beyond", ident).start()
+    join(fourth, server)
+    wait_until(lambda: node_of(server, "beyond")["Node"]["ID"] == ident and node_of(server, "behind") is None,
+               what="it has another name again")
+    for name, address in (("behind", second.address), ("behind", third.address), ("beyond", fourth.address)):
+        said = [line for n in pair.nodes for line in lines(n, "member-registered", node=name, address=address)]
+        assert len(said) == 1, said
+        assert not any(lines(n, "member-refused", node=name) for n in pair.nodes)
 
 
 @pytest.mark.skipif(not SERF, reason="there is no serf")

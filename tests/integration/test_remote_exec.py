@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""muster exec and consul exec against nodes of muster, and muster exec against a stock Consul agent."""
+"""muster exec and consul exec against nodes of muster, also of another data centre, and muster exec against stock Consul agents."""
 import json
 import re
 import signal
@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from cluster import Cluster
+from cluster import CALM, ClientNode, Cluster, DataCentres, Server
 from node import MUSTER, wait_until
 from peers import CONSUL, Consul
 
@@ -17,8 +17,10 @@ ALLOWED = {"disable_remote_exec": False}
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    cluster = Cluster(tmp_path_factory.mktemp("exec"), 3, config=ALLOWED)
-    cluster.nodes[2].config["disable_remote_exec"] = True
+    """The third server is left as it is by default: it takes no orders."""
+    cluster = Cluster(tmp_path_factory.mktemp("exec"), 3)
+    for node in cluster.nodes[:2]:
+        node.config.update(ALLOWED)
     cluster.start()
     for node in cluster.nodes:
         wait_until(lambda n=node: len(n.json("/v1/health/state/passing")) >= 3, what="three healthy servers")
@@ -28,12 +30,16 @@ def cluster(tmp_path_factory):
 
 
 @pytest.fixture(params=["consul", "muster"])
-def run(request, cluster):
-    """Both tools ask the second server."""
-    binary = CONSUL if request.param == "consul" else str(MUSTER)
-    if not binary:
+def binary(request):
+    """Both tools."""
+    if request.param == "consul" and not CONSUL:
         pytest.skip("CONSUL NOT AVAILABLE")
+    return CONSUL if request.param == "consul" else str(MUSTER)
 
+
+@pytest.fixture
+def run(binary, cluster):
+    """Asks the second server."""
     def ask(*words, status=0, data=None):
         out = cluster.nodes[1].muster("exec", *words, binary=binary, data=data, timeout=120)
         assert out.returncode == status, "%s: %d\n%s%s" % (words, out.returncode, out.stdout, out.stderr)
@@ -121,6 +127,89 @@ def test_order_that_comes_while_checkd_ends(make_node):
     out = node.muster("exec", "-wait=20s", "sleep 6; echo done", timeout=120)
     assert "    n1: done\n" in out.stdout and "1 / 1 node" in out.stdout, out.stdout + out.stderr
     node.wait_restarted("checkd", old)
+
+
+# ---- another data centre ----
+
+class World(DataCentres):
+    """dc1: server s1, client c1; dc2: server t1, client u1; all take orders."""
+
+    def __init__(self, directory):
+        self.s1 = Server(directory / "s1", "s1", 1, [], config=dict(CALM, **ALLOWED))
+        self.c1 = ClientNode(directory / "c1", "c1", [self.s1.address], config=ALLOWED)
+        there = dict(ALLOWED, datacenter="dc2")
+        self.t1 = Server(directory / "t1", "t1", 1, [], config=dict(CALM, retry_join_wan=[self.s1.address],
+                                                                    retry_interval_wan="1s", **there))
+        self.u1 = ClientNode(directory / "u1", "u1", [self.t1.address], config=there)
+        super().__init__([self.s1, self.c1, self.t1, self.u1])
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    made = World(tmp_path_factory.mktemp("far")).start()
+    yield made
+    made.cleanup()
+
+
+@pytest.mark.parametrize("through", ["s1", "c1"])
+def test_in_another_data_centre(binary, world, through):
+    """Its nodes run the order, and no others; the session is of a server there, and what was written is there alone."""
+    node = getattr(world, through)
+
+    def ran(*words):
+        return node.muster("exec", *words, binary=binary, timeout=120)
+    out = ran("-datacenter=dc2", "-verbose", "echo far; exit 3")
+    assert out.returncode == 2, out
+    assert re.match(r"Remote exec in foreign datacenter, using Session TTL\nBinding session to remote node t1@dc2\n"
+                    r"Created remote execution session: [0-9a-f-]{36}\nUploaded remote execution spec\n"
+                    r"Fired remote execution event: [0-9a-f-]{36}\n", out.stdout), out.stdout
+    for name in ("t1", "u1"):
+        assert "==> %s: acknowledged\n" % name in out.stdout and "    %s: far\n" % name in out.stdout
+        assert "==> %s: finished with exit code 3\n" % name in out.stdout
+    assert "2 / 2 node(s) completed / acknowledged\n" in out.stdout and " s1:" not in out.stdout and " c1:" not in out.stdout
+    assert "1 / 1 node" in ran("-datacenter=dc2", "-node=u1", "true").stdout
+    assert "0 / 0 node" in ran("-datacenter=dc2", "-node=s1", "true").stdout
+    for one in (world.s1, world.t1):
+        wait_until(lambda one=one: one.get("/v1/kv/_rexec?recurse").status == 404, what="nothing left")
+        assert one.json("/v1/session/list") == []
+    out = ran("-datacenter=dc1", "-verbose", "true")
+    assert "foreign" not in out.stdout and "2 / 2 node" in out.stdout and " u1:" not in out.stdout
+    out = ran("-datacenter=dc9", "true")
+    assert out.returncode == 1
+    assert out.stderr.strip() == ("Failed to create session: Failed to find Consul server in remote datacenter: "
+                                  "Unexpected response code: 500 (No path to datacenter)")
+
+
+def test_long_in_another_data_centre(binary, world):
+    """The session is renewed over there for longer than its TTL."""
+    begin = time.monotonic()
+    out = world.c1.muster("exec", "-datacenter=dc2", "-node=u1", "-wait=3s", "sleep 20; echo late", binary=binary, timeout=120)
+    assert out.returncode == 0 and "    u1: late\n" in out.stdout and time.monotonic() - begin > 20, out
+
+
+# ---- Consul's agents ----
+
+def normal(text):
+    """Without what differs from one run to the next, and the order of what nodes say."""
+    return sorted(re.sub(r"[0-9a-f-]{36}|[0-9.]+ seconds", "*", text).split("\n"))
+
+
+@pytest.mark.skipif(not CONSUL, reason="CONSUL NOT AVAILABLE")
+def test_consul_in_another_data_centre(make):
+    """What the two tools say to stock agents is the same."""
+    near = make(Consul, "c1", args=["-server", "-bootstrap", "-hcl=" + json.dumps(ALLOWED)]).start()
+    make(Consul, "d1", args=["-server", "-bootstrap", "-datacenter=dc2", "-retry-join-wan=" + near.address,
+                             "-hcl=" + json.dumps(ALLOWED)]).start()
+
+    def ran(binary, *words):
+        return subprocess.run([binary, "exec", "-http-addr=%s:8500" % near.address, *words], capture_output=True, text=True,
+                              check=False, timeout=60)
+    wait_until(lambda: "1 / 1" in ran(CONSUL, "-datacenter=dc2", "true").stdout, what="the other data centre")
+    for words in (["-datacenter=dc2", "-verbose", "echo far; exit 4"], ["-datacenter=dc2", "-node=c1", "true"],
+                  ["-datacenter=dc1", "-verbose", "true"], ["-datacenter=dc9", "true"]):
+        theirs, ours = ran(CONSUL, *words), ran(str(MUSTER), *words)
+        assert (ours.returncode, normal(ours.stdout), ours.stderr.strip()) == (
+            theirs.returncode, normal(theirs.stdout), theirs.stderr.strip()), words
 
 
 @pytest.mark.skipif(not CONSUL, reason="CONSUL NOT AVAILABLE")

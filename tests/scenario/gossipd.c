@@ -4,16 +4,21 @@
  * each, at now=MS; the trace shows notes, what is sent (messages by name; piggybacked ones too),
  * dials, and then the members.
  *
- *     init name=N [reclaim=MS]           a pool at 10.0.0.1, all other names at 10.0.0.<last digit>
+ *     init name=N [reclaim=MS] [wan=1] [resolve=1]
+ *                                        a pool at 10.0.0.1, all other names at 10.0.0.<last digit>
  *     start | tick | leave | force-leave node=N [prune=1] | fire event=E payload=P
- *     alive node=N inc=I [at=D] [meta=M] | suspect node=N inc=I from=F | dead node=N inc=I from=F
+ *     alive node=N inc=I [at=D] [meta=M] [speaks=V] | suspect node=N inc=I from=F |
+ *     dead node=N inc=I from=F
  *     ping node=N seq=S | ack seq=S | nack seq=S | join-intent node=N ltime=T |
- *     leave-intent node=N ltime=T [prune=1] | event name=E payload=P ltime=T
+ *     leave-intent node=N ltime=T [prune=1] | event name=E payload=P ltime=T |
+ *     query name=N id=I ltime=T          of 10.0.0.2, which wants to know who has heard it
+ *     vote from=N at=D                   N says that our name is at 10.0.0.D
+ *     stream-ack token=T seq=S           what comes back of the dial T
  */
 #include <stdio.h>
 
 #include "gossipd/core/packet.h"
-#include "gossipd/core/pool.h"
+#include "gossipd/core/pool_private.h"
 #include "tests/scenario/scenario.h"
 
 struct world {
@@ -52,6 +57,10 @@ static void put_message(void *arg, uint8_t type, struct str body)
 			accusation.incarnation, STR_ARG(accusation.from));
 	} else if (type == SWIM_PING && swim_get(body, &swim_ping_schema, &ping) == 0) {
 		buf_printf(out, "(" STR_FMT " %u)", STR_ARG(ping.node), ping.seq);
+	} else if (type == SWIM_INDIRECT_PING &&
+		   swim_get(body, &swim_indirect_ping_schema, &ping) == 0) {
+		buf_printf(out, "(" STR_FMT " %u%s)", STR_ARG(ping.node), ping.seq,
+			ping.nack ? " nack" : "");
 	}
 }
 
@@ -123,7 +132,8 @@ static void init(struct world *w, struct str command)
 		.meta = STR("\xff\x80"),
 		.address = address_of_digit('1'),
 		.versions = { 1, 5, 2, 2, 5, 5 },
-		.profile = pool_profile_lan,
+		.profile = scenario_number(command, "wan") ? pool_profile_wan : pool_profile_lan,
+		.resolve_conflicts = scenario_number(command, "resolve") == 1,
 		.reclaim_ms = (int64_t)scenario_number(command, "reclaim"),
 		.reconnect_timeout_ms = 60000,
 		.tombstone_ms = 60000,
@@ -150,6 +160,7 @@ static const struct {
 	{ "leave", POOL_LEAVE },
 	{ "force-leave", POOL_FORCE_LEAVE },
 	{ "fire", POOL_FIRE },
+	{ "stream-ack", POOL_REPLY },
 };
 
 static void put_alive(struct str command, struct buf *out)
@@ -157,20 +168,56 @@ static void put_alive(struct str command, struct buf *out)
 	struct str at = scenario_word(command, "at"), meta = scenario_word(command, "meta");
 	struct str node = scenario_word(command, "node");
 	struct pool_address address = address_of_digit(at.p ? at.p[0] : node.p[node.n - 1]);
+	char speaks = (char)scenario_number(command, "speaks");
+	char versions[] = { 1, speaks ? speaks : 5, 2, 2, 5, 5 };
 	struct swim_alive m = {
 		.incarnation = (uint32_t)scenario_number(command, "inc"),
 		.node = node,
 		.addr = str_n(address.bytes, address.n),
 		.port = address.port,
 		.meta = meta.p ? meta : STR("\xff\x80"),
-		.vsn = STR("\1\5\2\2\5\5"),
+		.vsn = str_n(versions, sizeof(versions)),
 	};
 
 	swim_put(out, SWIM_ALIVE, &swim_alive_schema, &m);
 }
 
+static void put_query(struct str command, struct buf *out)
+{
+	struct pool_address address = address_of_digit('2');
+	struct serf_query m = { .ltime = scenario_number(command, "ltime"),
+		.id = (uint32_t)scenario_number(command, "id"),
+		.flags = SERF_FLAG_ACK,
+		.addr = str_n(address.bytes, address.n),
+		.port = address.port,
+		.source_node = STR("n2"),
+		.timeout_ns = NS_PER_S,
+		.name = scenario_word(command, "name") };
+
+	serf_put(out, SERF_QUERY, &serf_query_schema, &m);
+}
+
+/* An answer to the question that runs. */
+static void put_vote(const struct pool *p, struct str command, struct buf *out)
+{
+	OWN_EMBEDDED(buf_fini) struct buf payload = { 0 };
+	const struct pool_query *q = list_first(&p->queries, struct pool_query, link);
+	struct pool_address address = address_of_digit(scenario_word(command, "at").p[0]);
+	struct serf_conflict member = { .name = p->options.name,
+		.addr = str_n(address.bytes, address.n),
+		.port = address.port,
+		.tags = STR("\x80") };
+	struct serf_response m = {
+		.ltime = q->ltime, .id = q->id, .from = scenario_word(command, "from")
+	};
+
+	serf_put(&payload, SERF_CONFLICT, &serf_conflict_schema, &member);
+	m.payload = buf_str(&payload);
+	serf_put(out, SERF_RESPONSE, &serf_response_schema, &m);
+}
+
 /* The datagram that a command stands for. false: no such command. */
-static bool put_packet(struct str command, struct str verb, struct buf *out)
+static bool put_packet(const struct pool *p, struct str command, struct str verb, struct buf *out)
 {
 	uint32_t seq = (uint32_t)scenario_number(command, "seq");
 	struct swim_accusation accusation = { (uint32_t)scenario_number(command, "inc"),
@@ -202,11 +249,24 @@ static bool put_packet(struct str command, struct str verb, struct buf *out)
 			serf_put(out, SERF_LEAVE, &serf_leave_schema, &intent);
 		} else if (str_is(verb, "event")) {
 			serf_put(out, SERF_EVENT, &serf_event_schema, &event);
+		} else if (str_is(verb, "query")) {
+			put_query(command, out);
+		} else if (str_is(verb, "vote")) {
+			put_vote(p, command, out);
 		} else {
 			return false;
 		}
 	}
 	return true;
+}
+
+static void put_stream_ack(struct str command, struct buf *out)
+{
+	OWN_EMBEDDED(buf_fini) struct buf message = { 0 };
+	struct swim_ack ack = { (uint32_t)scenario_number(command, "seq"), STR_NONE };
+
+	swim_put(&message, SWIM_ACK, &swim_ack_schema, &ack);
+	stream_put(out, buf_str(&message), false);
 }
 
 static void run(void *state, struct str command, struct buf *trace)
@@ -218,6 +278,7 @@ static void run(void *state, struct str command, struct buf *trace)
 		.now = { NS_PER_S + (int64_t)scenario_number(command, "now") * NS_PER_MS },
 		.from = address_of_digit('2'),
 		.prune = scenario_number(command, "prune") == 1,
+		.token = (uint32_t)scenario_number(command, "token"),
 		.payload = scenario_word(command, "payload") };
 	struct pool_update u;
 
@@ -231,7 +292,10 @@ static void run(void *state, struct str command, struct buf *trace)
 			event.type = plain[i].type;
 		}
 	}
-	if (event.type == POOL_PACKET && !put_packet(command, verb, &packet)) {
+	if (event.type == POOL_REPLY) {
+		put_stream_ack(command, &packet);
+	}
+	if (event.type == POOL_PACKET && !put_packet(&w->pool, command, verb, &packet)) {
 		buf_put_lit(trace, "no such command\n");
 		return;
 	}

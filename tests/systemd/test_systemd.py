@@ -244,8 +244,8 @@ FILES = ["read=/run/muster/raftd/page", "read=/run/muster/catalogd/page", "read=
          "write=/var/lib/muster/catalogd/state.1/data.mdb", "write=/var/lib/muster/catalogd/state.1/lock.mdb",
          "read=/var/lib/muster/catalogd/naming.1/data.mdb", "write=/var/lib/muster/catalogd/naming.1/data.mdb",
          "read=/var/lib/muster/catalogd/mark", "read=/var/lib/muster/catalogd/acl.1/data.mdb", "read=/var/lib/muster/raft/meta",
-         "read=/var/lib/muster/checkd/data.mdb", "write=/etc/muster.d/muster.json", "write=/run/muster/probe", "read=/etc/shadow"
-         ] + ["read=/etc/muster.d/%s/secret.json" % d for d in DAEMONS]
+         "read=/var/lib/muster/checkd/data.mdb", "read=/var/lib/muster/gossipd/local.keyring", "write=/etc/muster.d/muster.json",
+         "write=/run/muster/probe", "read=/etc/shadow"] + ["read=/etc/muster.d/%s/secret.json" % d for d in DAEMONS]
 ARROWS = {
     "gossipd": {"connect=/run/muster/checkd/read", "connect=/run/muster/catalogd/write"},
     "raftd": {"connect=/run/muster/catalogd/write", "connect=/run/muster/gossipd/read"},
@@ -262,7 +262,8 @@ ARROWS = {
         "read=/run/muster/raftd/page", "read=/run/muster/catalogd/page", "read=/var/lib/muster/catalogd/state.1/data.mdb",
         "write=/var/lib/muster/catalogd/state.1/lock.mdb"},
 }
-OWN = {"raftd": {"read=/var/lib/muster/raft/meta", "read=/run/muster/raftd/page"}, "catalogd": {"read=/run/muster/catalogd/page"}}
+OWN = {"raftd": {"read=/var/lib/muster/raft/meta", "read=/run/muster/raftd/page"}, "catalogd": {"read=/run/muster/catalogd/page"},
+       "gossipd": {"read=/var/lib/muster/gossipd/local.keyring"}}
 AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_VSOCK = 2, 10, 16, 17, 40
 
 
@@ -274,7 +275,9 @@ def probed(machine):
     """All attempts of all daemons. The one that is probed is away meanwhile; its own endpoints are no question."""
     machine.sh("install -m 755 %s /usr/libexec/muster/probe" % (SOURCE / BUILD.relative_to(TOP) / "tests" / "systemd" / "probe"))
     machine.sh("install -d -o muster-catalogd -g muster-catalogd -m 700 /var/lib/muster/catalogd/acl.1; "
-               "install -o muster-catalogd -g muster-catalogd -m 600 /dev/null /var/lib/muster/catalogd/acl.1/data.mdb")
+               "install -o muster-catalogd -g muster-catalogd -m 600 /dev/null /var/lib/muster/catalogd/acl.1/data.mdb; "
+               "echo '[\"cg8StVXbQJ0gPvMd9o7yrg==\"]' | install -o muster-gossipd -g muster-gossipd -m 600 /dev/stdin "
+               "/var/lib/muster/gossipd/local.keyring")
     for daemon in DAEMONS:
         machine.sh("echo '{}' | install -m 640 -g muster-%s /dev/stdin /etc/muster.d/%s/secret.json" % (daemon, daemon))
         machine.write("/run/systemd/system/muster-%s.service.d/50-key.conf" % daemon, "[Service]\nLoadCredential=key:/root/key\n")
@@ -293,8 +296,8 @@ def probed(machine):
         results[daemon] = probe(machine, daemon, *attempts)
         machine.run("systemctl", "daemon-reload")
         machine.run("systemctl", "start", *socket, unit)
-    machine.sh("rm /usr/libexec/muster/probe /etc/muster.d/*/secret.json /root/key; rm -r /var/lib/muster/catalogd/acl.1 "
-               "/run/systemd/system/muster-*.service.d; systemctl daemon-reload; systemctl restart muster.target")
+    machine.sh("rm /usr/libexec/muster/probe /etc/muster.d/*/secret.json /root/key /var/lib/muster/gossipd/local.keyring; "
+               "rm -r /var/lib/muster/catalogd/acl.1 /run/systemd/system/muster-*.service.d; systemctl daemon-reload; systemctl restart muster.target")
     wait_all_active(machine)
     machine.wait_node()
     return results

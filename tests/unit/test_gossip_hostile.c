@@ -398,6 +398,41 @@ TEST(a_state_whose_versions_exclude_us_is_refused)
 }
 END_TEST
 
+/* It would drop a whole packet of a form that it does not know. */
+TEST(who_knows_no_checksums_is_sent_none)
+{
+	static const struct {
+		struct str vsn;
+		bool checksum;
+	} rows[] = {
+		{ STR("\x01\x04\x02\x02\x05\x04"), false },
+		{ STR("\x01\x05\x02\x02\x05\x04"), true },
+	};
+	struct pool_address a = address_number(1);
+	struct pool_event tick = { .type = POOL_TICK };
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct buf message = { 0 };
+		struct swim_alive m = { .incarnation = 1,
+			.node = STR("n1"),
+			.addr = address_str(&a),
+			.port = a.port,
+			.meta = STR("\xff\x80"),
+			.vsn = rows[i].vsn };
+
+		begin();
+		swim_put(&message, SWIM_ALIVE, &swim_alive_schema, &m);
+		receive(&message);
+		now_ms += pool.options.profile.gossip_interval_ms;
+		step(&tick);
+		ck_assert_uint_eq(update.packets_count, 1);
+		ck_assert_int_eq(
+			update.bytes.p[update.packets[0].at] == SWIM_CRC, rows[i].checksum);
+		end();
+	}
+}
+END_TEST
+
 /* -------- answers -------- */
 
 static uint8_t type_of_answer(struct str node, const struct pool_address *source)
@@ -550,6 +585,6 @@ UNIT_MAIN("gossip_hostile", an_event_that_fits_in_no_packet_does_not_block_the_o
 	a_life_before_the_first_is_none, who_cannot_be_in_one_pool_with_us_is_no_member,
 	a_turn_that_comes_late_accuses_nobody, what_is_too_long_is_refused,
 	the_table_of_members_has_a_ceiling, a_state_of_too_many_is_refused,
-	a_state_whose_versions_exclude_us_is_refused, strangers_get_a_bare_answer,
-	an_accusation_of_old_is_corrected, an_event_does_not_wait_for_a_crowd,
-	who_was_away_is_told_and_who_joins_is_not)
+	a_state_whose_versions_exclude_us_is_refused, who_knows_no_checksums_is_sent_none,
+	strangers_get_a_bare_answer, an_accusation_of_old_is_corrected,
+	an_event_does_not_wait_for_a_crowd, who_was_away_is_told_and_who_joins_is_not)

@@ -120,8 +120,8 @@ static int64_t ms_of(const char *duration)
 TEST(formulas)
 {
 	FILE *f = vectors_open("formulas.txt");
-	char line[256], a[32], b[32];
-	unsigned mult, n, result, seen = 0;
+	char line[256], a[32], b[32], c[32], d[32];
+	unsigned mult, n, k, result, seen = 0;
 	static struct pool p;
 
 	while (fgets(line, sizeof(line), f)) {
@@ -137,10 +137,18 @@ TEST(formulas)
 		} else if (sscanf(line, "pushPullScale %31s n=%u -> %31s", a, &n, b) == 3) {
 			ck_assert_int_eq(sync_interval_ms(ms_of(a), n), ms_of(b));
 			seen |= 4;
+		} else if (sscanf(line,
+				   "remainingSuspicionTime n=%u k=%u elapsed=%31s min=%31s "
+				   "max=%31s "
+				   "-> %31s",
+				   &n, &k, a, b, c, d) == 6) {
+			ck_assert_int_eq(suspicion_timeout_ms(ms_of(b), ms_of(c), n, k) - ms_of(a),
+				ms_of(d));
+			seen |= 8;
 		}
 	}
 	fclose(f);
-	ck_assert_uint_eq(seen, 7);
+	ck_assert_uint_eq(seen, 15);
 }
 END_TEST
 

@@ -205,7 +205,12 @@ static void on_message(void *arg, uint8_t type, struct str body)
 	}
 }
 
-static void stream_check(struct str plain, struct str innermost, bool exact)
+/* What is written again as it was. */
+struct exactness {
+	bool messages, compression;
+};
+
+static void stream_check(struct str plain, struct str innermost, struct exactness exact)
 {
 	OWN_EMBEDDED(buf_fini) struct buf room = { 0 }, back = { 0 };
 	struct stream_scan scan = { 0 };
@@ -220,11 +225,51 @@ static void stream_check(struct str plain, struct str innermost, bool exact)
 	ck_assert_uint_eq(size, plain.n);
 	ck_assert_int_eq(stream_open(plain, &room, &type, &body), 0);
 	ck_assert(str_eq(str_skip(innermost, 1), body));
-	if (room.n && exact) {
-		stream_put(&back, innermost, true);
+	if (!room.n || exact.compression) {
+		stream_put(&back, innermost, room.n);
 		ck_assert(str_eq(buf_str(&back), plain));
 	}
-	on_message(&exact, type, body);
+	on_message(&exact.messages, type, body);
+}
+
+static bool has_layer(const struct vector *v, const char *kind)
+{
+	for (size_t i = 0; i < v->count; i++) {
+		if (strcmp(v->kinds[i], kind) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+struct parts {
+	struct str items[PACKET_PARTS_MAX];
+	size_t count;
+};
+
+static void on_part(void *arg, uint8_t type, struct str body)
+{
+	struct parts *parts = arg;
+
+	(void)type; /* stands before the body */
+	parts->items[parts->count++] = str_n(body.p - 1, body.n + 1);
+}
+
+static void packet_check(
+	const struct vector *v, struct str plain, struct str innermost, struct exactness exact)
+{
+	OWN_EMBEDDED(buf_fini) struct buf back = { 0 };
+	static struct parts parts;
+	struct packet_form form = { has_layer(v, "after-decompress:"), has_layer(v, "after-crc:") };
+
+	ck_assert_int_eq(packet_walk(plain, on_message, &exact.messages), 0);
+	if (form.compress && !exact.compression) {
+		return;
+	}
+	parts.count = 0;
+	ck_assert_int_eq(packet_walk(innermost, on_part, &parts), 0);
+	packet_put(&back, parts.items, parts.count, form);
+	ck_assert(str_eq(buf_str(&back), plain));
 }
 
 /* Takes the encryption off and, where the nonce is known, puts it on again. */
@@ -259,9 +304,9 @@ static void vector_check(struct vector *v)
 	OWN_EMBEDDED(buf_fini) struct buf room = { 0 };
 	struct str bytes = buf_str(&v->layers[0]), label;
 	struct str innermost = buf_str(&v->layers[v->count - 1]);
-	/* go-msgpack of the second generation writes signed integers; old Go writes no first clear.
-	 */
-	bool exact = strncmp(v->name, "cap-8", 5) != 0 && strncmp(v->name, "cap-7", 5) != 0;
+	/* go-msgpack of the second generation (cap-85, cap-86) writes signed integers; the Go that
+	 * Consul 1.8.7 was built with writes no first clear. */
+	struct exactness exact = { !strstr(v->name, "gomsgpack-v2"), !strstr(v->name, "consul") };
 	size_t at = 1;
 
 	ck_assert_int_eq(packet_label_cut(&bytes, &label), 0);
@@ -273,7 +318,7 @@ static void vector_check(struct vector *v)
 	if (v->tcp) {
 		stream_check(bytes, innermost, exact);
 	} else {
-		ck_assert_int_eq(packet_walk(bytes, on_message, &exact), 0);
+		packet_check(v, bytes, innermost, exact);
 	}
 }
 
