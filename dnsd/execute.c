@@ -223,22 +223,6 @@ static struct pairs pairs_of(struct arena *arena, const struct json *object)
 	return pairs;
 }
 
-static void tagged_of(const struct json *object, struct tagged *out)
-{
-	const struct json *addresses = json_find(object, "TaggedAddresses"), *item;
-
-	*out = (struct tagged) { 0 };
-	if (!addresses || addresses->type != JSON_OBJECT) {
-		return;
-	}
-	json_for_each (item, addresses) {
-		bool service = item->type == JSON_OBJECT;
-
-		tagged_add(out, item->key, service ? text_of(item, "Address") : item->text,
-			service ? number_of(item, "Port", 0) : 0);
-	}
-}
-
 /* All of them pass: whom the query lets through is httpd's word. */
 static struct naming_instance instance_of(
 	struct arena *arena, const struct json *v, enum naming_face face)
@@ -246,8 +230,8 @@ static struct naming_instance instance_of(
 	const struct json *node = json_find(v, "Node"), *service = json_find(v, "Service");
 	struct naming_faced faced;
 
-	tagged_of(node, &faced.node_tagged);
-	tagged_of(service, &faced.tagged);
+	tagged_of_json(&faced.node_tagged, json_find(node, "TaggedAddresses"));
+	tagged_of_json(&faced.tagged, json_find(service, "TaggedAddresses"));
 	faced.plain = (struct naming_instance) {
 		.node = text_of(node, "Node"),
 		.node_address = text_of(node, "Address"),

@@ -42,6 +42,30 @@ void tagged_of_service(struct tagged *out, const struct service_def *service)
 	}
 }
 
+static int64_t port_of(const struct json *address)
+{
+	const struct json *v = json_find(address, "Port");
+	int64_t port;
+
+	return v && v->type == JSON_NUMBER && !str_to_i64(v->text, &port) ? port : 0;
+}
+
+void tagged_of_json(struct tagged *out, const struct json *addresses)
+{
+	const struct json *v;
+
+	*out = (struct tagged) { 0 };
+	if (!addresses || addresses->type != JSON_OBJECT) {
+		return;
+	}
+	json_for_each (v, addresses) {
+		bool service = v->type == JSON_OBJECT;
+
+		tagged_add(out, v->key, service ? json_find_text(v, "Address") : v->text,
+			service ? port_of(v) : 0);
+	}
+}
+
 struct str tagged_address(
 	const struct tagged *t, struct str plain, enum tagged_family family, bool wan)
 {

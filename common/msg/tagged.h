@@ -24,6 +24,8 @@ enum tagged_family { TAGGED_ANY, TAGGED_V4, TAGGED_V6 };
 void tagged_add(struct tagged *t, struct str name, struct str address, int64_t port);
 void tagged_of_node(struct tagged *out, const struct pairs *addresses);
 void tagged_of_service(struct tagged *out, const struct service_def *service);
+/* TaggedAddresses as answers show them: of a node texts, of a service objects. NULL: none. */
+void tagged_of_json(struct tagged *out, const struct json *addresses);
 
 /* plain: the address itself. */
 struct str tagged_address(

@@ -28,28 +28,6 @@ static struct json *member(struct json *object, const char *key, enum json_type 
 	return NULL;
 }
 
-static int64_t port_of(struct json *object)
-{
-	const struct json *v = member(object, "Port", JSON_NUMBER);
-	int64_t port;
-
-	return v && !str_to_i64(v->text, &port) ? port : 0;
-}
-
-/* Those of a node are texts, those of a service have ports. */
-static void tagged_read(struct json *addresses, struct tagged *out)
-{
-	struct json *v;
-
-	*out = (struct tagged) { 0 };
-	json_for_each (v, addresses) {
-		bool service = v->type == JSON_OBJECT;
-
-		tagged_add(out, v->key, service ? json_find_text(v, "Address") : v->text,
-			service ? port_of(v) : 0);
-	}
-}
-
 static void place_translate(struct arena *arena, struct json *object, const struct place *place)
 {
 	struct json *address = member(object, place->address, JSON_STRING);
@@ -61,7 +39,7 @@ static void place_translate(struct arena *arena, struct json *object, const stru
 	if (!addresses) {
 		return;
 	}
-	tagged_read(addresses, &tagged);
+	tagged_of_json(&tagged, addresses);
 	if (address) {
 		address->text = tagged_address(&tagged, address->text, TAGGED_ANY, true);
 	}
