@@ -125,4 +125,21 @@ static inline uint64_t next_run(struct bench *b, int64_t *waited_ms_out)
 	return 0;
 }
 
+/* Runs of check "c" with these results, one after the other, and its status after each: p w c */
+static inline void runs_play(struct bench *b, const char *results, const char *statuses)
+{
+	static const char letters[] = "pwc";
+	int64_t waited;
+
+	for (size_t i = 0; results[i]; i++) {
+		uint64_t run = next_run(b, &waited);
+
+		run_done(b, run, (enum check_status)(strchr(letters, results[i]) - letters), "");
+		is_check(b, "c",
+			check_status_name(
+				(enum check_status)(strchr(letters, statuses[i]) - letters)),
+			NULL);
+	}
+}
+
 #endif

@@ -54,7 +54,6 @@ TEST(test_thresholds)
 		{ 0, 0, 3, "cpcccpccpc", "cpppcppppp" },
 		{ 0, 2, 3, "pccccp", "ppwccp" },
 	};
-	static const char letters[] = "pwc";
 	struct str args[] = { STR("true") };
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -66,21 +65,10 @@ TEST(test_thresholds)
 			.failures_before_warning = rows[i].warning,
 			.failures_before_critical = rows[i].critical };
 		struct bench b;
-		int64_t waited;
 
 		bench_init(&b);
 		check_put(&b, &def, "script");
-		for (size_t at = 0; rows[i].results[at]; at++) {
-			uint64_t run = next_run(&b, &waited);
-
-			run_done(&b, run,
-				(enum check_status)(strchr(letters, rows[i].results[at]) - letters),
-				"");
-			is_check(&b, "c",
-				check_status_name((enum check_status)(
-					strchr(letters, rows[i].statuses[at]) - letters)),
-				NULL);
-		}
+		runs_play(&b, rows[i].results, rows[i].statuses);
 		bench_fini(&b);
 	}
 }

@@ -96,7 +96,6 @@ TEST(test_load_and_thresholds)
 		{ CHECK_WARNING, "ccwccc", "wwwwwc" },
 		{ CHECK_CRITICAL, "cpcppp", "cccccp" },
 	};
-	static const char letters[] = "pwc";
 	struct str args[] = { STR("true") };
 	struct check_row row = { .def = { .id = STR("c"),
 					 .name = STR("c"),
@@ -110,7 +109,6 @@ TEST(test_load_and_thresholds)
 		OWN_EMBEDDED(buf_fini) struct buf state = { 0 };
 		struct state_row s = { .status = rows[i].stored };
 		struct bench b;
-		int64_t waited;
 
 		bench_init(&b);
 		check_row_encode(&check, &row);
@@ -119,17 +117,7 @@ TEST(test_load_and_thresholds)
 				 .load = { STR("c"), buf_str(&check), true } });
 		step(&b, (struct registry_event) { .type = REGISTRY_LOAD_STATE,
 				 .load = { STR("c"), buf_str(&state), true } });
-		for (size_t at = 0; rows[i].results[at]; at++) {
-			uint64_t run = next_run(&b, &waited);
-
-			run_done(&b, run,
-				(enum check_status)(strchr(letters, rows[i].results[at]) - letters),
-				"");
-			is_check(&b, "c",
-				check_status_name((enum check_status)(
-					strchr(letters, rows[i].statuses[at]) - letters)),
-				NULL);
-		}
+		runs_play(&b, rows[i].results, rows[i].statuses);
 		bench_fini(&b);
 	}
 }

@@ -344,6 +344,7 @@ struct server {
 	int fd, client;
 	struct loop_io io, client_io;
 	const char *answer;
+	char address[64]; /* as clients name it */
 	int64_t think_ms; /* before it answers */
 	struct loop_timer thinks;
 	char request[2048];
@@ -382,6 +383,15 @@ static void on_accept(void *arg, int events)
 	loop_io_set(&s->client_io, LOOP_READ);
 }
 
+static void server_begin(struct server *s, struct loop *loop, char url[128])
+{
+	s->loop = loop;
+	s->fd = listen_at(SOCK_STREAM, s->address);
+	loop_io_init(&s->io, loop, s->fd, on_accept, s);
+	loop_io_set(&s->io, LOOP_READ);
+	snprintf(url, 128, "http://%s/x", s->address);
+}
+
 TEST(test_http)
 {
 	static const struct {
@@ -397,7 +407,7 @@ TEST(test_http)
 			"503 Service Unavailable Output: 3456789abc" },
 	};
 	struct server s = { 0 };
-	char address[64], url[128], text[256];
+	char url[128], text[256];
 	struct check_def def = { .method = STR("PUT"),
 		.body = STR("b"),
 		.header_json = STR("{\"X-A\":[\"1\"],\"Host\":[\"h\"]}"),
@@ -406,11 +416,7 @@ TEST(test_http)
 	struct bench b;
 
 	bench_init(&b);
-	s.loop = b.loop;
-	s.fd = listen_at(SOCK_STREAM, address);
-	loop_io_init(&s.io, b.loop, s.fd, on_accept, &s);
-	loop_io_set(&s.io, LOOP_READ);
-	snprintf(url, sizeof(url), "http://%s/x", address);
+	server_begin(&s, b.loop, url);
 	def.http = str_of(url);
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		s.answer = rows[i].answer;
@@ -434,7 +440,7 @@ TEST(test_http)
 	close(s.fd);
 	def.method = STR_NONE;
 	snprintf(text, sizeof(text), "Get \"%s\": dial tcp %s: connect: connection refused", url,
-		address);
+		s.address);
 	is_result(&b, &def, CHECK_CRITICAL, text);
 	bench_fini(&b);
 }
@@ -452,15 +458,11 @@ TEST(test_http_body)
 		{ "POST", "b", "Content-Length: 1\r\n" },
 	};
 	struct server s = { 0 };
-	char address[64], url[128];
+	char url[128];
 	struct bench b;
 
 	bench_init(&b);
-	s.loop = b.loop;
-	s.fd = listen_at(SOCK_STREAM, address);
-	loop_io_init(&s.io, b.loop, s.fd, on_accept, &s);
-	loop_io_set(&s.io, LOOP_READ);
-	snprintf(url, sizeof(url), "http://%s/x", address);
+	server_begin(&s, b.loop, url);
 	s.answer = "HTTP/1.1 307 Temporary Redirect\r\nLocation: /x\r\nContent-Length: "
 		   "0\r\nConnection: close\r\n\r\n";
 	for (size_t i = 0; i < 2 * ARRAY_SIZE(rows); i++) {
@@ -484,17 +486,13 @@ END_TEST
 TEST(test_http_redirect_to_nobody)
 {
 	struct server s = { 0 };
-	char address[64], mute[64], url[128], redirect[256], text[256];
+	char mute[64], url[128], redirect[256], text[256];
 	struct check_def def = { .timeout_ns = NS_PER_S };
 	int mute_fd = listen_at(SOCK_STREAM, mute);
 	struct bench b;
 
 	bench_init(&b);
-	s.loop = b.loop;
-	s.fd = listen_at(SOCK_STREAM, address);
-	loop_io_init(&s.io, b.loop, s.fd, on_accept, &s);
-	loop_io_set(&s.io, LOOP_READ);
-	snprintf(url, sizeof(url), "http://%s/x", address);
+	server_begin(&s, b.loop, url);
 	def.http = str_of(url);
 	snprintf(redirect, sizeof(redirect),
 		"HTTP/1.1 302 Found\r\nLocation: http://%s/\r\nContent-Length: "
@@ -517,17 +515,13 @@ END_TEST
 TEST(test_http_redirect_in_time)
 {
 	struct server s = { .think_ms = 2000 };
-	char address[64], url[128], text[256];
+	char url[128], text[256];
 	struct check_def def = { .timeout_ns = 3 * NS_PER_S };
 	struct mono began;
 	struct bench b;
 
 	bench_init(&b);
-	s.loop = b.loop;
-	s.fd = listen_at(SOCK_STREAM, address);
-	loop_io_init(&s.io, b.loop, s.fd, on_accept, &s);
-	loop_io_set(&s.io, LOOP_READ);
-	snprintf(url, sizeof(url), "http://%s/x", address);
+	server_begin(&s, b.loop, url);
 	def.http = str_of(url);
 	s.answer = "HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 0\r\nConnection: "
 		   "close\r\n\r\n";
