@@ -11,7 +11,8 @@
  *     X-Muster-Now      do not wait: the node that was asked first is about to end
  *     X-Muster-Translate  the data centre of that node, where it has translate_wan_addrs: to others
  *                       addresses of instances are shown translated. dnsd, which does that itself,
- *                       says "." to its own httpd: nobody's
+ *                       says "." to its own httpd: nobody's. Clients may say it, too: it hides
+ *                       nothing
  *
  *     line.c            connections, kept while idle
  *     forward_target.c  whom to ask

@@ -268,49 +268,47 @@ static void families_fill(struct str address, struct str *ipv4, struct str *ipv6
 	*own = own->n ? *own : address;
 }
 
-static bool is_computed(struct str name)
+static void pairs_drop(struct pairs *p, const char *key)
 {
-	static const char *const names[] = { "lan", "lan_ipv4", "lan_ipv6", "wan", "wan_ipv4",
-		"wan_ipv6" };
+	uint32_t kept = 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		if (str_is(name, names[i])) {
-			return true;
+	for (uint32_t i = 0; i < p->count; i++) {
+		if (!str_is(p->items[i].key, key)) {
+			p->items[kept++] = p->items[i];
 		}
 	}
-	return false;
+	p->count = kept;
 }
 
-static void tag(struct pairs *all, const char *name, struct str value)
-{
-	if (value.n) {
-		all->items[all->count++] = (struct pair) { str_of(name), value };
-	}
-}
-
-/* Names of the configuration's own, and the six that follow from what is advertised. */
+/* What the configuration sets under other names, and what follows from what is advertised. */
 static void tagged_addresses_fill(struct conf *c)
 {
-	struct pairs all = { arena_array(&c->arena, struct pair, c->tagged_addresses.count + 6), 0,
-		true };
+	const struct {
+		const char *name;
+		const struct str *value;
+	} rows[] = { { "lan", &c->advertise_addr }, { "lan_ipv4", &c->advertise_addr_ipv4 },
+		{ "lan_ipv6", &c->advertise_addr_ipv6 }, { "wan", &c->advertise_addr_wan },
+		{ "wan_ipv4", &c->advertise_addr_wan_ipv4 },
+		{ "wan_ipv6", &c->advertise_addr_wan_ipv6 } };
+	uint32_t room = c->tagged_addresses.count + (uint32_t)ARRAY_SIZE(rows);
+	struct pairs all = { arena_array(&c->arena, struct pair, room), 0, true };
 
-	for (uint32_t i = 0; i < c->tagged_addresses.count; i++) {
-		if (!is_computed(c->tagged_addresses.items[i].key)) {
-			all.items[all.count++] = c->tagged_addresses.items[i];
-		}
-	}
 	families_fill(c->advertise_addr, &c->advertise_addr_ipv4, &c->advertise_addr_ipv6);
 	families_fill(
 		c->advertise_addr_wan, &c->advertise_addr_wan_ipv4, &c->advertise_addr_wan_ipv6);
 	if (!c->advertise_addr_wan_ipv6.n) {
 		c->advertise_addr_wan_ipv6 = c->advertise_addr_ipv6;
 	}
-	tag(&all, "lan", c->advertise_addr);
-	tag(&all, "lan_ipv4", c->advertise_addr_ipv4);
-	tag(&all, "lan_ipv6", c->advertise_addr_ipv6);
-	tag(&all, "wan", c->advertise_addr_wan);
-	tag(&all, "wan_ipv4", c->advertise_addr_wan_ipv4);
-	tag(&all, "wan_ipv6", c->advertise_addr_wan_ipv6);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		pairs_drop(&c->tagged_addresses, rows[i].name);
+		if (rows[i].value->n) {
+			all.items[all.count++] =
+				(struct pair) { str_of(rows[i].name), *rows[i].value };
+		}
+	}
+	for (uint32_t i = 0; i < c->tagged_addresses.count; i++) {
+		all.items[all.count++] = c->tagged_addresses.items[i];
+	}
 	pairs_sort(&all);
 	c->tagged_addresses = all;
 }
