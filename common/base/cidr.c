@@ -26,9 +26,14 @@ int cidr_parse(struct str text, struct cidr *out)
 
 bool cidr_has(const struct cidr *c, const void *address, size_t size)
 {
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
 	const uint8_t *bytes = address;
 	unsigned whole = c->bits / 8, rest = c->bits % 8;
 
+	if (size == 16 && memcmp(bytes, mapped, sizeof(mapped)) == 0) {
+		bytes += sizeof(mapped);
+		size = 4;
+	}
 	if (size != c->size || memcmp(c->bytes, bytes, whole) != 0) {
 		return false;
 	}

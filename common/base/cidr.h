@@ -14,7 +14,7 @@ struct cidr {
 };
 
 int cidr_parse(struct str text, struct cidr *out); /* ST_INVALID */
-/* An address of 4 or 16 bytes. */
+/* An address of 4 or 16 bytes; an IPv4-mapped one (RFC 4291 2.5.5.2) counts as IPv4. */
 bool cidr_has(const struct cidr *c, const void *address, size_t size);
 
 #endif

@@ -49,7 +49,6 @@ static void options_copy(struct pool *p, const struct pool_options *options)
 {
 	struct str *const strs[] = { &p->options.name, &p->options.datacenter, &p->options.id,
 		&p->options.segment };
-
 	struct cidr *allowed = arena_array(&p->names, struct cidr, options->allowed_count);
 
 	must(options->name.n && options->address.n && options->meta.n <= POOL_META_MAX);
