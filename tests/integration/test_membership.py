@@ -450,3 +450,16 @@ def test_a_thousand_members(tmp_path):
         stop.set()
         answering.join()
         node.cleanup()
+
+
+def test_members_come_from_allowed_networks(make):
+    """serf_lan_allowed_cidrs: who is elsewhere is no member, whoever tells of it, and the log says so."""
+    near, far = make(Gossipd, "near"), make(Gossipd, "far")
+    ours = make(Gossipd, "ours", config={"serf_lan_allowed_cidrs": ["192.0.2.0/24", near.address + "/32"]}).start()
+    for other in (near, far):
+        other.config["retry_join"] = [ours.address]
+        other.start()
+    wait_until(lambda: near.alive() == ["far", "near", "ours"], what="near knows all of them")
+    wait_until(lambda: ours.alive() == ["near", "ours"], what="ours knows near")
+    wait_until(lambda: 'member-refused pool=lan name="far"' in ours.log(), what="the line in the log")
+    assert "far" not in ours.members()
